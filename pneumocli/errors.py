@@ -1,0 +1,65 @@
+"""What can go wrong in a way that the user can mend: one sentence, one hint, one exit code.
+
+The core raises these and translates a library's exceptions where they arise (``raise ... from error``). The command
+line has a single boundary, which catches only these; anything else is a bug and keeps its traceback.
+"""
+
+from typing import ClassVar
+
+
+class PneumoError(Exception):
+    """A failure to be told to the user.
+
+    Args:
+        message: One sentence: what failed, where, what was found and what was expected.
+        hint: What to do next, best a command to paste; ``None`` where there is nothing to advise.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[type["PneumoError"], tuple[str, str | None]]:
+        # Worker processes send errors to their parent; the default would drop the hint.
+        return type(self), (self.message, self.hint)
+
+
+class SettingError(PneumoError):
+    """A setting is out of its range, or two settings contradict each other."""
+
+    exit_code = 2
+
+
+class DataError(PneumoError):
+    """Films or tables are missing, unreadable, or not laid out as expected."""
+
+
+class DownloadError(PneumoError):
+    """The data set could not be fetched or unpacked."""
+
+
+class RunError(PneumoError):
+    """A run folder is missing, taken, unfinished, in use, or does not fit what was asked of it."""
+
+
+class ModelFileError(PneumoError):
+    """A model file, weights file or checkpoint is foreign, damaged or of another version."""
+
+
+class DeviceError(PneumoError):
+    """The device that was asked for is not there, or cannot do what was asked."""
+
+
+class TrainingDiverged(PneumoError):
+    """The training loss is no longer finite."""
+
+
+class OutOfMemory(PneumoError):
+    """The device has too little memory for the settings."""
+
+
+class CheckFailed(PneumoError):
+    """A check that the program makes of its own work failed: nothing was written."""

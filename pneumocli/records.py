@@ -1,0 +1,288 @@
+"""What is written to disk, as frozen pydantic models: one definition per file, with its schema version.
+
+Numbers are fractions 0-1, seconds and bytes; an undefined number is ``None`` (``null``), never 0 or 1. A field's
+docstring is its documentation in ``docs/run-folder.md``.
+"""
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+CLASS_NAMES = ("NORMAL", "PNEUMONIA")
+"""The classes in the order of their label, 0 and 1; PNEUMONIA is positive."""
+
+POSITIVE_CLASS = CLASS_NAMES[1]
+
+NOTICE = "Not a medical device: not for diagnosis."
+"""Shown wherever a result is shown."""
+
+ClassName = Literal["NORMAL", "PNEUMONIA"]
+Split = Literal["train", "val", "test"]
+Kind = Literal["normal", "bacteria", "virus", "unknown"]
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("must be finite; undefined is null")
+    return value
+
+
+Finite = Annotated[float, AfterValidator(_finite)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Record(BaseModel):
+    """Base of everything that is written to disk."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ManifestRow(Record):
+    """One film of a manifest."""
+
+    image: str
+    """Path relative to the data folder, with forward slashes."""
+    label: Literal[0, 1]
+    """0 for NORMAL, 1 for PNEUMONIA."""
+    kind: Kind
+    """What the file name tells of the cause: normal, bacteria, virus, or unknown."""
+    patient: str
+    """Key of the patient, unique in the data set: kind and number, such as ``bacteria:1946``."""
+    split: Split
+    """What the run used the film for."""
+    sha256: str
+    """SHA-256 of the file's bytes."""
+
+
+class EpochRecord(Record):
+    """One row of ``history.csv``."""
+
+    epoch: Annotated[int, Field(ge=1)]
+    """1-based."""
+    train_loss: Finite
+    """Mean cross-entropy over the training films of the epoch, as augmented."""
+    val_loss: Finite
+    """Mean cross-entropy over the validation films after the epoch."""
+    val_accuracy: Fraction
+    """At threshold 0.5."""
+    val_auroc: Fraction | None
+    """``None`` where the validation films are of one class."""
+    learning_rate: Finite
+    seconds: Finite
+    """From the epoch's first request for a batch to its record."""
+    images_per_second: Finite
+    """Training films / seconds from the first batch's request to the last step."""
+
+
+class OperatingPoint(Record):
+    """A threshold, how it was chosen, and what it gave where it was chosen."""
+
+    threshold: Fraction
+    """Positive if the probability is at or above it."""
+    rule: str
+    """``0.5``, ``youden``, ``sensitivity=0.95`` ..."""
+    chosen_on: Literal["fixed", "val"]
+    """``fixed`` for a threshold set beforehand, ``val`` for one chosen on the validation films."""
+    sensitivity: Fraction | None
+    """On the validation films."""
+    specificity: Fraction | None
+    """On the validation films."""
+
+
+class ValidationSummary(Record):
+    """How the best epoch did on the validation films."""
+
+    method: Literal["patient", "block", "official"]
+    num_images: Count
+    num_patients: Count
+    loss: Finite
+    accuracy: Fraction
+    auroc: Fraction | None
+
+
+class InputRange(Record):
+    """What the training films looked like, so that a film unlike them can be told: 0.1 and 99.9 % quantiles."""
+
+    aspect: tuple[Finite, Finite]
+    """Width / height."""
+    brightness: tuple[Finite, Finite]
+    """Mean grey value after preprocessing, 0-255."""
+    contrast: tuple[Finite, Finite]
+    """Standard deviation of the grey values after preprocessing."""
+
+
+class FeatureModel(Record):
+    """Gaussian of the training films' features, for the distance of a new film to them.
+
+    Kept in compressed form: a mean, the leading principal directions, and one variance for the rest.
+    """
+
+    mean: str
+    """Base64 of float32, little-endian, (512,)."""
+    directions: str
+    """Base64 of float32, little-endian, (k, 512): orthonormal rows."""
+    variances: str
+    """Base64 of float32, little-endian, (k,): shrunk variances along the directions."""
+    residual_variance: Finite
+    """Variance of every direction orthogonal to those."""
+    limit: Finite
+    """Mahalanobis distance beyond which a film is unlike the training films; set on the validation films."""
+
+
+class ModelCard(Record):
+    """Everything that must travel with the weights for a prediction to mean something."""
+
+    schema_version: Literal[1] = 1
+    package_version: str
+    architecture: Literal["resnet18"] = "resnet18"
+    class_names: tuple[Literal["NORMAL"], Literal["PNEUMONIA"]] = ("NORMAL", "PNEUMONIA")
+    positive_class: Literal["PNEUMONIA"] = "PNEUMONIA"
+    image_size: Annotated[int, Field(ge=32, le=1024)]
+    fit: Literal["crop", "squash", "pad"]
+    initial_weights: str
+    """``scratch``, ``IMAGENET1K_V1``, or the name of the file they came from."""
+    operating_point: OperatingPoint
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    """probability = sigmoid(logit / temperature)."""
+    data_fingerprint: str
+    """SHA-256 over the training and validation films and their labels."""
+    num_train_images: Count
+    best_epoch: Annotated[int, Field(ge=1)]
+    validation: ValidationSummary
+    input_range: InputRange | None = None
+    feature_model: FeatureModel | None = None
+    notice: str = NOTICE
+
+
+class Environment(Record):
+    """``environment.json``: where and how a run was made."""
+
+    schema_version: Literal[1] = 1
+    started_utc: str
+    """ISO 8601."""
+    package_version: str
+    commit: str | None
+    """Commit of the source checkout the package ran from; ``None`` for an installed package."""
+    argv: tuple[str, ...]
+    versions: dict[str, str]
+    """Python and the packages that decide a result."""
+    platform: str
+    device: str
+    """As resolved: ``cpu``, ``cuda:0``, ``mps``."""
+    device_name: str
+    precision: Literal["fp32", "bf16", "fp16"]
+    compile: bool
+    threads: Annotated[int, Field(ge=1)]
+    """CPU threads inside one operation."""
+    workers: Count
+    """Processes that prepare batches; 0 for none beside the training process."""
+    world_size: Annotated[int, Field(ge=1)]
+    """Training processes."""
+
+
+class RunResult(Record):
+    """``result.json``: written last; its presence says that the run finished."""
+
+    schema_version: Literal[1] = 1
+    finished_utc: str
+    num_epochs: Annotated[int, Field(ge=1)]
+    """Epochs trained; fewer than planned when training stopped early."""
+    stopped_early: bool
+    best_epoch: Annotated[int, Field(ge=1)]
+    val_auroc: Fraction | None
+    val_accuracy: Fraction
+    seconds: Finite
+    """Sum over all sessions of the run."""
+    images_per_second: Finite
+    """Median over epochs."""
+    peak_memory_bytes: Count | None
+    """Of the training process; ``None`` where the system does not tell."""
+    time_shares: dict[str, Fraction]
+    """Where the time of the epochs went: share of ``wait`` (for batches), ``compute``, ``validate``, ``save``."""
+    num_unreadable: Count
+    """Films left out because ``--skip-unreadable`` was given."""
+    unreadable: tuple[str, ...]
+    sha256: dict[str, str]
+    """Of ``best.pt`` and ``model.onnx``; checked whenever the run is used."""
+
+
+class Metric(Record):
+    """A number with its 95 % interval."""
+
+    value: Finite | None
+    """``None`` where undefined."""
+    low: Finite | None
+    high: Finite | None
+    method: str
+    """How the interval was made, or why there is none."""
+
+
+class Confusion(Record):
+    """Counts at the threshold; PNEUMONIA is positive."""
+
+    tp: Count
+    fp: Count
+    fn: Count
+    tn: Count
+
+
+class ClassMetrics(Record):
+    """The per-class table of the field."""
+
+    precision: Fraction | None
+    recall: Fraction | None
+    f1: Fraction | None
+    support: Count
+
+
+class ThresholdUsed(Record):
+    """The threshold of an evaluation."""
+
+    value: Fraction
+    rule: str
+    """The stored rule, or ``given`` for one from the command line."""
+    chosen_on: Literal["fixed", "val", "given"]
+
+
+class ScoredFilm(Record):
+    """One row of ``predictions.csv``."""
+
+    image: str
+    patient: str
+    kind: Kind
+    label: ClassName
+    logit: Finite
+    probability: Fraction
+    prediction: ClassName
+
+
+class Prediction(Record):
+    """One film's answer from ``pneumo predict``."""
+
+    image: str
+    """As the caller named it."""
+    probability: Fraction | None
+    """Of pneumonia; ``None`` where the film could not be read."""
+    prediction: ClassName | None
+    threshold: Fraction
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+    """Why there is no answer."""
+
+
+class Difference(Record):
+    """One metric of two runs on the same films."""
+
+    run_a: str
+    run_b: str
+    metric: str
+    a: Finite | None
+    b: Finite | None
+    difference: Finite | None
+    """b - a."""
+    low: Finite | None
+    high: Finite | None
+    p_value: Fraction | None
+    method: str
