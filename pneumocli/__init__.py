@@ -48,7 +48,7 @@ _PUBLIC = {
     "verify_data": "pneumocli.data.verification",
 }
 
-__all__ = [  # noqa: RUF022 - the order of _PUBLIC, which a test compares
+__all__ = [
     "Classifier",
     "CompareConfig",
     "DownloadConfig",

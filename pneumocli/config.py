@@ -119,7 +119,9 @@ class TrainConfig(Settings):
     weights: Annotated[Path | None, Flag(metavar="FILE")] = None
     """Start from this ResNet-18 state dict in torchvision's names, or a run's best.pt; implies --pretrained."""
     pretrained: Annotated[
-        bool, Flag(("--pretrained/--scratch",), default="scratch"), Field(default_factory=lambda given: given.get("weights") is not None)
+        bool,
+        Flag(("--pretrained/--scratch",), default="scratch"),
+        Field(default_factory=lambda given: given.get("weights") is not None),
     ]
     """Start from torchvision's ImageNet weights, or from scratch."""
     freeze: Literal["none", "backbone"] = "none"
@@ -129,11 +131,17 @@ class TrainConfig(Settings):
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
     """Films per step."""
     accumulate: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Split each batch into N parts, one after the other, so that a large batch fits a small device. BatchNorm sees one part at a time."""
+    """Split each batch into N parts, one after the other, so that a large batch fits a small device.
+    BatchNorm sees one part at a time."""
     learning_rate: Annotated[
         float,
         Flag(("--learning-rate", "--lr"), default="0.001 from scratch, 0.0001 pretrained"),
-        Field(gt=0, le=10, allow_inf_nan=False, default_factory=lambda given: 1e-4 if given.get("pretrained") else 1e-3),
+        Field(
+            gt=0,
+            le=10,
+            allow_inf_nan=False,
+            default_factory=lambda given: 1e-4 if given.get("pretrained") else 1e-3,
+        ),
     ]
     """Adam's learning rate."""
     image_size: Annotated[int, Field(ge=32, le=1024)] = 224
@@ -147,7 +155,8 @@ class TrainConfig(Settings):
     class_weights: Literal["none", "balanced"] = "none"
     """Weigh the loss of each class by the inverse of its frequency."""
     operating_point: Annotated[OperatingPointRule, Flag(metavar="RULE")] = "0.5"
-    """Threshold stored with the model: 0.5, or chosen on validation: youden, sensitivity=X, specificity=X, or cost=X (a missed pneumonia costs X false alarms)."""
+    """Threshold stored with the model: 0.5, or chosen on validation: youden, sensitivity=X, specificity=X,
+    or cost=X (a missed pneumonia costs X false alarms)."""
     skip_unreadable: bool = False
     """Leave unreadable films out and record them, instead of refusing to train."""
     device: Annotated[Device, Flag(metavar="DEVICE")] = "auto"
@@ -174,7 +183,9 @@ class TrainConfig(Settings):
         if self.weights is not None and not self.pretrained:
             raise ValueError("--scratch and --weights contradict each other: leave one out")
         if self.accumulate > self.batch_size:
-            raise ValueError(f"--accumulate {self.accumulate} splits a batch of {self.batch_size} into less than one film each")
+            raise ValueError(
+                f"--accumulate {self.accumulate} splits a batch of {self.batch_size} into less than one film each"
+            )
         return self
 
 

@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -82,7 +83,7 @@ def _give_usual_permissions(path: str) -> None:
 
 def _sync_folder(folder: Path) -> None:
     """Makes a rename in ``folder`` survive a power cut, on systems where a folder can be synced."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -170,7 +171,7 @@ def locked(path: Path, message: str, hint: str | None = None) -> Iterator[None]:
         yield
 
 
-if os.name == "nt":
+if sys.platform == "win32":
     import msvcrt
 
     def _lock(descriptor: int) -> None:

@@ -5,14 +5,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
 from pneumocli.config import DEFAULT_RUNS, TrainConfig
 from pneumocli.errors import ModelFileError, RunError
 from pneumocli.files import dump_json, locked, read_record, sha256_of, write_csv, write_json, write_text
-from pneumocli.records import Environment, EpochRecord, Record, RunResult
+from pneumocli.records import Environment, EpochRecord, RunResult
 
 if TYPE_CHECKING:
     from pneumocli.data.manifest import Manifest
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 _HISTORY_COLUMNS = tuple(EpochRecord.model_fields)
 
 
-class _StoredConfig(Record):
+class _StoredConfig(TrainConfig):
     """``config.json``: the settings as validated, and the version of their form."""
 
-    schema_version: int = 1
-    config: TrainConfig
+    schema_version: Literal[1]
 
 
 class RunFolder:
@@ -143,7 +142,7 @@ class RunFolder:
 
     def write_config(self, config: TrainConfig) -> None:
         """Writes ``config.json``."""
-        write_json(self.config_file, {"schema_version": 1, **config.model_dump(mode="json")})
+        write_json(self.config_file, _StoredConfig(schema_version=1, **config.model_dump()))
 
     def config(self) -> TrainConfig:
         """The settings of the run.
@@ -151,16 +150,7 @@ class RunFolder:
         Raises:
             RunError: ``config.json`` is missing, damaged or from another version.
         """
-        import json
-
-        try:
-            stored = json.loads(self.config_file.read_bytes())
-            version = stored.pop("schema_version")
-            return _StoredConfig(schema_version=version, config=TrainConfig.model_validate(stored)).config
-        except OSError as error:
-            raise RunError(f"cannot read {self.config_file}: {error.strerror}") from error
-        except (ValueError, ValidationError, KeyError, AttributeError, TypeError) as error:
-            raise RunError(f"{self.config_file} is damaged or from another version") from error
+        return read_record(self.config_file, _StoredConfig)
 
     def environment(self) -> Environment:
         """Where and how the run was made."""

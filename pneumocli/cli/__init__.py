@@ -1,0 +1,1 @@
+"""The command line: turns arguments into configs, events into progress, results into tables."""
