@@ -6,9 +6,10 @@ once, from the device and the amount of work.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -54,7 +55,7 @@ def flag_name(model: type[Settings], field: str) -> str:
     return flag.names[0].split("/")[0] if flag.names else "--" + field.replace("_", "-")
 
 
-def validated(model: type[_Settings], values: dict[str, Any]) -> _Settings:
+def validated(model: type[_Settings], values: Mapping[str, object]) -> _Settings:
     """Builds a config from what the user gave.
 
     Raises:
@@ -62,7 +63,7 @@ def validated(model: type[_Settings], values: dict[str, Any]) -> _Settings:
             sentence, each with its flag, what was found and what was expected.
     """
     try:
-        return model(**values)
+        return model.model_validate(dict(values))
     except ValidationError as error:
         faults = []
         for item in error.errors():
@@ -167,7 +168,7 @@ class TrainConfig(Settings):
     """Compile the network with torch.compile."""
     workers: Annotated[int | None, Field(ge=0, le=256), Flag(default="by device")] = None
     """Processes that prepare batches; 0 for none beside the training process."""
-    cache: Annotated[bool, Flag(("--cache/--no-cache",))] = True
+    cache: Annotated[bool, Flag(("--cache/--no-cache",), default="cache")] = True
     """Keep decoded films in the user's cache folder ($PNEUMO_CACHE)."""
     patience: Annotated[int | None, Field(ge=1), Flag(default="off")] = None
     """Stop after N epochs without a better validation AUROC."""

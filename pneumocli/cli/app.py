@@ -1,0 +1,53 @@
+"""The application: every command registered, nothing heavy imported."""
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from pneumocli import __version__
+from pneumocli.cli import train
+from pneumocli.cli.boundary import EXIT_INTERRUPTED, EXIT_TERMINATED, Terminated, answer_sigterm
+from pneumocli.cli.options import set_app_wide
+
+app = typer.Typer(
+    name="pneumo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # panels leave a long list of options no room for its words
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"pneumo {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback(epilog="New here? pneumo demo runs everything on synthetic films in about two minutes.")
+def pneumo(
+    version: Annotated[  # noqa: ARG001 - handled by its callback
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, remarks or warnings.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+) -> None:
+    """Train, measure and use ResNet-18 pneumonia classifiers on chest X-rays. Not a medical device."""
+    set_app_wide(quiet=quiet, debug=debug)
+
+
+for module in (train,):
+    module.register(app)
+
+
+def main() -> NoReturn:
+    """The console script."""
+    try:
+        answer_sigterm()
+        app()
+    except Terminated:  # outside of a command: nothing to resume
+        sys.exit(EXIT_TERMINATED)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(0)

@@ -1,0 +1,52 @@
+"""The one place where errors become words and exit codes, and where a stop from outside is answered."""
+
+import logging
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from types import FrameType
+
+from pneumocli.cli.output import Output
+from pneumocli.errors import PneumoError, SettingError
+
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, from a scheduler or a closing notebook: whatever lets Ctrl-C through lets this through, too."""
+
+
+def answer_sigterm() -> None:
+    """Turns SIGTERM into :class:`Terminated` in the main thread, so that the run is left whole and told about."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's signature
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def guarded(run: Callable[[], int | None], output: Output, *, usage: str) -> int:
+    """Runs a command and gives its exit code; a user's mistake becomes one sentence and a hint, never a traceback.
+
+    Args:
+        run: The command.
+        output: Where words go.
+        usage: The command that shows the options, the hint of a wrong setting.
+    """
+    if output.debug:
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(name)s: %(message)s")
+    try:
+        with output:
+            return run() or 0
+    except PneumoError as error:
+        if output.debug:
+            traceback.print_exc()
+        hint = error.hint or (usage if isinstance(error, SettingError) else None)
+        output.error(error.message, hint)
+        return error.exit_code
+    except KeyboardInterrupt as stop:
+        terminated = isinstance(stop, Terminated)
+        output.error("stopped by SIGTERM" if terminated else "interrupted", output.resume_hint)
+        return EXIT_TERMINATED if terminated else EXIT_INTERRUPTED

@@ -1,0 +1,91 @@
+"""Where the words go: results to standard output, everything else to standard error."""
+
+import sys
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+from pydantic import BaseModel
+from rich.console import Console, RenderableType
+from rich.markup import escape
+
+from pneumocli.cli.progress import PlainProgress, Progress, RichProgress
+from pneumocli.events import Event, Remark, RunStarted
+from pneumocli.files import dump_json
+
+_Result = TypeVar("_Result")
+
+_PLAIN_WIDTH = 80  # of tables that go into a file or a pipe
+
+
+class Output:
+    """A command's way to speak.
+
+    Args:
+        json: Results are one JSON document; tables are not printed.
+        quiet: Only results and errors are printed.
+        debug: Errors come with their traceback.
+
+    Attributes:
+        resume_hint: What to advise when the command is stopped from outside.
+    """
+
+    def __init__(self, *, json: bool, quiet: bool, debug: bool) -> None:
+        self.json = json
+        self.quiet = quiet
+        self.debug = debug
+        self.resume_hint: str | None = None
+        width = None if sys.stdout.isatty() else _PLAIN_WIDTH
+        self._results = Console(file=sys.stdout, width=width, highlight=False)
+        self._words = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        self._progress: Progress | None = None
+        if not quiet:
+            self._progress = RichProgress(self._words) if self._words.is_terminal else PlainProgress(self._words)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.close()
+
+    def listener(self, event: Event) -> None:
+        """Shows an event of the core."""
+        if isinstance(event, RunStarted):
+            self.resume_hint = f"pneumo train --resume {event.path}"
+        if self._progress is not None:
+            self._progress.show(event)
+
+    def show(self, result: _Result, render: Callable[[_Result], RenderableType]) -> None:
+        """Prints a result: as JSON with ``--json``, else as the table that ``render`` makes of it."""
+        if self.json:
+            if not isinstance(result, BaseModel | dict | Sequence):
+                raise TypeError(f"no JSON form of {type(result).__name__}")
+            self.print_json(result)
+        else:
+            self.print(render(result))
+
+    def print_json(self, value: BaseModel | dict[str, object] | Sequence[object]) -> None:
+        """Prints one JSON document on standard output."""
+        sys.stdout.write(dump_json(value))
+
+    def print(self, renderable: RenderableType) -> None:
+        """Prints a table or text on standard output; nothing with ``--json``."""
+        if not self.json:
+            self._results.print(renderable)
+
+    def note(self, text: str) -> None:
+        """A remark on standard error."""
+        self.listener(Remark(text))
+
+    def warn(self, text: str) -> None:
+        """A warning on standard error."""
+        self.listener(Remark(text, "warning"))
+
+    def error(self, message: str, hint: str | None) -> None:
+        """An error with its hint on standard error, under ``--quiet``, too."""
+        self._words.print(f"[bold red]error:[/] {escape(message)}")
+        if hint:
+            self._words.print(f"[bold]hint:[/] {escape(hint)}")

@@ -1,0 +1,236 @@
+"""Events become progress: rich bars on a terminal, plain lines elsewhere."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.progress import Progress as RichBars
+from rich.text import Text
+
+from pneumocli.events import (
+    DeviceSampled,
+    EpochFinished,
+    Event,
+    Remark,
+    RunStarted,
+    TaskAdvanced,
+    TaskFinished,
+    TaskStarted,
+)
+
+_LONG_SECONDS = 3.0  # a plain line tells the end of a task only when someone had to wait for it
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: ``4.2 s``, ``3:05``, ``2:10:00``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if whole < 60:
+        return f"{whole} s"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class Progress(ABC):
+    """Shows events until it is closed."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._epoch_seconds: list[float] = []
+
+    def show(self, event: Event) -> None:
+        """Shows one event."""
+        match event:
+            case TaskStarted():
+                self._start(event)
+            case TaskAdvanced():
+                self._advance(event)
+            case TaskFinished():
+                self._finish(event)
+            case RunStarted():
+                verb = "resumed" if event.first_epoch > 1 else "training"
+                self._line(f"{verb} into [bold]{escape(str(event.path))}[/], {event.num_epochs} epochs")
+            case EpochFinished():
+                self._line(self._epoch_line(event))
+            case DeviceSampled():
+                self._device(event)
+            case Remark(level="warning"):
+                self._line(f"[yellow]warning:[/] {escape(event.text)}")
+            case Remark():
+                self._line(escape(event.text))
+
+    def _epoch_line(self, event: EpochFinished) -> str:
+        record = event.record
+        self._epoch_seconds.append(record.seconds)
+        shown = [
+            f"epoch {record.epoch}/{event.num_epochs}",
+            f"loss {record.train_loss:.4f}",
+            f"val loss {record.val_loss:.4f}",
+            f"auroc {_number(record.val_auroc, '.4f')}",
+            f"sens {_number(event.val_sensitivity, '.1%')}",
+            f"spec {_number(event.val_specificity, '.1%')}",
+            f"{record.images_per_second:.0f} img/s"
+            if record.images_per_second >= 20
+            else f"{record.images_per_second:.1f} img/s",
+        ]
+        left = event.num_epochs - record.epoch
+        if left:
+            shown.append(f"{duration(left * sum(self._epoch_seconds) / len(self._epoch_seconds))} left")
+        if event.is_best:
+            shown.append("[green]best[/]")
+        return "  ".join(shown)
+
+    def _line(self, markup: str) -> None:
+        self._console.print(markup)
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends what is drawn."""
+
+    @abstractmethod
+    def _start(self, event: TaskStarted) -> None: ...
+
+    @abstractmethod
+    def _advance(self, event: TaskAdvanced) -> None: ...
+
+    @abstractmethod
+    def _finish(self, event: TaskFinished) -> None: ...
+
+    @abstractmethod
+    def _device(self, event: DeviceSampled) -> None: ...
+
+
+def _number(value: float | None, form: str) -> str:
+    return "undefined" if value is None else format(value, form)
+
+
+class PlainProgress(Progress):
+    """One line per epoch and per finished long task; no carriage returns: for log files."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._started: dict[str, tuple[float, TaskStarted]] = {}
+        self._done: dict[str, int] = {}
+        self._device_shown = False
+
+    def _start(self, event: TaskStarted) -> None:
+        self._started[event.task] = (time.monotonic(), event)
+
+    def _advance(self, event: TaskAdvanced) -> None:
+        self._done[event.task] = event.completed
+
+    def _finish(self, event: TaskFinished) -> None:
+        began, start = self._started.pop(event.task, (time.monotonic(), None))
+        seconds = time.monotonic() - began
+        done = self._done.pop(event.task, 0)
+        if start is not None and start.unit != "batches" and seconds >= _LONG_SECONDS:
+            self._line(f"{escape(event.task)}: {done:,} {start.unit} in {duration(seconds)}")
+
+    def _device(self, event: DeviceSampled) -> None:
+        if not self._device_shown:
+            self._device_shown = True
+            self._line(_device_line(event))
+
+    def close(self) -> None:
+        """Nothing is drawn that would have to end."""
+
+
+def _device_line(event: DeviceSampled) -> str:
+    gib = 1 << 30
+    busy = "" if event.utilisation is None else f"  {event.utilisation:.0%} busy"
+    return (
+        f"{escape(event.name)}  {event.memory_used_bytes / gib:.1f} of {event.memory_total_bytes / gib:.1f} GiB{busy}"
+    )
+
+
+class _AmountColumn(ProgressColumn):
+    """Bytes with speed for downloads, counts with rate for the rest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes = DownloadColumn(binary_units=True)
+        self._speed = TransferSpeedColumn()
+        self._count = MofNCompleteColumn()
+
+    def render(self, task: Task) -> Text:
+        unit = task.fields["unit"]
+        if unit == "bytes":
+            return Text.assemble(self._bytes.render(task), " ", self._speed.render(task))
+        rate = f"  {task.speed:,.1f} {unit}/s" if task.speed else ""
+        return Text.assemble(self._count.render(task), f" {unit}{rate}")
+
+
+class _Bars(RichBars):
+    """rich's bars with the state of the GPU below them."""
+
+    device: str = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.device:
+            yield Text.from_markup(self.device, style="dim")
+
+
+class RichProgress(Progress):
+    """Bars that come and go with their tasks, epoch lines above them."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._bars: _Bars | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def _drawn(self) -> _Bars:
+        if self._bars is None:
+            self._bars = _Bars(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                _AmountColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                TextColumn("[dim]{task.fields[detail]}"),
+                console=self._console,
+                transient=True,
+            )
+            self._bars.start()
+        return self._bars
+
+    def _start(self, event: TaskStarted) -> None:
+        bars = self._drawn()
+        self._tasks[event.task] = bars.add_task(escape(event.task), total=event.total, unit=event.unit, detail="")
+
+    def _advance(self, event: TaskAdvanced) -> None:
+        if event.task in self._tasks:
+            self._drawn().update(self._tasks[event.task], completed=event.completed, detail=escape(event.detail))
+
+    def _finish(self, event: TaskFinished) -> None:
+        if event.task in self._tasks:
+            self._drawn().remove_task(self._tasks.pop(event.task))
+        if not self._tasks:
+            self.close()
+
+    def _device(self, event: DeviceSampled) -> None:
+        if self._bars is not None:
+            self._bars.device = _device_line(event)
+
+    def close(self) -> None:
+        """Takes the bars off the screen."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+            self._tasks.clear()

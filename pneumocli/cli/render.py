@@ -1,0 +1,29 @@
+"""Results as tables and text for people."""
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from pneumocli.cli.progress import duration
+from pneumocli.records import NOTICE, RunResult
+from pneumocli.runs import RunFolder
+
+
+def training_summary(run: RunFolder, result: RunResult) -> RenderableType:
+    """What a training came to, and where to go from there."""
+    table = Table(
+        title=f"Run {run.path}", title_justify="left", show_header=False, caption=NOTICE, caption_justify="left"
+    )
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    stopped = ", stopped early" if result.stopped_early else ""
+    auroc = "undefined" if result.val_auroc is None else f"{result.val_auroc:.4f}"
+    table.add_row("best epoch", f"{result.best_epoch} of {result.num_epochs}{stopped}")
+    table.add_row("validation", f"auroc {auroc}, accuracy {result.val_accuracy:.1%}")
+    table.add_row("time", f"{duration(result.seconds)}, {result.images_per_second:,.1f} images/s")
+    table.add_row("spent on", ", ".join(f"{name} {share:.0%}" for name, share in result.time_shares.items()))
+    if result.peak_memory_bytes is not None:
+        table.add_row("peak memory", f"{result.peak_memory_bytes / 1e9:.2f} GB")
+    if result.num_unreadable:
+        table.add_row("unreadable", f"{result.num_unreadable} films left out, named in result.json")
+    table.add_row("next", f"pneumo evaluate {run.path}")
+    return table

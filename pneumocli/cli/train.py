@@ -1,0 +1,46 @@
+"""``pneumo train``."""
+
+import typer
+
+from pneumocli.cli.options import parameters_of, register_command
+from pneumocli.cli.output import Output
+from pneumocli.config import ResumeConfig, TrainConfig, flag_name, validated
+from pneumocli.errors import SettingError
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to ``app``."""
+    settings = parameters_of(TrainConfig)
+    resume = [parameter for parameter in parameters_of(ResumeConfig) if parameter.name == "resume"]
+    register_command(app, "train", [*settings, *resume], _train, help_text=_HELP, json=True)
+
+
+_HELP = """Train a classifier and write a run folder.
+
+From scratch unless --pretrained or --weights is given. The best epoch by validation AUROC is kept and exported; the
+run folder is all that evaluate, predict and compare need.
+"""
+
+
+def _train(output: Output, given: dict[str, object]) -> int | None:
+    # The settings are checked before torch is imported: a typing mistake is answered at once.
+    config = _resume_config(given) if "resume" in given else validated(TrainConfig, given)
+    from pneumocli import training
+    from pneumocli.cli.render import training_summary
+
+    if isinstance(config, ResumeConfig):
+        run = training.resume(config, output.listener)
+    else:
+        run = training.train(config, output.listener)
+    output.show(run.result(), lambda result: training_summary(run, result))
+    return None
+
+
+def _resume_config(given: dict[str, object]) -> ResumeConfig:
+    surplus = [flag_name(TrainConfig, name) for name in given if name not in ResumeConfig.model_fields]
+    if surplus:
+        raise SettingError(
+            f"{', '.join(surplus)} cannot stand beside --resume: the settings come from the run, "
+            "only --epochs and --device may change"
+        )
+    return validated(ResumeConfig, given)
