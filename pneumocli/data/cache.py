@@ -1,0 +1,211 @@
+"""Decoded films in one file, so that each film is decoded once and not once per epoch.
+
+The file is named by its content: the reader's version, the form of the films and their SHA-256, so that it is rebuilt
+when films change and can never be mistaken for another's. It holds the films' pixels one after the other, ragged
+widths and all, then a table of their sizes.
+"""
+
+import hashlib
+import os
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumocli.data.images import READER_VERSION, UnreadableFilm
+from pneumocli.data.manifest import Manifest
+from pneumocli.environment import cache_folder
+from pneumocli.events import Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
+from pneumocli.files import atomic_write
+from pneumocli.parallel import ordered_map
+
+Pixels = NDArray[np.uint8]
+
+_MAGIC = b"pneumo films 1\n\0"
+_TAIL = struct.Struct("<Q16s")  # number of films, magic: at the end, because sizes are known only then
+_SIZE_BYTES = 8  # two 32-bit numbers a film, height and width
+_UNUSED_DAYS = 30
+
+
+class FilmCache:
+    """A cache file, opened for reading.
+
+    Films are read at their place in the file, not mapped into memory: the system keeps the file in its page cache
+    either way, but pages of a map count as the process's own memory, which then seems to grow with every film seen.
+
+    Args:
+        path: A file that :func:`cached_films` built.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._open()
+
+    def _open(self) -> None:
+        self._file = self.path.open("rb", buffering=0)
+        self._file.seek(-_TAIL.size, os.SEEK_END)
+        tail_at = self._file.tell()
+        count, magic = _TAIL.unpack(self._file.read(_TAIL.size))
+        if magic != _MAGIC:
+            raise ValueError(f"{self.path} is no film cache")
+        self._file.seek(tail_at - count * _SIZE_BYTES)
+        self._sizes = np.frombuffer(self._file.read(count * _SIZE_BYTES), dtype="<u4").reshape(count, 2)
+        lengths = self._sizes[:, 0].astype(np.int64) * self._sizes[:, 1]
+        self._starts = np.concatenate(([0], np.cumsum(lengths)))
+
+    def __getstate__(self) -> Path:
+        return self.path  # a worker process opens the file itself
+
+    def __setstate__(self, path: Path) -> None:
+        self.path = path
+        self._open()
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def __getitem__(self, index: int) -> Pixels:
+        """The film's pixels, uint8 (H,W)."""
+        height, width = self._sizes[index]
+        start, length = int(self._starts[index]), int(height) * int(width)
+        pixels = np.frombuffer(bytearray(self._read(start, length)), np.uint8)  # bytearray: torch wants it writable
+        return pixels.reshape(int(height), int(width))
+
+    def _read(self, start: int, length: int) -> bytes:
+        if sys.platform == "win32":
+            self._file.seek(start)
+            return self._file.read(length)
+        # pread has no file position, which forked worker processes would share.
+        return os.pread(self._file.fileno(), length, start)
+
+
+@dataclass(frozen=True)
+class FilmsOnDisk:
+    """The same films without a cache: decoded anew at each look."""
+
+    paths: tuple[Path, ...]
+    decode: Callable[[Path], Pixels]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Pixels:
+        """The film's pixels, uint8 (H,W)."""
+        return self.decode(self.paths[index])
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Some of the films, under numbers of their own.
+
+    Attributes:
+        films: All films.
+        numbers: Which of them, in order.
+    """
+
+    films: "Films"
+    numbers: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> Pixels:
+        """The film's pixels, uint8 (H,W)."""
+        return self.films[self.numbers[index]]
+
+
+Films = FilmCache | FilmsOnDisk | Selected
+
+
+def cached_films(
+    manifest: Manifest, decode: Callable[[Path], Pixels], form: str, listener: Listener = ignore
+) -> tuple[FilmCache, dict[str, str]]:
+    """The films of a manifest, decoded; from the cache when it has them.
+
+    Args:
+        manifest: The films, with their hashes.
+        decode: Gives a film's pixels, uint8 (H,W); must depend on ``form`` and the file's content alone.
+        form: Names what ``decode`` does, such as ``short side 384, crop``.
+        listener: Gets progress and the size of what was built.
+
+    Returns:
+        The films in the manifest's order, and for each unreadable one the reason by image. An unreadable film is
+        an empty picture in the cache: callers must drop it from their manifest.
+
+    Raises:
+        PneumoError: The cache folder cannot be written, or is full.
+    """
+    path = cache_folder() / "films" / f"{_key(manifest, form)}.films"
+    if not path.is_file():
+        prune(path.parent)
+        _build(path, manifest, decode, listener)
+        size = path.stat().st_size
+        listener(Remark(f"decoded films are kept in {path.parent} ({size / 1e6:,.0f} MB; --no-cache does without)"))
+    path.touch()
+    films = FilmCache(path)
+    return films, _reasons(manifest, films, decode)
+
+
+def _key(manifest: Manifest, form: str) -> str:
+    digest = hashlib.sha256(f"{_MAGIC!r} {READER_VERSION} {form}\n".encode())
+    for row in manifest.rows:
+        digest.update(bytes.fromhex(row.sha256))
+    return digest.hexdigest()[:32]
+
+
+def _build(path: Path, manifest: Manifest, decode: Callable[[Path], Pixels], listener: Listener) -> None:
+    task = "decoding films"
+    listener(TaskStarted(task, len(manifest.rows)))
+    sizes: list[tuple[int, int]] = []
+    with atomic_write(path, "wb") as file:
+        for pixels in ordered_map(lambda row: _decode_or_empty(manifest.path(row), decode), manifest.rows):
+            sizes.append((pixels.shape[0], pixels.shape[1]))
+            file.write(pixels.tobytes())
+            listener(TaskAdvanced(task, len(sizes)))
+        _write_table(file, sizes)
+    listener(TaskFinished(task))
+
+
+def _write_table(file: IO[bytes], sizes: Sequence[tuple[int, int]]) -> None:
+    file.write(np.asarray(sizes, dtype="<u4").tobytes())
+    file.write(_TAIL.pack(len(sizes), _MAGIC))
+
+
+def _decode_or_empty(path: Path, decode: Callable[[Path], Pixels]) -> Pixels:
+    try:
+        return decode(path)
+    except UnreadableFilm:
+        return np.empty((0, 0), np.uint8)
+
+
+def _reasons(manifest: Manifest, films: FilmCache, decode: Callable[[Path], Pixels]) -> dict[str, str]:
+    """Why films are unreadable: asked of the reader again, for the few that are."""
+    reasons = {}
+    for index, row in enumerate(manifest.rows):
+        if films[index].size == 0:
+            try:
+                decode(manifest.path(row))
+            except UnreadableFilm as error:
+                reasons[row.image] = error.reason
+            else:  # read on the second try: a network drive's hiccup when the cache was built
+                films.path.unlink()
+                reasons[row.image] = "could not be read when the cache was built; try again"
+    return reasons
+
+
+def prune(folder: Path, *, now: float | None = None) -> None:
+    """Removes cache files that no training has used for 30 days; a cache must not grow for ever."""
+    limit = (time.time() if now is None else now) - _UNUSED_DAYS * 86_400
+    for file in _cache_files(folder):
+        if file.stat().st_mtime < limit:
+            file.unlink(missing_ok=True)
+
+
+def _cache_files(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from folder.glob("*.films")

@@ -1,0 +1,314 @@
+"""Forward, backward, step: one epoch of training, and scoring the validation films. Plain functions, no trainer."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+from torchvision.models import ResNet
+
+from pneumocli.data.cache import Films
+from pneumocli.data.loading import Part, TrainingBatches, stacked
+from pneumocli.distributed import Team
+from pneumocli.environment import Plan
+from pneumocli.errors import OutOfMemory
+from pneumocli.model import DeployableNet, freeze_backbone, set_training
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+Tick = Callable[[int, Tensor], None]
+"""Called after each step with the films done in this epoch, and the sum of their losses, still on the device."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A network with all that a step needs.
+
+    Attributes:
+        network: On the device, in channels_last layout.
+        deployable: The same network behind its normalisation.
+        stepped: What the forward pass of a step calls: the network, or a wrapper of it that averages gradients over
+            processes.
+        compiled: The compiled network for batches of ``full`` films; others run as they are, because each new size
+            would be compiled anew.
+        full: Films of a full part of a batch.
+        optimizer: Adam over what is trained.
+        scaler: Scales the loss for fp16; does nothing otherwise.
+        class_weights: float32 (2,), on the device.
+        precision: Arithmetic of forward and backward.
+        freeze: What is not trained.
+        team: The processes of the training.
+    """
+
+    network: ResNet
+    deployable: DeployableNet
+    stepped: nn.Module
+    compiled: Callable[[Tensor], Tensor] | None
+    full: int
+    optimizer: torch.optim.Adam
+    scaler: torch.amp.GradScaler
+    class_weights: Tensor
+    precision: Literal["fp32", "bf16", "fp16"]
+    freeze: Literal["none", "backbone"]
+    team: Team
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.class_weights.device
+
+
+def make_learner(  # noqa: PLR0913 - all named by the one caller
+    network: ResNet,
+    plan: Plan,
+    *,
+    learning_rate: float,
+    freeze: Literal["none", "backbone"],
+    class_weights: Tensor,
+    full: int,
+    team: Team,
+) -> Learner:
+    """Puts a network on its device and gives it an optimiser.
+
+    Args:
+        network: With its initial weights; changed in place.
+        plan: Device, precision and whether to compile.
+        learning_rate: Adam's.
+        freeze: What is not trained.
+        class_weights: float32 (2,).
+        full: Films of a full part of a batch in this process.
+        team: The processes of the training.
+    """
+    device = torch.device(plan.device)
+    # channels_last is how the convolutions of oneDNN and cuDNN work inside: no reordering around each of them.
+    network.to(device, memory_format=torch.channels_last)
+    if freeze == "backbone":
+        freeze_backbone(network)
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=learning_rate, fused=device.type in ("cpu", "cuda"))
+    stepped: nn.Module = network
+    if team.size > 1 and freeze == "none":
+        stepped = DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
+    return Learner(
+        network=network,
+        deployable=DeployableNet(network).to(device),
+        stepped=stepped,
+        compiled=torch.compile(network) if plan.compile else None,
+        full=full,
+        optimizer=optimizer,
+        scaler=torch.amp.GradScaler(device.type, enabled=plan.precision == "fp16"),
+        class_weights=class_weights.to(device),
+        precision=plan.precision,
+        freeze=freeze,
+        team=team,
+    )
+
+
+@dataclass
+class Tally:
+    """What an epoch of training adds up to.
+
+    Attributes:
+        loss_sum: Cross-entropy summed over this process's films, on the device: float64, scalar.
+        num_films: Films of all processes.
+        wait_seconds: Spent waiting for batches.
+        seconds: From the first batch's request to the last step.
+    """
+
+    loss_sum: Tensor
+    num_films: int = 0
+    wait_seconds: float = 0.0
+    seconds: float = 0.0
+    _began: float = field(default_factory=time.perf_counter, repr=False)
+
+    def stop(self) -> None:
+        """Takes the time."""
+        self.seconds = time.perf_counter() - self._began
+
+
+def _tally(device: torch.device) -> Tally:
+    # MPS has no float64; its float32 sum is good to seven digits.
+    return Tally(torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device))
+
+
+def train_epoch(learner: Learner, batches: TrainingBatches, labels: Tensor, epoch: int, tick: Tick) -> Tally:
+    """Trains on every film once.
+
+    Args:
+        learner: Changed in place.
+        batches: The training films.
+        labels: int64 (N,), by film number, on the CPU.
+        epoch: 1-based; decides order and augmentation.
+        tick: Told after each step.
+
+    Returns:
+        The tally; reading its loss is the epoch's one wait for the device.
+
+    Raises:
+        OutOfMemory: The device has too little memory.
+    """
+    set_training(learner.network, learner.freeze)
+    tally = _tally(learner.device)
+    with _memory_told():
+        for part in _timed(batches.epoch(epoch), tally):
+            loss = _part_loss(learner, part, labels, tally)
+            with _no_gradient_exchange(learner, part):
+                learner.scaler.scale(loss).backward()
+            if part.is_last:
+                _step(learner)
+                tally.num_films += len(part.batch)
+                tick(tally.num_films, tally.loss_sum)
+        tally.loss_sum = learner.team.summed(tally.loss_sum)
+        float(tally.loss_sum)  # waits for the device, so that the time is the work's
+    tally.stop()
+    return tally
+
+
+def _timed(parts: Iterator[Part], tally: Tally) -> Iterator[Part]:
+    while True:
+        asked = time.perf_counter()
+        part = next(parts, None)
+        tally.wait_seconds += time.perf_counter() - asked
+        if part is None:
+            return
+        yield part
+
+
+def _part_loss(learner: Learner, part: Part, labels: Tensor, tally: Tally) -> Tensor:
+    """The part's share of the batch's mean loss, so that the parts' gradients add up to the batch's."""
+    device = learner.device
+    inputs = learner.deployable.normalise(part.pixels).contiguous(memory_format=torch.channels_last)
+    whole = learner.compiled is not None and len(part.films) == learner.full
+    with torch.autocast(device.type, _DTYPES[learner.precision], enabled=learner.precision != "fp32"):
+        logits = learner.compiled(inputs) if whole and learner.compiled else learner.stepped(inputs)
+    return _weighted_loss(learner, logits, labels, part.films, part.batch, tally)
+
+
+def _weighted_loss(  # noqa: PLR0913 - private, called from two places
+    learner: Learner, logits: Tensor, labels: Tensor, films: Tensor, batch: list[int], tally: Tally
+) -> Tensor:
+    targets = labels[films].to(learner.device, non_blocking=True)
+    losses = functional.cross_entropy(logits.float(), targets, reduction="none")
+    tally.loss_sum += losses.detach().sum()
+    # The mean is weighted as torch's cross_entropy does it: over the weights of the whole batch, which every process
+    # knows from the films' numbers alone. Processes average their gradients, hence the factor.
+    counts = torch.bincount(labels[batch], minlength=2).to(learner.device, non_blocking=True)
+    total_weight = (learner.class_weights * counts).sum()
+    return (learner.class_weights[targets] * losses).sum() / total_weight * learner.team.size
+
+
+@contextmanager
+def _no_gradient_exchange(learner: Learner, part: Part) -> Iterator[None]:
+    """Gradients are exchanged once per batch, with its last part."""
+    waits = isinstance(learner.stepped, DistributedDataParallel) and not part.is_last
+    with learner.stepped.no_sync() if waits else nullcontext():  # type: ignore[operator]
+        yield
+
+
+def _step(learner: Learner) -> None:
+    learner.scaler.step(learner.optimizer)
+    learner.scaler.update()
+    learner.optimizer.zero_grad(set_to_none=True)
+
+
+@contextmanager
+def _memory_told() -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory(
+            "the device has too little memory for these settings",
+            "train in smaller parts with --accumulate 2 (then 4, 8 ...), which keeps the batch size, "
+            "or halve --batch-size",
+        ) from error
+
+
+@torch.no_grad()
+def score(learner: Learner, films: Films, batch_size: int, tick: Callable[[int], None] | None = None) -> Tensor:
+    """The network's logits on films after the evaluation preprocessing, every film once, in order.
+
+    Always float32, whatever the training's precision: ``evaluate`` and ``predict`` work in float32, too.
+
+    Args:
+        learner: Put into evaluation mode, and left there.
+        films: uint8 (S,S) each.
+        batch_size: Films per forward pass.
+        tick: Told the films done by this process.
+
+    Returns:
+        float32 (N,2), on the CPU of every process.
+    """
+    learner.network.eval()
+    learner.team.share_buffers(learner.network)
+    mine = learner.team.part(list(range(len(films))))
+    rows = [torch.empty(0, 2)]
+    with _memory_told():
+        for numbers in _chunks(mine, batch_size):
+            logits, _, _ = learner.deployable(_on_device(learner, films, numbers))
+            rows.append(logits.float().cpu())
+            if tick is not None:
+                tick(numbers[-1] - mine[0] + 1)
+    return learner.team.gathered(torch.cat(rows))
+
+
+@torch.no_grad()
+def features_of(learner: Learner, batches: Iterable[Part]) -> Tensor:
+    """Pooled activations of the frozen backbone for augmented films, float32 (N,512) by film number, on the CPU.
+
+    Args:
+        learner: Put into evaluation mode, and left there.
+        batches: Every film once over all processes.
+    """
+    learner.network.eval()
+    numbers, rows = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, 512)]
+    with _memory_told():
+        for part in batches:
+            _, _, features = learner.deployable(part.pixels)
+            numbers.append(part.films)
+            rows.append(features.float().cpu())
+    films, gathered = learner.team.gathered(torch.cat(numbers)), learner.team.gathered(torch.cat(rows))
+    ordered = torch.empty_like(gathered)
+    ordered[films] = gathered
+    return ordered
+
+
+def train_head_epoch(learner: Learner, features: Tensor, batches: list[list[int]], labels: Tensor, tick: Tick) -> Tally:
+    """Trains the last layer on features of every film once; the backbone does not run.
+
+    Every process does the same work on all films, so that there is nothing to exchange.
+
+    Args:
+        learner: Changed in place.
+        features: float32 (N,512), by film number.
+        batches: The films of each batch.
+        labels: int64 (N,), by film number, on the CPU.
+        tick: Told after each step.
+    """
+    set_training(learner.network, "backbone")
+    tally = _tally(learner.device)
+    alone = replace(learner, team=Team())
+    for batch in batches:
+        numbers = torch.tensor(batch)
+        logits = learner.network.fc(features[numbers].to(learner.device))
+        _weighted_loss(alone, logits, labels, numbers, batch, tally).backward()
+        learner.optimizer.step()
+        learner.optimizer.zero_grad(set_to_none=True)
+        tally.num_films += len(batch)
+        tick(tally.num_films, tally.loss_sum)
+    float(tally.loss_sum)
+    tally.stop()
+    return tally
+
+
+def _chunks(numbers: list[int], size: int) -> Iterator[list[int]]:
+    for start in range(0, len(numbers), size):
+        yield numbers[start : start + size]
+
+
+def _on_device(learner: Learner, films: Films, numbers: list[int]) -> Tensor:
+    return stacked(films, numbers).to(learner.device, non_blocking=True)
