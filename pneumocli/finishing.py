@@ -76,7 +76,7 @@ def initial_weights_name(config: TrainConfig) -> str:
     return "IMAGENET1K_V1" if config.pretrained else "scratch"
 
 
-def finish(
+def finish(  # noqa: PLR0913 - what a run consists of, named by the one caller
     run: RunFolder,
     config: TrainConfig,
     data: TrainingData,
@@ -136,7 +136,7 @@ def _with_familiarity(
 @torch.no_grad()
 def _features(net: DeployableNet, pixels: Tensor) -> NDArray[np.float32]:
     """Pooled activations, float32 (N,512)."""
-    rows = [net(batch)[2] for batch in pixels.split(_BATCH)]
+    rows = [net(batch)[2] for batch in torch.split(pixels, _BATCH)]
     return torch.cat(rows).numpy()
 
 

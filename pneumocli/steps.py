@@ -158,7 +158,7 @@ def train_epoch(learner: Learner, batches: TrainingBatches, labels: Tensor, epoc
         for part in _timed(batches.epoch(epoch), tally):
             loss = _part_loss(learner, part, labels, tally)
             with _no_gradient_exchange(learner, part):
-                learner.scaler.scale(loss).backward()
+                torch.autograd.backward(learner.scaler.scale(loss))
             if part.is_last:
                 _step(learner)
                 tally.num_films += len(part.batch)
@@ -295,7 +295,7 @@ def train_head_epoch(learner: Learner, features: Tensor, batches: list[list[int]
     for batch in batches:
         numbers = torch.tensor(batch)
         logits = learner.network.fc(features[numbers].to(learner.device))
-        _weighted_loss(alone, logits, labels, numbers, batch, tally).backward()
+        torch.autograd.backward(_weighted_loss(alone, logits, labels, numbers, batch, tally))
         learner.optimizer.step()
         learner.optimizer.zero_grad(set_to_none=True)
         tally.num_films += len(batch)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from pneumocli.data.images import Pixels, UnreadableFilm, stretch
 
@@ -39,8 +39,8 @@ def read_dicom(content: bytes) -> Pixels:
         raise UnreadableFilm(
             "is compressed DICOM that the installed packages cannot decode", "pip install 'pneumocli[dicom]'"
         ) from error
-    except Exception as error:  # noqa: BLE001 - pydicom raises whatever a damaged element leads to
-        # The message could quote the header: it is not shown.
+    except Exception as error:
+        # pydicom raises whatever a damaged element leads to. Its message could quote the header: it is not shown.
         raise UnreadableFilm(f"is a damaged DICOM file ({type(error).__name__})") from error
     pixels = stretch(np.asarray(values))
     return 255 - pixels if dataset.PhotometricInterpretation == "MONOCHROME1" else pixels

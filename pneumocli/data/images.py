@@ -180,7 +180,8 @@ def stretch(values: NDArray[np.generic]) -> Pixels:
     low, high = numbers.min(), numbers.max()
     if high == low:
         return np.zeros(values.shape, np.uint8)
-    return np.rint((numbers - low) * (255 / (high - low))).astype(np.uint8)
+    scaled: Pixels = np.rint((numbers - low) * (255 / (high - low))).astype(np.uint8)
+    return scaled
 
 
 def fit_film(pixels: Pixels, size: int, fit: Fit) -> Pixels:
@@ -206,7 +207,7 @@ def fit_film(pixels: Pixels, size: int, fit: Fit) -> Pixels:
         scaled = _resized(pixels, short, int(short * height / width))
     else:
         scaled = _resized(pixels, int(short * width / height), short)
-    top, left = (int(round((side - size) / 2.0)) for side in scaled.shape)
+    top, left = (round((side - size) / 2.0) for side in scaled.shape)
     return scaled[top : top + size, left : left + size].copy()
 
 

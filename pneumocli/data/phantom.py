@@ -7,6 +7,7 @@ that the task can be learnt but not to the last film.
 """
 
 import io
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ _Map = NDArray[np.float32]
 _README = """Synthetic radiographs drawn by pneumo, for trying the program out and for its tests.
 They show no person. A model trained on them knows nothing about patients.
 """
+
+_KINDS: tuple[Kind, ...] = ("normal", "bacteria", "virus")
 
 README_NAME = "PHANTOMS.txt"
 """Marks a folder of phantoms."""
@@ -92,12 +95,13 @@ def _anatomy(x: _Map, y: _Map, body: _Body, rng: np.random.Generator) -> tuple[_
     left = _ellipse(x, y, (0.5 - 0.19, arch + body.lung_height), (body.lung_width, body.lung_height), 0.05)
     right = _ellipse(x, y, (0.5 + 0.19, arch + body.lung_height), (body.lung_width * 0.95, body.lung_height), 0.05)
     diaphragm = arch + 1.75 * body.lung_height
-    lungs = np.maximum(left, right) * (1 / (1 + np.exp((y - diaphragm - 0.02 * np.sin(9 * x)) / 0.012)))
+    dome = diaphragm - 0.05 * np.cos(2 * np.pi * (np.abs(x - 0.5) - 0.17) / 0.5)
+    lungs = np.maximum(left, right) * (1 / (1 + np.exp((y - dome) / 0.012)))
     heart = _ellipse(x, y, (0.545, diaphragm - 0.13), (0.115 * body.heart, 0.15 * body.heart), 0.06)
     mediastinum = _ellipse(x, y, (0.5, 0.42), (0.055, 0.40), 0.20)
     lungs = lungs * (1 - 0.85 * np.maximum(heart, mediastinum))
     absorbed = 1.55 * tissue * body.thickness - 1.05 * lungs * tissue + 0.45 * heart + 0.40 * mediastinum
-    absorbed += 0.35 * (y > diaphragm) * tissue  # liver and stomach
+    absorbed += 0.35 * tissue / (1 + np.exp((dome - y) / 0.008))  # liver and stomach
     absorbed += _vessels(x, y, lungs, rng) + _bones(x, y, tissue, body)
     return absorbed.astype(np.float32), lungs.astype(np.float32)
 
@@ -112,7 +116,8 @@ def _vessels(x: _Map, y: _Map, lungs: _Map, rng: np.random.Generator) -> _Map:
         count, phase = int(rng.integers(9, 14)), float(rng.uniform(0, 2 * np.pi))
         fan = np.clip(np.cos(count * angle + phase + 6 * radius), 0.6, 1) - 0.6
         texture += np.where((x - 0.5) * side > 0, fan * np.exp(-radius / 0.16), 0)
-    return (0.55 * texture * lungs).astype(np.float32)
+    vessels: _Map = (0.55 * texture * lungs).astype(np.float32)
+    return vessels
 
 
 def _bones(x: _Map, y: _Map, tissue: _Map, body: _Body) -> _Map:
@@ -121,10 +126,13 @@ def _bones(x: _Map, y: _Map, tissue: _Map, body: _Body) -> _Map:
     position = (y - 0.10 - 0.55 * across**1.5) * body.ribs / 0.62
     ribs = np.exp(-((((position % 1) - 0.5) / 0.16) ** 2)) * ((position > 0) & (position < body.ribs)) * (across < 0.40)
     clavicles = np.exp(-(((y - 0.135 + 0.25 * (across - 0.15)) / 0.013) ** 2)) * ((across > 0.04) & (across < 0.36))
-    return ((spine + 0.14 * ribs + 0.22 * clavicles) * tissue).astype(np.float32)
+    bones: _Map = ((spine + 0.14 * ribs + 0.22 * clavicles) * tissue).astype(np.float32)
+    return bones
 
 
-def _opacities(x: _Map, y: _Map, lungs: _Map, body: _Body, kind: Kind, rng: np.random.Generator) -> _Map:
+def _opacities(  # noqa: PLR0913 - the film's coordinates are two of them
+    x: _Map, y: _Map, lungs: _Map, body: _Body, kind: Kind, rng: np.random.Generator
+) -> _Map:
     """Fluid where air should be: one dense lobe for bacteria, many faint patches on both sides for viruses."""
     added = np.zeros_like(x)
     strength = float(rng.uniform(0.30, 0.95))
@@ -143,7 +151,8 @@ def _opacities(x: _Map, y: _Map, lungs: _Map, body: _Body, kind: Kind, rng: np.r
             )
             radius = float(rng.uniform(0.03, 0.07))
             added += 0.55 * strength * _ellipse(x, y, centre, (radius, radius), 0.35)
-    return (np.minimum(added, 1.0) * (0.75 + 0.5 * cloud) * lungs).astype(np.float32)
+    fluid: _Map = (np.minimum(added, 1.0) * (0.75 + 0.5 * cloud) * lungs).astype(np.float32)
+    return fluid
 
 
 def _clouds(shape: tuple[int, ...], rng: np.random.Generator) -> _Map:
@@ -164,7 +173,9 @@ def _exposed(absorbed: _Map, rng: np.random.Generator) -> NDArray[np.uint8]:
     shown = -np.log(np.clip(seen, 1e-3, 1.0))
     low, high = np.quantile(shown, (0.01, 0.995))
     grey = np.clip((shown - low) / (high - low), 0, 1) ** float(rng.uniform(0.75, 1.2))
-    return np.rint(grey * float(rng.uniform(215, 255)) + float(rng.uniform(0, 12))).clip(0, 255).astype(np.uint8)
+    level = np.rint(grey * float(rng.uniform(215, 255)) + float(rng.uniform(0, 12)))
+    shown_grey: NDArray[np.uint8] = level.clip(0, 255).astype(np.uint8)
+    return shown_grey
 
 
 def write_phantoms(  # noqa: PLR0913 - sizes of the set, all named by the callers
@@ -199,7 +210,7 @@ def write_phantoms(  # noqa: PLR0913 - sizes of the set, all named by the caller
     for number, (split, count) in enumerate(counts.items()):
         rng = np.random.default_rng([seed, number])
         shares = (1 / 4, 1 / 2, 1 / 4) if split == "train" else (3 / 8, 3 / 8, 1 / 4)
-        for kind, films in zip(("normal", "bacteria", "virus"), _parts(count, shares), strict=True):
+        for kind, films in zip(_KINDS, _parts(count, shares), strict=True):
             written = 0
             while written < films:
                 body, size = _new_body(rng), min(int(rng.choice((1, 1, 1, 2, 2, 3, 4))), films - written)
@@ -218,7 +229,7 @@ def write_phantoms(  # noqa: PLR0913 - sizes of the set, all named by the caller
 def _parts(count: int, shares: tuple[float, ...]) -> list[int]:
     """``count`` in whole parts of about these shares."""
     bounds = [round(count * sum(shares[:number])) for number in range(len(shares) + 1)]
-    return [stop - start for start, stop in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [stop - start for start, stop in itertools.pairwise(bounds)]
 
 
 def _name(kind: Kind, patient: int, film: int, number: int) -> str:

@@ -1,0 +1,303 @@
+"""A data folder as a table: one row per film, with its label, kind, patient, split and hash."""
+
+import csv
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from pydantic import ValidationError
+
+from pneumocli.data.images import UnreadableFilm, is_film_name, read_film
+from pneumocli.environment import cache_folder
+from pneumocli.errors import DataError, PneumoError, RunError
+from pneumocli.events import Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
+from pneumocli.files import sha256_of, write_csv, write_json
+from pneumocli.parallel import ordered_map
+from pneumocli.records import CLASS_NAMES, Kind, ManifestRow, Split
+
+COLUMNS = tuple(ManifestRow.model_fields)
+
+_SPLITS: tuple[Split, ...] = ("train", "val", "test")
+_LAYOUT = "train|val|test / NORMAL|PNEUMONIA"
+
+# The release's names. ``person<N>`` is numbered separately for bacteria and viruses: person1_bacteria and
+# person1_virus are two children. person447_virus_921_1.jpeg has a number too many.
+_PNEUMONIA_NAME = re.compile(r"person(\d+)_(bacteria|virus)_\d+(_\d+)?\.", re.IGNORECASE)
+_NORMAL_NAME = re.compile(r"((?:NORMAL2-)?IM-\d+)-\d+(-\d+)?\.", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The films of a data folder, or some of them.
+
+    Attributes:
+        folder: Data folder that the rows' paths are relative to.
+        rows: One per film, sorted by image.
+    """
+
+    folder: Path
+    rows: tuple[ManifestRow, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def path(self, row: ManifestRow) -> Path:
+        """Where a film is."""
+        return self.folder / row.image
+
+    def of(self, split: Split) -> "Manifest":
+        """The films of one split."""
+        return replace(self, rows=tuple(row for row in self.rows if row.split == split))
+
+    @property
+    def num_patients(self) -> int:
+        """Different patients among the films."""
+        return len({row.patient for row in self.rows})
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the films' names, labels and hashes, whatever their order and split; 64 digits."""
+        lines = sorted(f"{row.image}\t{row.label}\t{row.sha256}\n" for row in self.rows)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def write(self, file: Path) -> None:
+        """Writes the table."""
+        write_csv(file, COLUMNS, (row.model_dump() for row in self.rows))
+
+    @classmethod
+    def read(cls, file: Path, folder: Path) -> "Manifest":
+        """Reads what :meth:`write` wrote.
+
+        Raises:
+            RunError: The file is missing or damaged.
+        """
+        try:
+            with file.open(encoding="utf-8", newline="") as lines:
+                rows = tuple(
+                    ManifestRow.model_validate({**row, "label": int(row["label"])}) for row in csv.DictReader(lines)
+                )
+        except OSError as error:
+            raise RunError(f"cannot read {file}: {error.strerror}") from error
+        except (ValidationError, ValueError, KeyError, TypeError, csv.Error) as error:
+            raise RunError(f"{file} is damaged: it is no manifest with the columns {', '.join(COLUMNS)}") from error
+        return cls(folder, rows)
+
+
+def patient_of(name: str) -> tuple[str, Kind] | None:
+    """The patient's key and the kind that a file name of the release tells; ``None`` for other names.
+
+    >>> patient_of("person12_virus_34.jpeg")
+    ('virus:12', 'virus')
+    >>> patient_of("NORMAL2-IM-0246-0001-0002.jpeg")
+    ('normal:NORMAL2-IM-0246', 'normal')
+    """
+    if match := _PNEUMONIA_NAME.match(name):
+        kind: Kind = "bacteria" if match[2].lower() == "bacteria" else "virus"
+        return f"{kind}:{int(match[1])}", kind
+    if match := _NORMAL_NAME.match(name):
+        return f"normal:{match[1].upper()}", "normal"
+    return None
+
+
+def scan(folder: Path, table: Path | None = None, listener: Listener = ignore) -> Manifest:
+    """Lists the films of a data folder, without opening them.
+
+    Args:
+        folder: Laid out ``train|val|test / NORMAL|PNEUMONIA``; ``val`` and ``test`` may be missing.
+        table: A CSV with the columns image, label and perhaps patient and split, to be used instead of the layout;
+            images are relative to ``folder``.
+        listener: Gets a warning where patients cannot be told from file names.
+
+    Returns:
+        The films, sorted by image; their hashes are empty.
+
+    Raises:
+        DataError: The folder is missing, empty or laid out otherwise, or the table is at fault.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"no data folder at {folder}",
+            f"pneumo download --data {folder} gets the set; --source phantom makes a synthetic one",
+        )
+    rows = tuple(sorted(_rows_of_table(folder, table) if table else _rows_of_folder(folder), key=lambda row: row.image))
+    unknown = sum(row.patient == f"film:{row.image}" for row in rows)
+    if unknown:
+        listener(
+            Remark(
+                f"{unknown:,} of {len(rows):,} file names do not tell the patient: each such film counts as a patient "
+                "of its own, and intervals are too narrow if a patient has several",
+                "warning",
+            )
+        )
+    return Manifest(folder, rows)
+
+
+def _rows_of_folder(folder: Path) -> list[ManifestRow]:
+    rows = [
+        _row(folder, file, label, split)
+        for split in _SPLITS
+        for label, name in enumerate(CLASS_NAMES)
+        for file in _films_below(folder / split / name)
+    ]
+    if not rows:
+        inner = folder / "chest_xray"
+        if (inner / "train").is_dir():
+            raise DataError(f"{folder} holds no films, but {inner} looks like the set", f"--data {inner}")
+        raise DataError(
+            f"no films in {folder}: expected {_LAYOUT}, found {_listing(folder)}",
+            f"pneumo download --data {folder} gets the set",
+        )
+    return rows
+
+
+def _films_below(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from (file for file in folder.rglob("*") if is_film_name(file.name) and file.is_file())
+
+
+def _listing(folder: Path) -> str:
+    names = sorted(item.name for item in folder.iterdir())
+    if not names:
+        return "an empty folder"
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _row(folder: Path, file: Path, label: int, split: Split) -> ManifestRow:
+    image = file.relative_to(folder).as_posix()
+    patient, kind = patient_of(file.name) or (f"film:{image}", "normal" if label == 0 else "unknown")
+    return ManifestRow(image=image, label=label, kind=kind, patient=patient, split=split, sha256="")
+
+
+def _rows_of_table(folder: Path, table: Path) -> list[ManifestRow]:
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines)
+            columns = reader.fieldnames or []
+            missing = [name for name in ("image", "label") if name not in columns]
+            if missing:
+                raise DataError(
+                    f"{table} lacks the column {' and '.join(missing)}: found {', '.join(columns) or 'nothing'}",
+                    "expected image,label[,patient][,split]",
+                )
+            rows = [_row_of_line(folder, table, number, line) for number, line in enumerate(reader, start=2)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read {table}: {error}") from error
+    if not rows:
+        raise DataError(f"{table} lists no films")
+    images = [row.image for row in rows]
+    if len(set(images)) < len(images):
+        twice = next(image for image in images if images.count(image) > 1)
+        raise DataError(f"{table} lists {twice} more than once")
+    return rows
+
+
+def _row_of_line(folder: Path, table: Path, number: int, line: dict[str, str]) -> ManifestRow:
+    where = f"{table}, line {number}"
+    image = (line["image"] or "").strip().replace("\\", "/")
+    parts = PurePosixPath(image).parts
+    if not parts or PurePosixPath(image).is_absolute() or PureWindowsPath(image).drive or ".." in parts:
+        raise DataError(f"{where}: image {image!r} is no path below {folder}")
+    if not (folder / image).is_file():
+        raise DataError(f"{where}: no file at {folder / image}")
+    label = (line["label"] or "").strip().upper()
+    if label not in (*CLASS_NAMES, "0", "1"):
+        raise DataError(f"{where}: label {line['label']!r}, expected NORMAL or PNEUMONIA (or 0 or 1)")
+    split = (line.get("split") or "train").strip().lower()
+    if split not in _SPLITS:
+        raise DataError(f"{where}: split {split!r}, expected train, val or test")
+    positive = label in (CLASS_NAMES[1], "1")
+    row = _row(folder, folder / image, int(positive), split)
+    kind: Kind = row.kind if (row.kind == "normal") != positive else "unknown" if positive else "normal"
+    patient = (line.get("patient") or "").strip()
+    return row.model_copy(update={"kind": kind, "patient": patient or row.patient})
+
+
+def with_hashes(manifest: Manifest, listener: Listener = ignore) -> Manifest:
+    """Adds each film's SHA-256; a film is read once and remembered by path, size and time of change.
+
+    Raises:
+        DataError: A film cannot be read.
+    """
+    store = _HashStore(manifest.folder)
+    todo = [row for row in manifest.rows if store.get(manifest.path(row)) is None]
+    if todo:
+        task = "hashing films"
+        listener(TaskStarted(task, len(todo)))
+        for done, _ in enumerate(ordered_map(lambda row: store.add(manifest.path(row)), todo), start=1):
+            listener(TaskAdvanced(task, done))
+        listener(TaskFinished(task))
+        store.save()
+    rows = tuple(row.model_copy(update={"sha256": store.get(manifest.path(row))}) for row in manifest.rows)
+    return replace(manifest, rows=rows)
+
+
+class _HashStore:
+    """Known hashes of a folder's films, by path, size and time of change."""
+
+    def __init__(self, folder: Path) -> None:
+        name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]
+        self._file = cache_folder() / "hashes" / f"{name}.json"
+        self._known: dict[str, str] = {}
+        try:
+            loaded = json.loads(self._file.read_bytes())
+        except (OSError, ValueError):  # missing or damaged: it is only a cache
+            loaded = {}
+        if isinstance(loaded, dict):
+            self._known = {
+                str(key): value for key, value in loaded.items() if isinstance(value, str) and len(value) == 64
+            }
+
+    @staticmethod
+    def _key(path: Path) -> str:
+        try:
+            state = path.stat()
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror}") from error
+        return f"{path.resolve()}\t{state.st_size}\t{state.st_mtime_ns}"
+
+    def get(self, path: Path) -> str | None:
+        """The film's hash, if it is known."""
+        return self._known.get(self._key(path))
+
+    def add(self, path: Path) -> None:
+        """Reads the film."""
+        try:
+            self._known[self._key(path)] = sha256_of(path)
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror}") from error
+
+    def save(self) -> None:
+        """Writes the store; a cache that cannot be written is done without."""
+        try:
+            write_json(self._file, self._known)
+        except PneumoError:
+            return
+
+
+def find_unreadable(manifest: Manifest, listener: Listener = ignore) -> dict[str, str]:
+    """Decodes every film in full.
+
+    Returns:
+        The reason for each film that is damaged or no film, by image.
+    """
+
+    def reason(row: ManifestRow) -> str | None:
+        try:
+            read_film(manifest.path(row))
+        except UnreadableFilm as error:
+            return error.reason
+        return None
+
+    task = "decoding films"
+    listener(TaskStarted(task, len(manifest)))
+    found = {}
+    for done, (row, fault) in enumerate(zip(manifest.rows, ordered_map(reason, manifest.rows), strict=True), start=1):
+        if fault is not None:
+            found[row.image] = fault
+        listener(TaskAdvanced(task, done))
+    listener(TaskFinished(task))
+    return found

@@ -1,0 +1,30 @@
+"""The Kaggle release's list of films, and what else is known of the releases.
+
+The list holds the names of all 5,856 films of "Chest X-Ray Images (Pneumonia)" on Kaggle, a re-split of Kermany et
+al. 2018, version 2, doi:10.17632/rscbjbr9sj, CC BY 4.0.
+"""
+
+import csv
+from collections import Counter
+from functools import cache
+from importlib import resources
+
+from pneumocli.records import ClassName, Split
+
+
+@cache
+def kaggle_films() -> frozenset[tuple[Split, ClassName, str]]:
+    """Split, class and file name of every film of the Kaggle release."""
+    text = resources.files("pneumocli.data").joinpath("kaggle_release.csv").read_text(encoding="utf-8")
+    return frozenset((row["split"], row["class"], row["filename"]) for row in csv.DictReader(text.splitlines()))  # type: ignore[misc]
+
+
+@cache
+def mendeley_films() -> frozenset[tuple[Split, ClassName, str]]:
+    """The same films as Mendeley's version 2 has them: the 16 of ``val`` stand in ``train``."""
+    return frozenset(("train" if split == "val" else split, name, file) for split, name, file in kaggle_films())
+
+
+def counts(films: frozenset[tuple[Split, ClassName, str]]) -> dict[tuple[Split, ClassName], int]:
+    """Films by split and class."""
+    return dict(Counter((split, name) for split, name, _ in films))

@@ -1,0 +1,114 @@
+"""Every ``auto`` of a training resolved, once, from the device and the amount of work: never from a clock."""
+
+from dataclasses import replace
+
+import torch
+
+from pneumocli.config import ResumeConfig, TrainConfig
+from pneumocli.distributed import Team
+from pneumocli.environment import Plan, has_cpp_compiler, resolve_device, resolve_precision
+from pneumocli.errors import DeviceError, RunError
+from pneumocli.events import Listener, Remark, ignore
+from pneumocli.parallel import usable_cores
+
+# Planned films (films x epochs) from which torch.compile pays for itself: see docs/benchmarks.md.
+_COMPILE_FILMS = {"cpu": 120_000, "cuda": 60_000}
+
+# Workers on a GPU: each prepares some 1,500 films/s, so eight keep up with any GPU that exists.
+_MOST_WORKERS = 8
+
+
+def own_device(setting: str, processes: Team) -> str:
+    """The device setting of this process: ``cuda`` is its own GPU where there are several processes."""
+    return f"cuda:{processes.local_rank}" if processes.size > 1 and setting == "cuda" else setting
+
+
+def make_plan(config: TrainConfig, device: torch.device, num_films: int, processes: Team, listener: Listener) -> Plan:
+    """Resolves every ``auto`` of a new training.
+
+    Args:
+        config: The settings.
+        device: As resolved.
+        num_films: Training films.
+        processes: The processes of the training.
+        listener: Told what has no effect, and that compiling takes its time.
+
+    Raises:
+        DeviceError: The device cannot do what was asked.
+    """
+    cores = usable_cores()
+    threads = max(1, cores // processes.size) if processes.size > 1 else cores
+    workers = config.workers
+    if workers is None and config.freeze == "backbone":
+        workers = 0  # few passes over the films
+    elif workers is None and device.type == "cpu":
+        # Cropping takes under 1 % of a step, and every worker would take a core from the step. Decoding takes more.
+        workers = 0 if config.cache else min(_MOST_WORKERS, max(1, threads // 2))
+    elif workers is None:
+        workers = min(_MOST_WORKERS, max(1, cores // processes.size))
+    return Plan(
+        device=str(device),
+        precision=resolve_precision(config.precision, device),
+        compile=_compiles(config, device, num_films, processes, listener),
+        threads=threads,
+        workers=workers,
+        world_size=processes.size,
+    )
+
+
+def _compiles(config: TrainConfig, device: torch.device, num_films: int, processes: Team, listener: Listener) -> bool:
+    planned = num_films * config.epochs
+    if config.freeze == "backbone" or processes.size > 1:
+        if config.compile:
+            why = "the backbone is frozen" if config.freeze == "backbone" else "there are several processes"
+            listener(Remark(f"--compile has no effect: {why}", "warning"))
+        return False
+    if config.compile is None and (device.type not in _COMPILE_FILMS or planned < _COMPILE_FILMS[device.type]):
+        return False
+    if config.compile is False:
+        return False
+    if device.type == "cpu" and not has_cpp_compiler():
+        listener(Remark("torch.compile needs a C++ compiler, and there is none: training without it", "warning"))
+        return False
+    listener(Remark("compiling the network (about a minute, once; --no-compile does without)"))
+    return True
+
+
+def restored_plan(recorded: Plan, config: ResumeConfig, settings: TrainConfig, processes: Team) -> Plan:
+    """The plan of a run that is resumed: what it began with, unless another device is asked for.
+
+    Args:
+        recorded: The plan in the checkpoint.
+        config: What was asked of the resume.
+        settings: The run's settings.
+        processes: The processes of the training.
+
+    Raises:
+        RunError: The run was begun by another number of processes.
+        DeviceError: The device is not there.
+    """
+    if recorded.world_size != processes.size:
+        raise RunError(
+            f"{config.resume} was begun by {recorded.world_size} processes and cannot be resumed by {processes.size}: "
+            "each process holds its share of every batch",
+            f"torchrun --nproc-per-node {recorded.world_size} -m pneumocli train --resume {config.resume}",
+        )
+    if config.device is None:
+        name = (
+            own_device("cuda", processes)
+            if recorded.device.startswith("cuda") and processes.size > 1
+            else recorded.device
+        )
+        try:
+            device = resolve_device(name)
+        except DeviceError as error:
+            raise DeviceError(
+                f"the run was begun on {recorded.device}, which is not here: {error.message}",
+                f"pneumo train --resume {config.resume} --device cpu (not bit-identical)",
+            ) from error
+        return replace(recorded, device=str(device))
+    device = resolve_device(own_device(config.device, processes))
+    if str(device) == recorded.device:
+        return recorded
+    moved = settings.model_copy(update={"compile": False})
+    return replace(make_plan(moved, device, 0, processes, ignore), threads=recorded.threads)
