@@ -150,7 +150,8 @@ class RunFolder:
         Raises:
             RunError: ``config.json`` is missing, damaged or from another version.
         """
-        return read_record(self.config_file, _StoredConfig)
+        stored = read_record(self.config_file, _StoredConfig)
+        return TrainConfig.model_validate(stored.model_dump(exclude={"schema_version"}))
 
     def environment(self) -> Environment:
         """Where and how the run was made."""

@@ -82,7 +82,13 @@ def _new_body(rng: np.random.Generator) -> _Body:
 def _ellipse(x: _Map, y: _Map, centre: tuple[float, float], radii: tuple[float, float], softness: float) -> _Map:
     """1 inside, 0 outside, with a soft edge; like the chord length through an ellipsoid near its rim."""
     distance = np.sqrt(((x - centre[0]) / radii[0]) ** 2 + ((y - centre[1]) / radii[1]) ** 2)
-    return (1 / (1 + np.exp(np.clip((distance - 1) / softness, -30, 30)))).astype(np.float32)
+    return _step((1 - distance) / softness)
+
+
+def _step(position: _Map) -> _Map:
+    """0 far below zero, 1 far above, a soft edge between."""
+    edge: _Map = (1 / (1 + np.exp(-np.clip(position, -30, 30)))).astype(np.float32)
+    return edge
 
 
 def _anatomy(x: _Map, y: _Map, body: _Body, rng: np.random.Generator) -> tuple[_Map, _Map]:
@@ -96,12 +102,12 @@ def _anatomy(x: _Map, y: _Map, body: _Body, rng: np.random.Generator) -> tuple[_
     right = _ellipse(x, y, (0.5 + 0.19, arch + body.lung_height), (body.lung_width * 0.95, body.lung_height), 0.05)
     diaphragm = arch + 1.75 * body.lung_height
     dome = diaphragm - 0.05 * np.cos(2 * np.pi * (np.abs(x - 0.5) - 0.17) / 0.5)
-    lungs = np.maximum(left, right) * (1 / (1 + np.exp((y - dome) / 0.012)))
+    lungs = np.maximum(left, right) * (_step((dome - y) / 0.012))
     heart = _ellipse(x, y, (0.545, diaphragm - 0.13), (0.115 * body.heart, 0.15 * body.heart), 0.06)
     mediastinum = _ellipse(x, y, (0.5, 0.42), (0.055, 0.40), 0.20)
     lungs = lungs * (1 - 0.85 * np.maximum(heart, mediastinum))
     absorbed = 1.55 * tissue * body.thickness - 1.05 * lungs * tissue + 0.45 * heart + 0.40 * mediastinum
-    absorbed += 0.35 * tissue / (1 + np.exp((dome - y) / 0.008))  # liver and stomach
+    absorbed += 0.35 * tissue * _step((y - dome) / 0.008)  # liver and stomach
     absorbed += _vessels(x, y, lungs, rng) + _bones(x, y, tissue, body)
     return absorbed.astype(np.float32), lungs.astype(np.float32)
 

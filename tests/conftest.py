@@ -1,0 +1,57 @@
+"""What tests share: phantoms, one trained run, and a machine that no test can leave traces on."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pneumocli.config import TrainConfig
+from pneumocli.data.phantom import write_phantoms
+from pneumocli.runs import RunFolder
+
+# Two threads: the reference machine has two cores, and bit-exactness holds for one number of threads.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+SHARED = Path(os.environ.get("PNEUMO_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory):
+    """Decoded films and hashes go into a folder of the test session."""
+    before = os.environ.get("PNEUMO_CACHE")
+    os.environ["PNEUMO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["PNEUMO_CACHE"]
+    else:
+        os.environ["PNEUMO_CACHE"] = before
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder of small phantoms: read it, never change it."""
+    folder = tmp_path_factory.mktemp("phantoms") / "chest_xray"
+    write_phantoms(folder, num_train=72, num_val=8, num_test=40, short_sides=(90, 130))
+    return folder
+
+
+def tiny(data: Path, run_dir: Path, **settings: object) -> TrainConfig:
+    """Settings of the smallest training that still learns something."""
+    values = {"image_size": 64, "batch_size": 8, "epochs": 2, "device": "cpu", "val_fraction": 0.25} | settings
+    return TrainConfig.model_validate({"data": data, "run_dir": run_dir, **values})
+
+
+@pytest.fixture(scope="session")
+def trained(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A finished run on the phantoms: read it, never change it (copy it first)."""
+    from pneumocli.training import train
+
+    return train(tiny(phantoms, tmp_path_factory.mktemp("runs") / "scratch"))
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real films, for tests marked ``real_data``."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no real films at {SHARED}: set PNEUMO_SHARED to a folder that holds them")
+    return SHARED
