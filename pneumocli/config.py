@@ -49,7 +49,8 @@ _Settings = TypeVar("_Settings", bound=Settings)
 
 def flag_name(model: type[Settings], field: str) -> str:
     """How a field of ``model`` is called on the command line: ``--val-fraction``, or ``RUN`` for an argument."""
-    flag = next((item for item in model.model_fields[field].metadata if isinstance(item, Flag)), Flag())
+    known = model.model_fields.get(field)
+    flag = next((item for item in known.metadata if isinstance(item, Flag)), Flag()) if known else Flag()
     if flag.argument:
         return flag.metavar or field.upper()
     return flag.names[0].split("/")[0] if flag.names else "--" + field.replace("_", "-")

@@ -8,7 +8,7 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
-from pneumocli.data.images import Pixels, UnreadableFilm, stretch
+from pneumocli.data.film import Pixels, UnreadableFilm, stretch
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -7,17 +7,28 @@ that the same file gives the same pixels everywhere.
 import io
 import struct
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pneumocli.errors import DataError
+from pneumocli.data.film import Film, Pixels, UnreadableFilm, stretch
 
-Pixels = NDArray[np.uint8]
+__all__ = [
+    "READER_VERSION",
+    "Film",
+    "Fit",
+    "Pixels",
+    "UnreadableFilm",
+    "crop_frame",
+    "fit_film",
+    "is_film_name",
+    "make_square",
+    "read_film",
+    "shrink",
+]
+
 Fit = Literal["crop", "squash", "pad"]
 
 READER_VERSION = 1
@@ -38,34 +49,6 @@ _COLOUR_DIFFERENCE = 12.0
 
 # Pillow warns at 89 million pixels and raises at twice that; here the first is an error already, see its manual.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
-
-
-class UnreadableFilm(DataError):
-    """A file is no film, or is damaged.
-
-    Args:
-        reason: Short, without the file's name: ``"is empty"``.
-        hint: What to do, if anything.
-    """
-
-    def __init__(self, reason: str, hint: str | None = None) -> None:
-        super().__init__(reason, hint)
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class Film:
-    """A film as read.
-
-    Attributes:
-        pixels: uint8 (H,W), right way up, bright where the body stopped the rays.
-        coloured: Whether the file holds true colour: a photograph rather than a radiograph.
-        mode: How the file stores its pixels, in Pillow's words, or ``DICOM``.
-    """
-
-    pixels: Pixels
-    coloured: bool
-    mode: str
 
 
 def is_film_name(name: str) -> bool:
@@ -163,25 +146,6 @@ def _to_grey(image: Image.Image) -> Pixels:
     if image.mode == "P":
         image = image.convert("RGB")
     return np.array(image if image.mode == "L" else image.convert("L"))
-
-
-def stretch(values: NDArray[np.generic]) -> Pixels:
-    """Pixels of more than 8 bits as 8 bits: linear, darkest to 0, brightest to 255; a uniform picture is 0.
-
-    Args:
-        values: Any number type, (H,W).
-
-    Raises:
-        UnreadableFilm: A value is not finite.
-    """
-    numbers = values.astype(np.float64)
-    if not np.isfinite(numbers).all():
-        raise UnreadableFilm("holds pixels that are not finite")
-    low, high = numbers.min(), numbers.max()
-    if high == low:
-        return np.zeros(values.shape, np.uint8)
-    scaled: Pixels = np.rint((numbers - low) * (255 / (high - low))).astype(np.uint8)
-    return scaled
 
 
 def fit_film(pixels: Pixels, size: int, fit: Fit) -> Pixels:
