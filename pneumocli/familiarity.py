@@ -152,7 +152,8 @@ class Familiarity:
         along = centred @ directions.T.astype(np.float64)
         rest = np.maximum((centred**2).sum(axis=1) - (along**2).sum(axis=1), 0)
         squared = (along**2 / variances).sum(axis=1) + rest / self._model.residual_variance
-        return np.sqrt(squared).astype(np.float32)
+        distances: Floats = np.sqrt(squared).astype(np.float32)
+        return distances
 
     def warnings(self, features: Floats, appearance: Appearance, coloured: NDArray[np.bool_]) -> list[tuple[str, ...]]:
         """What is unusual about each film, in plain words.
