@@ -120,11 +120,9 @@ class TrainConfig(Settings):
     """Films from a CSV instead (image,label[,patient][,split]); image paths relative to --data."""
     weights: Annotated[Path | None, Flag(metavar="FILE")] = None
     """Start from this ResNet-18 state dict in torchvision's names, or a run's best.pt; implies --pretrained."""
-    pretrained: Annotated[
-        bool,
-        Flag(("--pretrained/--scratch",), default="scratch"),
-        Field(default_factory=lambda given: given.get("weights") is not None),
-    ]
+    pretrained: Annotated[bool, Flag(("--pretrained/--scratch",), default="scratch")] = Field(
+        default_factory=lambda given: given.get("weights") is not None
+    )
     """Start from torchvision's ImageNet weights, or from scratch."""
     freeze: Literal["none", "backbone"] = "none"
     """What is not trained: backbone trains the last layer only, BatchNorm in eval mode."""
@@ -136,15 +134,10 @@ class TrainConfig(Settings):
     """Split each batch into N parts, one after the other, so that a large batch fits a small device.
     BatchNorm sees one part at a time."""
     learning_rate: Annotated[
-        float,
-        Flag(("--learning-rate", "--lr"), default="0.001 from scratch, 0.0001 pretrained"),
-        Field(
-            gt=0,
-            le=10,
-            allow_inf_nan=False,
-            default_factory=lambda given: 1e-4 if given.get("pretrained") else 1e-3,
-        ),
-    ]
+        float, Flag(("--learning-rate", "--lr"), default="0.001 from scratch, 0.0001 pretrained")
+    ] = Field(
+        gt=0, le=10, allow_inf_nan=False, default_factory=lambda given: 1e-4 if given.get("pretrained") else 1e-3
+    )
     """Adam's learning rate."""
     image_size: Annotated[int, Field(ge=32, le=1024)] = 224
     """Side of the square the network sees, in pixels."""

@@ -16,7 +16,8 @@ LEVELS = {
     0: ["errors", "files", "parallel"],
     1: ["config", "records", "events", "data.sources", "data.official"],
     2: [
-        "environment", "runs", "data.download", "data.archive", "data.film", "data.images", "data.dicom", "data.manifest",
+        "environment", "runs", "data.download", "data.archive", "data.film", "data.images", "data.dicom",
+        "data.manifest",
         "data.splits", "data.verification", "data.verification_page", "data.properties", "data.duplicates",
         "data.phantom", "data.cache", "metrics", "intervals", "operating_points", "calibration", "paired", "curves",
         "bootstrap",
@@ -52,11 +53,12 @@ def imports_of(path: Path) -> set[str]:
         for node in ast.walk(block)
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and id(node) not in typing_only:
-            if node.module == "pneumocli" or node.module.startswith("pneumocli."):
-                base = node.module.removeprefix("pneumocli").lstrip(".")
-                names = [f"{base}.{alias.name}".lstrip(".") for alias in node.names]
-                found.update(name if name in modules() else base for name in names)
+        if not isinstance(node, ast.ImportFrom) or id(node) in typing_only:
+            continue
+        package, _, base = (node.module or "").partition(".")
+        if package == "pneumocli":
+            names = [f"{base}.{alias.name}".lstrip(".") for alias in node.names]
+            found.update(name if name in modules() else base for name in names)
     return found - {""}
 
 

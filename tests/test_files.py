@@ -28,7 +28,7 @@ def test_a_crash_inside_the_block_leaves_the_old_file_and_nothing_else(tmp_path:
         handle.write("half of the new")
         raise RuntimeError("crash")
     assert file.read_text() == "old"
-    assert os.listdir(tmp_path) == ["result.json"]
+    assert [item.name for item in tmp_path.iterdir()] == ["result.json"]
 
 
 def test_the_new_file_appears_whole_with_usual_permissions(tmp_path: Path):

@@ -1,5 +1,8 @@
 """Results as tables and text for people."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from rich.console import RenderableType
 from rich.table import Table
 
@@ -26,4 +29,18 @@ def training_summary(run: RunFolder, result: RunResult) -> RenderableType:
     if result.num_unreadable:
         table.add_row("unreadable", f"{result.num_unreadable} films left out, named in result.json")
     table.add_row("next", f"pneumo evaluate {run.path}")
+    return table
+
+
+def where_to_look(folder: Path, runs: Sequence[RunFolder]) -> RenderableType:
+    """The last words of the demo: what it left behind, and what to do next."""
+    table = Table(title="Where to look", title_justify="left", show_header=False, caption=NOTICE, caption_justify="left")
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    first = runs[0]
+    table.add_row("report", str(first.evaluation_folder("test") / "report.html"))
+    table.add_row("comparison", str(folder / "comparison" / "comparison.html"))
+    table.add_row("heat maps", str(folder / "explanations"))
+    table.add_row("model", f"{first.onnx_file} (uint8 pixels in, logits out; see {first.card_file.name})")
+    table.add_row("next", "pneumo download, then pneumo train: the same on real films")
     return table

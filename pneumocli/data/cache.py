@@ -10,6 +10,7 @@ import os
 import struct
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,16 +49,18 @@ class FilmCache:
         self._open()
 
     def _open(self) -> None:
-        self._file = self.path.open("rb", buffering=0)
-        self._file.seek(-_TAIL.size, os.SEEK_END)
-        tail_at = self._file.tell()
-        count, magic = _TAIL.unpack(self._file.read(_TAIL.size))
-        if magic != _MAGIC:
-            raise ValueError(f"{self.path} is no film cache")
-        self._file.seek(tail_at - count * _SIZE_BYTES)
-        self._sizes = np.frombuffer(self._file.read(count * _SIZE_BYTES), dtype="<u4").reshape(count, 2)
+        with self.path.open("rb") as file:
+            file.seek(-_TAIL.size, os.SEEK_END)
+            tail_at = file.tell()
+            count, magic = _TAIL.unpack(file.read(_TAIL.size))
+            if magic != _MAGIC:
+                raise ValueError(f"{self.path} is no film cache")
+            file.seek(tail_at - count * _SIZE_BYTES)
+            self._sizes = np.frombuffer(file.read(count * _SIZE_BYTES), dtype="<u4").reshape(count, 2)
         lengths = self._sizes[:, 0].astype(np.int64) * self._sizes[:, 1]
         self._starts = np.concatenate(([0], np.cumsum(lengths)))
+        self._descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        weakref.finalize(self, os.close, self._descriptor)
 
     def __getstate__(self) -> Path:
         return self.path  # a worker process opens the file itself
@@ -78,10 +81,10 @@ class FilmCache:
 
     def _read(self, start: int, length: int) -> bytes:
         if sys.platform == "win32":
-            self._file.seek(start)
-            return self._file.read(length)
+            os.lseek(self._descriptor, start, os.SEEK_SET)
+            return os.read(self._descriptor, length)
         # pread has no file position, which forked worker processes would share.
-        return os.pread(self._file.fileno(), length, start)
+        return os.pread(self._descriptor, length, start)
 
 
 @dataclass(frozen=True)

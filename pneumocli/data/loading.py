@@ -185,6 +185,7 @@ class TrainingBatches:
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=device.type == "cuda",
+            generator=torch.Generator(),  # else the loader would draw from the global one
             worker_init_fn=_leave_signals_to_parent if workers else None,
         )
 

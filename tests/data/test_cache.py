@@ -1,0 +1,90 @@
+"""data/cache.py: films decoded once."""
+
+import os
+import pickle
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pneumocli.data.cache import FilmCache, FilmsOnDisk, Selected, cached_films, prune
+from pneumocli.data.loading import CropSource
+from pneumocli.data.manifest import Manifest, scan, with_hashes
+from pneumocli.events import TaskStarted
+
+DECODE = CropSource(64, "crop")
+
+
+@pytest.fixture(scope="module")
+def manifest(phantoms: Path) -> Manifest:
+    return with_hashes(scan(phantoms).of("test"))
+
+
+def built(manifest: Manifest, form: str = "test form") -> FilmCache:
+    return cached_films(manifest, DECODE, form)[0]
+
+
+def test_a_cached_film_equals_a_decoded_one(manifest: Manifest):
+    cache = built(manifest)
+    disk = FilmsOnDisk(tuple(manifest.path(row) for row in manifest.rows), DECODE)
+    assert len(cache) == len(disk) == len(manifest)
+    for number in range(len(cache)):
+        np.testing.assert_array_equal(cache[number], disk[number])
+    assert cache[3].flags.writeable
+
+
+def test_a_second_call_decodes_nothing(manifest: Manifest):
+    built(manifest)
+    events = []
+    cached_films(manifest, DECODE, "test form", events.append)
+    assert not any(isinstance(event, TaskStarted) for event in events)
+
+
+def test_another_form_or_content_is_another_file(manifest: Manifest):
+    other = replace(manifest, rows=(manifest.rows[0].model_copy(update={"sha256": "0" * 64}), *manifest.rows[1:]))
+    paths = {built(manifest).path, built(manifest, "another form").path, built(other).path}
+    assert len(paths) == 3
+
+
+def test_a_worker_process_opens_the_file_itself(manifest: Manifest):
+    cache = built(manifest)
+    copy = pickle.loads(pickle.dumps(cache))
+    np.testing.assert_array_equal(copy[5], cache[5])
+
+
+def test_selected_films_have_numbers_of_their_own(manifest: Manifest):
+    cache = built(manifest)
+    chosen = Selected(cache, (7, 2))
+    assert len(chosen) == 2
+    np.testing.assert_array_equal(chosen[1], cache[2])
+
+
+def test_an_unreadable_film_is_named_with_its_reason(manifest: Manifest, tmp_path: Path):
+    folder = tmp_path / "test" / "NORMAL"
+    folder.mkdir(parents=True)
+    good = manifest.path(manifest.rows[0]).read_bytes()
+    (folder / "IM-0001-0001.jpeg").write_bytes(good)
+    (folder / "IM-0002-0001.jpeg").write_bytes(good[: len(good) // 2])
+    films, reasons = cached_films(with_hashes(scan(tmp_path)), DECODE, "test form")
+    assert list(reasons) == ["test/NORMAL/IM-0002-0001.jpeg"]
+    assert "truncated" in reasons["test/NORMAL/IM-0002-0001.jpeg"]
+    assert films[0].size
+    assert not films[1].size
+
+
+def test_a_file_that_is_no_cache_is_refused(tmp_path: Path):
+    (tmp_path / "x.films").write_bytes(bytes(100))
+    with pytest.raises(ValueError, match="no film cache"):
+        FilmCache(tmp_path / "x.films")
+
+
+def test_unused_caches_are_removed_after_thirty_days(tmp_path: Path):
+    old, used = tmp_path / "old.films", tmp_path / "used.films"
+    for file in (old, used):
+        file.touch()
+    os.utime(old, (0, time.time() - 31 * 86_400))
+    prune(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["used.films"]
+    prune(tmp_path / "missing")
