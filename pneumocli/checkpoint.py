@@ -1,4 +1,4 @@
-"""``last.pt`` and ``best.pt``: what resume needs, and what a finished model needs. Plain data only.
+"""``last.pt``: what resume needs. Plain data only.
 
 The checkpoint is the truth about a run. ``best.pt`` and ``history.csv`` follow from it and are written after it, so
 that a run killed between the two is mended by a resume.
@@ -6,7 +6,6 @@ that a run killed between the two is mended by a resume.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,9 +15,10 @@ from pneumocli.environment import Plan
 from pneumocli.errors import ModelFileError, RunError
 from pneumocli.files import atomic_write
 from pneumocli.model import StateDict, check_state_dict, load_tensors
-from pneumocli.records import EpochRecord, ModelCard
+from pneumocli.records import EpochRecord
 from pneumocli.runs import RunFolder
 from pneumocli.steps import Learner
+from pneumocli.weights import on_cpu
 
 _VERSION = 1
 
@@ -62,7 +62,7 @@ def save_checkpoint(run: RunFolder, learner: Learner, progress: Progress, plan: 
     """Writes ``last.pt``."""
     content = {
         "schema_version": _VERSION,
-        "model": _on_cpu(learner.network.state_dict()),
+        "model": on_cpu(learner.network.state_dict()),
         "optimizer": learner.optimizer.state_dict(),
         "scaler": learner.scaler.state_dict(),
         "history": [record.model_dump() for record in progress.history],
@@ -114,33 +114,3 @@ def load_checkpoint(run: RunFolder) -> Checkpoint:
         return Checkpoint(dict(loaded["model"]), loaded["optimizer"], loaded["scaler"], progress, plan)
     except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
         raise ModelFileError(f"{file} is damaged: {type(error).__name__} while reading it") from error
-
-
-def save_best(file: Path, weights: StateDict, card: ModelCard) -> None:
-    """Writes ``best.pt``: the weights in torchvision's names, on the CPU, with the card beside them."""
-    with atomic_write(file, "wb") as handle:
-        torch.save(
-            {"schema_version": _VERSION, "weights": _on_cpu(weights), "card": card.model_dump(mode="json")}, handle
-        )
-
-
-def load_best(file: Path) -> tuple[StateDict, ModelCard]:
-    """Reads ``best.pt``.
-
-    Raises:
-        ModelFileError: It is missing, foreign, damaged or from another version.
-    """
-    loaded = load_tensors(file)
-    if not isinstance(loaded, Mapping) or "weights" not in loaded or "card" not in loaded:
-        raise ModelFileError(f"{file} is no model file of pneumo: it holds no card", "name a run's best.pt")
-    check_state_dict(file, loaded["weights"])
-    try:
-        card = ModelCard.model_validate(loaded["card"])
-    except ValidationError as error:
-        raise ModelFileError(f"{file}: its card is damaged or from another version of pneumo") from error
-    return dict(loaded["weights"]), card
-
-
-def _on_cpu(state: StateDict) -> StateDict:
-    # contiguous: torchvision's own layout, not channels_last, so that the file does not depend on how it was trained
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.models import ResNet
 
-from pneumocli.checkpoint import Progress, is_better, save_best, save_checkpoint
+from pneumocli.checkpoint import Progress, is_better, save_checkpoint
 from pneumocli.config import TrainConfig
 from pneumocli.data.loading import TrainingBatches, epoch_batches
 from pneumocli.distributed import Team
@@ -24,6 +24,7 @@ from pneumocli.preparation import TrainingData
 from pneumocli.records import EpochRecord
 from pneumocli.runs import RunFolder
 from pneumocli.steps import Learner, Tally, features_of, score, train_epoch, train_head_epoch
+from pneumocli.weights import save_best
 
 # With a frozen backbone, epoch e trains the head on view (e - 1) % 4 of each film: four augmented views run through
 # the backbone once each, later epochs cost next to nothing.

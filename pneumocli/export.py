@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pneumocli.checkpoint import load_best
 from pneumocli.errors import CheckFailed
 from pneumocli.files import write_bytes
 from pneumocli.inference import CARD_KEY, GRAPH_INPUT, GRAPH_OUTPUTS, OnnxBackend
 from pneumocli.model import DeployableNet, build_network
 from pneumocli.records import ModelCard
+from pneumocli.weights import load_best
 
 # Newest operator set that onnxruntime 1.22, the oldest supported, implements in full; torch 2.9 exports it natively.
 _OPSET = 20

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pneumocli import __version__
 from pneumocli.calibration import fit_temperature
-from pneumocli.checkpoint import Progress, load_best, save_best
+from pneumocli.checkpoint import Progress
 from pneumocli.config import TrainConfig
 from pneumocli.data.cache import Films
 from pneumocli.data.images import fit_film, read_film
@@ -25,6 +25,7 @@ from pneumocli.preparation import TrainingData
 from pneumocli.records import EpochRecord, ModelCard, RunResult, ValidationSummary
 from pneumocli.report import model_card
 from pneumocli.runs import RunFolder
+from pneumocli.weights import load_best, save_best
 
 # Training films that the Gaussian of the features is fitted to. 512 directions need a few times as many films for a
 # stable shrunk covariance; more would cost a noticeable part of an epoch on a CPU.

@@ -122,9 +122,9 @@ class _TorchBackend:
     def __init__(self, file: Path, device: str) -> None:
         import torch
 
-        from pneumocli.checkpoint import load_best
         from pneumocli.environment import resolve_device
         from pneumocli.model import DeployableNet, build_network
+        from pneumocli.weights import load_best
 
         self._torch = torch
         self._device = resolve_device(device)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.models import ResNet
 
-from pneumocli.checkpoint import Progress, load_best, load_checkpoint
+from pneumocli.checkpoint import Progress, load_checkpoint
 from pneumocli.config import ResumeConfig, TrainConfig
 from pneumocli.distributed import Team, team
 from pneumocli.environment import Plan, describe, gpu_probe, resolve_device
@@ -23,6 +23,7 @@ from pneumocli.preparation import TrainingData, prepare, prepare_again
 from pneumocli.runs import RunFolder
 from pneumocli.steps import Learner, make_learner, score
 from pneumocli.tensorboard import tensorboard_listener
+from pneumocli.weights import load_best
 
 
 def train(config: TrainConfig, listener: Listener = ignore) -> RunFolder:

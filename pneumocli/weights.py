@@ -1,0 +1,45 @@
+"""``best.pt``: a network's weights with their card. Plain data only."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+from pneumocli.errors import ModelFileError
+from pneumocli.files import atomic_write
+from pneumocli.model import StateDict, check_state_dict, load_tensors
+from pneumocli.records import ModelCard
+
+_VERSION = 1
+
+
+def save_best(file: Path, weights: StateDict, card: ModelCard) -> None:
+    """Writes ``best.pt``: the weights in torchvision's names, on the CPU, with the card beside them."""
+    with atomic_write(file, "wb") as handle:
+        torch.save(
+            {"schema_version": _VERSION, "weights": on_cpu(weights), "card": card.model_dump(mode="json")}, handle
+        )
+
+
+def load_best(file: Path) -> tuple[StateDict, ModelCard]:
+    """Reads ``best.pt``.
+
+    Raises:
+        ModelFileError: It is missing, foreign, damaged or from another version.
+    """
+    loaded = load_tensors(file)
+    if not isinstance(loaded, Mapping) or "weights" not in loaded or "card" not in loaded:
+        raise ModelFileError(f"{file} is no model file of pneumo: it holds no card", "name a run's best.pt")
+    check_state_dict(file, loaded["weights"])
+    try:
+        card = ModelCard.model_validate(loaded["card"])
+    except ValidationError as error:
+        raise ModelFileError(f"{file}: its card is damaged or from another version of pneumo") from error
+    return dict(loaded["weights"]), card
+
+
+def on_cpu(state: StateDict) -> StateDict:
+    """A copy of the weights on the CPU, in torchvision's memory layout."""
+    # contiguous: torchvision's own layout, not channels_last, so that the file does not depend on how it was trained
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
