@@ -22,7 +22,7 @@ LEVELS = {
         "data.phantom", "data.cache", "metrics", "intervals", "operating_points", "calibration", "paired", "curves",
         "bootstrap",
     ],
-    3: ["model", "distributed", "data.loading", "inference", "familiarity", "inputs"],
+    3: ["model", "weights", "distributed", "data.loading", "inference", "familiarity", "inputs"],
     4: [
         "steps", "checkpoint", "preparation", "planning", "epochs", "finishing", "training", "tensorboard", "export",
         "evaluation", "prediction", "comparison", "comparison_plots", "explanation", "plots", "report", "demo",

@@ -61,8 +61,14 @@ def broken_weights() -> dict[str, object]:
     return {
         "missing, such as fc.weight": {name: value for name, value in whole.items() if name != "fc.weight"},
         "unknown, such as head.weight": {**whole, "head.weight": torch.zeros(1)},
-        "conv1.weight has shape (64, 1, 7, 7), expected (64, 3, 7, 7)": {**whole, "conv1.weight": torch.zeros(64, 1, 7, 7)},
-        "conv1.weight holds numbers that are not finite": {**whole, "conv1.weight": torch.full((64, 3, 7, 7), torch.nan)},
+        "conv1.weight has shape (64, 1, 7, 7), expected (64, 3, 7, 7)": {
+            **whole,
+            "conv1.weight": torch.zeros(64, 1, 7, 7),
+        },
+        "conv1.weight holds numbers that are not finite": {
+            **whole,
+            "conv1.weight": torch.full((64, 3, 7, 7), torch.nan),
+        },
         "of different numbers of classes": {**whole, "fc.bias": torch.zeros(3)},
         "holds no state dict": ["a", "list"],
     }

@@ -39,9 +39,7 @@ def batches(*, workers: int = 0, team: Team | None = None, accumulate: int = 1, 
 
 def films_of(loader: TrainingBatches, epoch: int) -> dict[int, torch.Tensor]:
     return {
-        int(film): pixels
-        for part in loader.epoch(epoch)
-        for film, pixels in zip(part.films, part.pixels, strict=True)
+        int(film): pixels for part in loader.epoch(epoch) for film, pixels in zip(part.films, part.pixels, strict=True)
     }
 
 
@@ -93,7 +91,9 @@ def test_parts_of_a_batch_add_up_to_it():
 
 
 @given(st.integers(2, 200), st.integers(1, 40), st.integers(0, 3), st.integers(1, 5), st.integers(2, 8))
-def test_batches_hold_every_film_once_and_none_is_too_small(films: int, size: int, seed: int, epoch: int, smallest: int):
+def test_batches_hold_every_film_once_and_none_is_too_small(
+    films: int, size: int, seed: int, epoch: int, smallest: int
+):
     made = epoch_batches(films, size, seed, epoch, smallest=smallest)
     assert sorted(chain.from_iterable(made)) == list(range(films))
     assert all(len(batch) == size for batch in made[:-2])
