@@ -154,21 +154,32 @@ def locked(path: Path, message: str, hint: str | None = None) -> Iterator[None]:
     """Holds an exclusive lock on the file ``path`` that dies with the process.
 
     Args:
-        path: The lock file, created when missing and left in place: removing it would let a third process lock a
-            new file of the same name while a second one still waits on the old.
+        path: The lock file, created when missing and left in place. The block may remove it: who gets a lock on a
+            removed file notices and tries again.
         message: What to say when another process holds the lock.
         hint: What to advise then.
 
     Raises:
         RunError: Another process holds the lock.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        try:
-            _lock(file.fileno())
-        except OSError as error:
-            raise RunError(message, hint) from error
-        yield
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            try:
+                _lock(file.fileno())
+            except OSError as error:
+                raise RunError(message, hint) from error
+            if _is_at(path, file.fileno()):
+                yield
+                return
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether the open file is still the one at ``path``."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 if sys.platform == "win32":

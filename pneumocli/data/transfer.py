@@ -9,12 +9,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, assert_never
-from urllib.parse import urlsplit
-from urllib.request import getproxies
+from typing import Protocol
 
 import requests
 
+from pneumocli.data.network_errors import connection_error, megabytes, status_error
 from pneumocli.errors import DownloadError, PneumoError
 from pneumocli.events import Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted
 from pneumocli.files import read_record, write_failure, write_json
@@ -327,60 +326,13 @@ class _Transfer:
         return f"the connection broke after {megabytes(self._have())}{of}"
 
     def _told(self, error: requests.RequestException | Refused) -> DownloadError:
-        match error:
-            case Refused():
-                return self._remote.refusal(error.status) or self._status(error)
-            case requests.RequestException():
-                return self._unreachable(error)
-            case _:
-                assert_never(error)
-
-    def _status(self, error: Refused) -> DownloadError:
-        title = self._remote.title
-        if error.status == 429:
-            when = f"in {error.retry_after:,.0f} seconds" if error.retry_after else "in some minutes"
-            return DownloadError(
-                f"{title} limits how often it is asked, and the limit is reached (HTTP 429)",
-                f"run the same command again {when}{self._continues()}",
+        title, have = self._remote.title, self._have()
+        if isinstance(error, Refused):
+            return self._remote.refusal(error.status) or status_error(
+                title, error.status, retry_after=error.retry_after, have=have
             )
-        if error.status >= 500:
-            return DownloadError(
-                f"{title} is out of order at the moment (HTTP {error.status})",
-                f"run the same command again later{self._continues()}, or try the other source: "
-                "pneumo download --source kaggle|mendeley",
-            )
-        return DownloadError(f"{title} answered with HTTP {error.status}, which was not expected", _BY_HAND)
+        return connection_error(title, error, have=have, broke=self._remark(error) if self._started else "")
 
-    def _unreachable(self, error: requests.RequestException) -> DownloadError:
-        title = self._remote.title
-        again = f"run the same command again{self._continues()}"
-        if isinstance(error, requests.exceptions.ProxyError):
-            return DownloadError(
-                f"the proxy {_proxy_of(error)} does not let {title} through: {_cause(error)}",
-                "check the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY, then " + again,
-            )
-        if isinstance(error, requests.exceptions.SSLError):
-            return DownloadError(
-                f"the certificate of {title} could not be checked: {_cause(error)}",
-                "behind a proxy that opens TLS, point REQUESTS_CA_BUNDLE at its certificate file",
-            )
-        if self._received or self._have():
-            return DownloadError(f"{self._remark(error)}, and could not be made again: {_cause(error)}", again)
-        if isinstance(error, requests.exceptions.Timeout):
-            return DownloadError(f"{title} does not answer: {_cause(error)}", f"check the network, then {again}")
-        if isinstance(error, requests.exceptions.ConnectionError):
-            return DownloadError(
-                f"no connection to {title}: {_cause(error)}",
-                f"check the network, then {again}; a zip fetched elsewhere: pneumo download --archive FILE.zip",
-            )
-        return DownloadError(f"{title} could not be asked: {_cause(error)}", _BY_HAND)
-
-    def _continues(self) -> str:
-        have = self._have()
-        return f": it continues after {megabytes(have)}" if have else ""
-
-
-_BY_HAND = "fetch the zip in a browser, then: pneumo download --archive FILE.zip"
 
 _PASSING = (
     requests.exceptions.ConnectionError,
@@ -390,45 +342,9 @@ _PASSING = (
 )
 
 
-def megabytes(count: int) -> str:
-    """Bytes for people, in powers of ten: ``512 bytes``, ``1.2 MB``, ``2.34 GB``."""
-    if count < 100_000:
-        return f"{count:,} bytes"
-    return f"{count / 1e6:,.1f} MB" if count < 1e9 else f"{count / 1e9:,.2f} GB"
-
-
 def _validator(response: requests.Response) -> str | None:
     """What proves that a later answer is of the same file; a weak ETag does not."""
     etag = response.headers.get("ETag", "")
     if etag and not etag.startswith("W/"):
         return etag
     return response.headers.get("Last-Modified")
-
-
-def _proxy_of(error: requests.RequestException) -> str:
-    """Host and port of the proxy, without the password that its address may hold."""
-    scheme = urlsplit(error.request.url or "").scheme if error.request is not None else "https"
-    proxies = getproxies()
-    address = urlsplit(proxies.get(str(scheme)) or proxies.get("all") or "")
-    if not address.hostname:
-        return "in use"
-    return address.hostname + (f":{address.port}" if address.port else "")
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason in plain words; libraries wrap it in addresses that may hold secrets."""
-    text = str(error)
-    if "Name or service not known" in text or "name resolution" in text or "nodename nor servname" in text:
-        return "the name cannot be resolved, as if there were no network"
-    for words in ("Connection refused", "Network is unreachable", "No route to host", "Connection reset by peer"):
-        if words in text:
-            return words.lower()
-    if isinstance(error, requests.exceptions.Timeout) or "timed out" in text:
-        return "it timed out"
-    if match := re.search(r"Tunnel connection failed: (\d{3} [\w ]*)", text):
-        return match[1].strip()
-    if match := re.search(r"certificate verify failed: ([\w -]+)", text):
-        return match[1].strip()
-    if not isinstance(error, requests.RequestException) or "://" in text or "url:" in text:
-        return type(error).__name__
-    return text or type(error).__name__

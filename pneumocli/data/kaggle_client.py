@@ -14,7 +14,6 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from unittest import mock
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -138,12 +137,17 @@ def _harmless_surroundings() -> Iterator[None]:
 
     Variables that would make it print every request, with its credentials, are taken away, too.
     """
-    with tempfile.TemporaryDirectory(prefix="pneumo-") as folder, mock.patch.dict(os.environ):
-        for name in ("VERBOSE", "VERBOSE_OUTPUT", "KAGGLE_API_ENVIRONMENT"):
-            os.environ.pop(name, None)
-        if not any(place.is_dir() for place in _settings_folders()):
-            os.environ["KAGGLE_CONFIG_DIR"] = folder
-        yield
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory(prefix="pneumo-") as folder:
+        try:
+            for name in ("VERBOSE", "VERBOSE_OUTPUT", "KAGGLE_API_ENVIRONMENT"):
+                os.environ.pop(name, None)
+            if not any(place.is_dir() for place in _settings_folders()):
+                os.environ["KAGGLE_CONFIG_DIR"] = folder
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
 
 def _settings_folders() -> list[Path]:
@@ -208,6 +212,8 @@ class _Patient(HTTPAdapter):
 def _refused(error: requests.exceptions.HTTPError) -> Refused:
     """The status of an answer; Kaggle may tell it in a JSON body under another one in the head."""
     response = error.response
+    if response is None:  # the client always sets it; the type does not say so
+        return Refused(500)
     status = response.status_code
     if status < 400:
         try:
