@@ -258,6 +258,59 @@ class ScoredFilm(Record):
     prediction: ClassName
 
 
+class Subgroup(Record):
+    """A kind of pneumonia, against all normal films."""
+
+    num_images: Count
+    num_patients: Count
+    metrics: dict[str, Metric]
+    """``sensitivity`` of this kind, and ``auroc`` of this kind against the normal films."""
+
+
+class DataFlow(Record):
+    """What became of the films of a split."""
+
+    num_found: Count
+    num_unreadable: Count
+    """Left out because ``--skip-unreadable`` was given."""
+    unreadable: tuple[str, ...]
+    """Each with the reason."""
+    num_duplicates: Count
+    """Films whose bytes another film of the split has, too; all are scored."""
+    num_scored: Count
+
+
+class Evaluation(Record):
+    """``metrics.json``."""
+
+    schema_version: Literal[1] = 1
+    run: str
+    """Name of the run folder."""
+    model_sha256: str
+    """Of the model file that scored the films."""
+    data_fingerprint: str
+    """SHA-256 over the films and their labels."""
+    split: Split
+    num_images: Count
+    num_patients: Count
+    prevalence: Fraction
+    """Share of PNEUMONIA among the films."""
+    threshold: ThresholdUsed
+    confusion: Confusion
+    metrics: dict[str, Metric]
+    classes: dict[ClassName, ClassMetrics]
+    subgroups: dict[str, Subgroup]
+    at_half: dict[str, Metric] | None
+    """``accuracy``, ``sensitivity``, ``specificity`` at 0.5, where the threshold is another."""
+    operating_point: OperatingPoint
+    """As stored in the model, with what it gave on the validation films."""
+    temperature: Finite
+    at_prevalence: dict[str, Finite | None] | None
+    """``prevalence``, ``ppv`` and ``npv`` at the prevalence that was asked for."""
+    bootstrap_seed: Count
+    data_flow: DataFlow
+
+
 class Prediction(Record):
     """One film's answer from ``pneumo predict``."""
 
