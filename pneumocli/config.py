@@ -135,9 +135,7 @@ class TrainConfig(Settings):
     BatchNorm sees one part at a time."""
     learning_rate: Annotated[
         float, Flag(("--learning-rate", "--lr"), default="0.001 from scratch, 0.0001 pretrained")
-    ] = Field(
-        gt=0, le=10, allow_inf_nan=False, default_factory=lambda given: 1e-4 if given.get("pretrained") else 1e-3
-    )
+    ] = Field(gt=0, le=10, allow_inf_nan=False, default_factory=lambda given: 1e-4 if given.get("pretrained") else 1e-3)
     """Adam's learning rate."""
     image_size: Annotated[int, Field(ge=32, le=1024)] = 224
     """Side of the square the network sees, in pixels."""

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pneumocli.comparison import Comparison, compare
+from pneumocli.comparison import compare
 from pneumocli.config import CompareConfig, DemoConfig, EvaluateConfig, PredictConfig, TrainConfig
 from pneumocli.data.phantom import write_phantoms
 from pneumocli.errors import PneumoError
-from pneumocli.evaluation import Evaluation, evaluate
+from pneumocli.evaluation import evaluate
 from pneumocli.events import Listener, Remark, ignore
 from pneumocli.prediction import predict
-from pneumocli.records import Prediction
+from pneumocli.records import Comparison, Evaluation, Prediction
 from pneumocli.runs import RunFolder
 from pneumocli.training import train
 

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from pneumocli.calibration import slope_and_intercept
 from pneumocli.config import EvaluateConfig
 from pneumocli.data.manifest import Manifest, scan, with_hashes
@@ -424,14 +422,3 @@ def is_current(run: RunFolder, films: Manifest, split: Split) -> bool:
         and evaluation.data_fingerprint == films.fingerprint
         and evaluation.threshold.chosen_on != "given"
     )
-
-
-def verdict(evaluation: Evaluation) -> str:
-    """One line of plain words: what the classifier misses and how often it cries wolf."""
-    sens, spec = evaluation.metrics["sensitivity"].value, evaluation.metrics["specificity"].value
-    parts = []
-    if sens is not None:
-        parts.append(f"misses {np.rint((1 - sens) * 100):.0f} of 100 pneumonias")
-    if spec is not None:
-        parts.append(f"alarms on {np.rint((1 - spec) * 100):.0f} of 100 healthy")
-    return ", ".join(parts) or "there are no films to judge by"

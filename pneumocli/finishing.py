@@ -19,11 +19,11 @@ from pneumocli.export import export
 from pneumocli.familiarity import Appearance, fit
 from pneumocli.files import sha256_of
 from pneumocli.model import DeployableNet, StateDict, build_network
+from pneumocli.model_card import model_card
 from pneumocli.operating_points import choose_operating_point
 from pneumocli.parallel import ordered_map
 from pneumocli.preparation import TrainingData
 from pneumocli.records import EpochRecord, ModelCard, RunResult, ValidationSummary
-from pneumocli.report import model_card
 from pneumocli.runs import RunFolder
 from pneumocli.weights import load_best, save_best
 

@@ -186,7 +186,7 @@ def calibration_figure(evaluation: Evaluation, scores: Scores) -> Figure:
         ylim=(-0.02, 1.02),
     )
     upper.legend(frameon=False, fontsize=8)
-    lower.hist(scores.probabilities, bins=np.linspace(0, 1, 21), color=PNEUMONIA_COLOUR)
+    lower.hist(scores.probabilities, bins=20, range=(0, 1), color=PNEUMONIA_COLOUR)
     lower.set(xlabel="probability of pneumonia", ylabel="films")
     _plain(upper)
     _plain(lower)

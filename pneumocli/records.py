@@ -396,3 +396,48 @@ class DownloadResult(Record):
     differing: tuple[str, ...] = ()
     archive: str | None = None
     """Where the downloaded zip was kept."""
+
+
+class ComparedRun(Record):
+    """One run of a comparison."""
+
+    name: str
+    path: str
+    initial_weights: str
+    seed: Count
+    metrics: dict[str, Metric]
+
+
+class SeedGroup(Record):
+    """Runs whose settings differ in the seed alone."""
+
+    runs: tuple[str, ...]
+    metrics: dict[str, dict[str, Finite]]
+    """``mean``, ``sd`` (n - 1), ``low`` and ``high`` (the range) over the runs, by metric."""
+
+
+class Comparison(Record):
+    """``comparison.json``."""
+
+    schema_version: Literal[1] = 1
+    runs: tuple[ComparedRun, ...]
+    split: Split
+    num_images: Count
+    num_patients: Count
+    data_fingerprint: str
+    sentence: str
+    """Which run is better, by how much, and whether that could be chance."""
+    differences: tuple[Difference, ...]
+    holm_p_values: dict[str, Fraction] | None
+    """Accuracy p-values of all pairs after Holm's correction, by ``a vs b``; with more than two runs."""
+    seed_groups: tuple[SeedGroup, ...]
+    bootstrap_seed: Count
+
+
+class AssignmentResults(Record):
+    """``results.json``, the assignment's own file: in percent."""
+
+    from_scratch_accuracy: Finite
+    transfer_learning_accuracy: Finite
+    improvement: Finite
+    """In percentage points."""

@@ -1,7 +1,8 @@
 """Where the words go: results to standard output, everything else to standard error."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -70,6 +71,26 @@ class Output:
     def print_json(self, value: BaseModel | dict[str, object] | Sequence[object]) -> None:
         """Prints one JSON document on standard output."""
         sys.stdout.write(dump_json(value))
+
+    @contextmanager
+    def json_list(self) -> Iterator[Callable[[BaseModel], None]]:
+        """Yields a function that adds an element to a list, printed as it grows: however long, it is never held.
+
+        Without ``--json`` nothing is printed. What was printed is a whole document even when the work stops half-way.
+        """
+        separator = "["
+
+        def add(element: BaseModel) -> None:
+            nonlocal separator
+            if self.json:
+                sys.stdout.write(separator + "\n" + dump_json(element).rstrip())
+                separator = ","
+
+        try:
+            yield add
+        finally:
+            if self.json:
+                sys.stdout.write("[]\n" if separator == "[" else "\n]\n")
 
     def print(self, renderable: RenderableType) -> None:
         """Prints a table or text on standard output; nothing with ``--json``."""

@@ -7,7 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from pneumocli.cli.progress import duration
-from pneumocli.records import NOTICE, RunResult
+from pneumocli.records import NOTICE, Metric, RunResult
 from pneumocli.runs import RunFolder
 
 
@@ -34,7 +34,9 @@ def training_summary(run: RunFolder, result: RunResult) -> RenderableType:
 
 def where_to_look(folder: Path, runs: Sequence[RunFolder]) -> RenderableType:
     """The last words of the demo: what it left behind, and what to do next."""
-    table = Table(title="Where to look", title_justify="left", show_header=False, caption=NOTICE, caption_justify="left")
+    table = Table(
+        title="Where to look", title_justify="left", show_header=False, caption=NOTICE, caption_justify="left"
+    )
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     first = runs[0]
@@ -44,3 +46,10 @@ def where_to_look(folder: Path, runs: Sequence[RunFolder]) -> RenderableType:
     table.add_row("model", f"{first.onnx_file} (uint8 pixels in, logits out; see {first.card_file.name})")
     table.add_row("next", "pneumo download, then pneumo train: the same on real films")
     return table
+
+
+def metric_text(metric: Metric) -> tuple[str, str]:
+    """A metric and its interval in percent; what is undefined says so."""
+    value = "undefined" if metric.value is None else f"{metric.value:.1%}"
+    interval = "" if metric.low is None or metric.high is None else f"{metric.low:.1%} to {metric.high:.1%}"
+    return value, interval

@@ -1,0 +1,73 @@
+"""``pneumo evaluate``."""
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from pneumocli.cli.options import command
+from pneumocli.cli.output import Output
+from pneumocli.cli.render import metric_text
+from pneumocli.config import EvaluateConfig
+from pneumocli.records import NOTICE, Evaluation
+
+_SHOWN = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "ppv": "ppv",
+    "npv": "npv",
+    "f1": "F1 (PNEUMONIA)",
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to ``app``."""
+
+    @command(app, "evaluate", EvaluateConfig, json=True)
+    def evaluate(config: EvaluateConfig, output: Output) -> None:
+        """Score a split with a finished run, with intervals for every number.
+
+        Writes predictions, metrics, figures and a report into RUN/evaluations/SPLIT and renews the model card. The
+        threshold is the one stored with the model; nothing is tuned on the films that are scored.
+        """
+        from pneumocli.evaluation import evaluate as run_evaluation
+
+        evaluation = run_evaluation(config, output.listener)
+        output.show(evaluation, evaluation_tables)
+        output.note(f"report: {config.run / 'evaluations' / config.split / 'report.html'}")
+
+
+def evaluation_tables(evaluation: Evaluation) -> RenderableType:
+    """An evaluation for people: what it means, the metrics, the table of the classes."""
+    from pneumocli.metrics import verdict
+
+    point = evaluation.threshold
+    title = (
+        f"{evaluation.run} on {evaluation.split}: {evaluation.num_images:,} films of {evaluation.num_patients:,} "
+        f"patients, threshold {point.value:.3f} ({point.rule})"
+    )
+    table = Table(title=title, title_justify="left")
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="right")
+    for name, shown in _SHOWN.items():
+        value, interval = metric_text(evaluation.metrics[name])
+        table.add_row(shown, value, interval)
+    return Group(f"It {verdict(evaluation)}.", table, _class_table(evaluation), NOTICE)
+
+
+def _class_table(evaluation: Evaluation) -> Table:
+    """Precision, recall, F1 and support per class, beside the counts they come from."""
+    table = Table()
+    table.add_column("class")
+    for name in ("precision", "recall", "F1", "support"):
+        table.add_column(name, justify="right")
+    for name, row in evaluation.classes.items():
+        shown = ("undefined" if value is None else f"{value:.1%}" for value in (row.precision, row.recall, row.f1))
+        table.add_row(name, *shown, f"{row.support:,}")
+    counts = evaluation.confusion
+    table.caption = f"right {counts.tp + counts.tn:,} · missed {counts.fn:,} · false alarms {counts.fp:,}"
+    return table

@@ -1,0 +1,287 @@
+"""``compare()``: two or more runs on the same films, with intervals of their differences."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from pneumocli.comparison_plots import comparison_figure
+from pneumocli.config import CompareConfig, EvaluateConfig
+from pneumocli.errors import RunError
+from pneumocli.evaluation import evaluate, films_of, is_current, read_evaluation
+from pneumocli.events import Listener, Remark, ignore
+from pneumocli.files import write_bytes, write_json, write_text
+from pneumocli.inference import Classifier
+from pneumocli.paired import (
+    COMPARED,
+    Floats,
+    bootstrap_differences,
+    delong_difference,
+    drawn_values,
+    holm,
+    mcnemar_differences,
+    values_of,
+)
+from pneumocli.plots import png
+from pneumocli.records import (
+    AssignmentResults,
+    ComparedRun,
+    Comparison,
+    Difference,
+    Evaluation,
+    ScoredFilm,
+    SeedGroup,
+)
+from pneumocli.runs import RunFolder
+from pneumocli.scores import Scores
+
+_NAMED = 3
+_SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A run with its evaluation, as the comparison works with it.
+
+    Attributes:
+        name: Unique among the runs compared.
+        run: The run folder.
+        evaluation: Of the split compared on.
+        films: Sorted by image.
+        scores: The films as arrays.
+    """
+
+    name: str
+    run: RunFolder
+    evaluation: Evaluation
+    films: tuple[ScoredFilm, ...]
+    scores: Scores
+
+    @property
+    def threshold(self) -> float:
+        """The stored operating point."""
+        return self.evaluation.threshold.value
+
+
+def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
+    """Compares runs on the films of a split and writes the comparison's folder.
+
+    A run is evaluated first where its predictions are missing, or were made of other films or by another model.
+
+    Args:
+        config: The runs, the split, and where to.
+        listener: Gets progress and warnings.
+
+    Raises:
+        RunError: A run has not finished, the same run is named twice, or the runs were evaluated on different films.
+    """
+    folders = [RunFolder.open_finished(path) for path in config.runs]
+    names = _unique_names(folders)
+    runs = [_compared(name, run, config, listener) for name, run in zip(names, folders, strict=True)]
+    for other in runs[1:]:
+        _check_same_films(runs[0], other)
+    drawn = [drawn_values(run.scores, run.threshold, config.seed) for run in runs]
+    values = [values_of(run.scores, run.threshold) for run in runs]
+    differences: list[Difference] = []
+    for a, b in combinations(range(len(runs)), 2):
+        differences += _pair(runs[a], runs[b], (values[a], values[b]), (drawn[a], drawn[b]))
+    comparison = Comparison(
+        runs=tuple(_described(run) for run in runs),
+        split=config.split,
+        num_images=len(runs[0].films),
+        num_patients=runs[0].evaluation.num_patients,
+        data_fingerprint=runs[0].evaluation.data_fingerprint,
+        sentence=sentence(names, differences),
+        differences=tuple(differences),
+        holm_p_values=_corrected(names, differences),
+        seed_groups=tuple(_seed_groups(runs, values)),
+        bootstrap_seed=config.seed,
+    )
+    _write(config.output or Path("comparisons") / "-vs-".join(names), comparison, runs, listener)
+    return comparison
+
+
+def _unique_names(runs: Sequence[RunFolder]) -> list[str]:
+    """Folder names; with their parents' where two are equal."""
+    places = [run.path.resolve() for run in runs]
+    for one, other in combinations(places, 2):
+        if one == other:
+            raise RunError(f"the run {one.name} is named twice", "name two or more different runs")
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names):
+        names = [f"{place.parent.name}-{place.name}" for place in places]
+    if len(set(names)) < len(names):
+        names = [f"{name}-{number}" for number, name in enumerate(names, start=1)]
+    return names
+
+
+def _compared(name: str, run: RunFolder, config: CompareConfig, listener: Listener) -> Compared:
+    films = films_of(run, config.split, config.data, listener)
+    if not is_current(run, films, config.split):
+        listener(Remark(f"evaluating {run.path} on {config.split}: its predictions are missing or stale"))
+        evaluate(EvaluateConfig(run=run.path, data=config.data, split=config.split), listener)
+    evaluation, scored = read_evaluation(run, config.split)
+    ordered = tuple(sorted(scored, key=lambda film: film.image))
+    return Compared(name, run, evaluation, ordered, Scores.of(ordered, evaluation.temperature))
+
+
+def _check_same_films(a: Compared, b: Compared) -> None:
+    """Refuses runs whose films, labels or content differ: a paired comparison needs the same films."""
+    ours = {film.image: film.label for film in a.films}
+    theirs = {film.image: film.label for film in b.films}
+    faults = {
+        f"only {a.name} has": sorted(ours.keys() - theirs.keys()),
+        f"only {b.name} has": sorted(theirs.keys() - ours.keys()),
+        "labelled differently:": sorted(name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]),
+    }
+    told = [
+        f"{what} {len(images)} ({', '.join(images[:_NAMED])}{' ...' if len(images) > _NAMED else ''})"
+        for what, images in faults.items()
+        if images
+    ]
+    if not told and a.evaluation.data_fingerprint != b.evaluation.data_fingerprint:
+        told = ["films of the same names have another content"]
+    if told:
+        raise RunError(
+            f"{a.name} and {b.name} were evaluated on different films: {'; '.join(told)}",
+            "pneumo compare RUN RUN --data DIR evaluates both on the same folder; runs with other validation films "
+            "can be compared on --split test only",
+        )
+
+
+def _pair(
+    a: Compared,
+    b: Compared,
+    values: tuple[dict[str, float | None], dict[str, float | None]],
+    drawn: tuple[dict[str, Floats], dict[str, Floats]],
+) -> list[Difference]:
+    names = (a.name, b.name)
+    truth = a.scores.labels == 1
+    right_a = (a.scores.probabilities >= a.threshold) == truth
+    right_b = (b.scores.probabilities >= b.threshold) == truth
+    return [
+        *bootstrap_differences(names, values, drawn),
+        *mcnemar_differences(names, a.scores.labels, right_a, right_b),
+        *delong_difference(names, a.scores, b.scores),
+    ]
+
+
+def _described(run: Compared) -> ComparedRun:
+    config = run.run.config()
+    return ComparedRun(
+        name=run.name,
+        path=run.run.path.as_posix(),
+        initial_weights=Classifier.of_run(run.run).card.initial_weights,
+        seed=config.seed,
+        metrics={name: run.evaluation.metrics[name] for name in COMPARED},
+    )
+
+
+def sentence(names: Sequence[str], differences: Sequence[Difference]) -> str:
+    """Which run is better, by how much, and whether that could be chance: by accuracy, the paired patient bootstrap."""
+    rows = [row for row in differences if row.metric == "accuracy" and row.low is not None and row.high is not None]
+    if not rows:
+        return f"{' and '.join(names)} cannot be told apart: accuracy is undefined on these films."
+    best = max(
+        names,
+        key=lambda name: next(
+            (row.b if row.run_b == name else row.a) or 0.0 for row in rows if name in (row.run_a, row.run_b)
+        ),
+    )
+    return " ".join(_told(best, row) for row in rows if best in (row.run_a, row.run_b))
+
+
+def _told(best: str, row: Difference) -> str:
+    other = row.run_a if best == row.run_b else row.run_b
+    sign = 1 if best == row.run_b else -1
+    assert row.difference is not None  # noqa: S101 - rows with an interval have a difference
+    assert row.low is not None  # noqa: S101
+    assert row.high is not None  # noqa: S101
+    low, high = sorted((sign * row.low, sign * row.high))
+    amount = f"{sign * row.difference * 100:.1f} percentage points (95 % interval {low * 100:.1f} to {high * 100:.1f})"
+    if row.difference == 0:
+        return f"{best} and {other} are equally accurate."
+    if low > 0:
+        chance = "more than chance would explain" if (row.p_value or 1) < _SIGNIFICANT else "at the edge of chance"
+    else:
+        chance = "which could be chance"
+    p_value = "" if row.p_value is None else f", p = {row.p_value:.3f}"
+    return f"{best} is more accurate than {other} by {amount}{p_value}: {chance}."
+
+
+def _corrected(names: Sequence[str], differences: Sequence[Difference]) -> dict[str, float] | None:
+    if len(names) <= 2:
+        return None
+    rows = [
+        row for row in differences if row.metric == "accuracy" and row.p_value is not None and "bootstrap" in row.method
+    ]
+    adjusted = holm([row.p_value for row in rows if row.p_value is not None])
+    return {f"{row.run_a} vs {row.run_b}": p for row, p in zip(rows, adjusted, strict=True)}
+
+
+def _seed_groups(runs: Sequence[Compared], values: Sequence[dict[str, float | None]]) -> list[SeedGroup]:
+    """Runs whose settings are equal but for the seed and the folder."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, run in enumerate(runs):
+        groups[run.run.config().model_dump_json(exclude={"seed", "run_dir", "device", "workers"})].append(index)
+    found = []
+    for members in groups.values():
+        if len(members) < 2:
+            continue
+        spread = {}
+        for metric in COMPARED:
+            known = [value for index in members if (value := values[index][metric]) is not None]
+            if len(known) == len(members):
+                spread[metric] = {
+                    "mean": statistics.fmean(known),
+                    "sd": statistics.stdev(known),
+                    "low": min(known),
+                    "high": max(known),
+                }
+        found.append(SeedGroup(runs=tuple(runs[index].name for index in members), metrics=spread))
+    return found
+
+
+def changed_sides(a: Compared, b: Compared) -> tuple[list[ScoredFilm], list[ScoredFilm]]:
+    """Films that only a has right, and films that only b has right, each as a scored them."""
+    truth = a.scores.labels == 1
+    right_a = (a.scores.probabilities >= a.threshold) == truth
+    right_b = (b.scores.probabilities >= b.threshold) == truth
+    return (
+        [a.films[index] for index in np.flatnonzero(right_a & ~right_b)],
+        [a.films[index] for index in np.flatnonzero(right_b & ~right_a)],
+    )
+
+
+def _write(folder: Path, comparison: Comparison, runs: Sequence[Compared], listener: Listener) -> None:
+    from pneumocli.report import comparison_page
+
+    histories = {run.name: run.run.history() for run in runs}
+    write_bytes(folder / "comparison.png", png(comparison_figure(comparison, histories)))
+    results = assignment_results(comparison)
+    if results is not None:
+        write_json(folder / "results.json", results)
+    write_json(folder / "comparison.json", comparison)
+    write_text(folder / "comparison.html", comparison_page(comparison, runs))
+    listener(Remark(f"wrote {folder}"))
+
+
+def assignment_results(comparison: Comparison) -> AssignmentResults | None:
+    """The assignment's three numbers, in percent; ``None`` unless the two runs are one of each kind."""
+    if len(comparison.runs) != 2:
+        return None
+    by_kind = {run.initial_weights == "scratch": run for run in comparison.runs}
+    if len(by_kind) != 2:
+        return None
+    scratch, transfer = (by_kind[kind].metrics["accuracy"].value for kind in (True, False))
+    if scratch is None or transfer is None:
+        return None
+    return AssignmentResults(
+        from_scratch_accuracy=round(scratch * 100, 2),
+        transfer_learning_accuracy=round(transfer * 100, 2),
+        improvement=round((transfer - scratch) * 100, 2),
+    )

@@ -1,0 +1,59 @@
+"""The figures of a comparison."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pneumocli.plots import new_figure
+from pneumocli.records import Comparison, EpochRecord
+
+# Distinct to the colour-blind (Okabe and Ito 2008).
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_BARS = ("accuracy", "sensitivity", "specificity", "f1", "auroc")
+
+
+def colour_of(index: int) -> str:
+    """The colour of a run, by its place in the comparison."""
+    return _COLOURS[index % len(_COLOURS)]
+
+
+def comparison_figure(comparison: Comparison, histories: Mapping[str, Sequence[EpochRecord]]) -> Figure:
+    """Learning curves of all runs, and their metrics side by side with intervals."""
+    figure = new_figure(12.0, 4.0)
+    loss, accuracy, bars = figure.subplots(1, 3, width_ratios=(1, 1, 1.35))
+    for index, run in enumerate(comparison.runs):
+        history = histories[run.name]
+        epochs = [record.epoch for record in history]
+        colour = colour_of(index)
+        loss.plot(epochs, [record.train_loss for record in history], "--", color=colour, linewidth=1)
+        loss.plot(epochs, [record.val_loss for record in history], "o-", ms=3, color=colour, label=run.name)
+        accuracy.plot(epochs, [record.val_accuracy for record in history], "o-", ms=3, color=colour, label=run.name)
+    loss.set(xlabel="epoch", ylabel="cross-entropy", title="Loss (training dashed, validation solid)")
+    accuracy.set(xlabel="epoch", title="Validation accuracy")
+    width = 0.8 / len(comparison.runs)
+    places = np.arange(len(_BARS))
+    for index, run in enumerate(comparison.runs):
+        metrics = [run.metrics[name] for name in _BARS]
+        heights = np.array([metric.value or 0.0 for metric in metrics])
+        low = np.array([metric.low if metric.low is not None else metric.value or 0.0 for metric in metrics])
+        high = np.array([metric.high if metric.high is not None else metric.value or 0.0 for metric in metrics])
+        errors = np.clip(np.stack([heights - low, high - heights]), 0, None)
+        offset = places + (index - (len(comparison.runs) - 1) / 2) * width
+        bars.bar(offset, heights, width * 0.92, yerr=errors, capsize=2, color=colour_of(index), label=run.name)
+    bars.set_xticks(places, _BARS, fontsize=8)
+    smallest = min(
+        (m.low for run in comparison.runs for name in _BARS if (m := run.metrics[name]).low is not None), default=0
+    )
+    bars.set(
+        title=f"{comparison.split}: {comparison.num_images:,} films, 95 % intervals",
+        ylim=(max(0.0, smallest - 0.1), 1.02),
+    )
+    for axes in (loss, accuracy, bars):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(visible=True, axis="y", color="#dddddd", linewidth=0.6)
+        axes.set_axisbelow(True)
+    for axes in (loss, accuracy):
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    accuracy.legend(frameon=False, fontsize=8)
+    return figure
