@@ -233,12 +233,16 @@ def _card_in(file: Path, text: str | None) -> ModelCard:
         raise ModelFileError(f"{file}: its card is damaged or from another version of pneumo") from error
 
 
+Source = Path | bytes | UnreadableFilm
+"""A film to score; an error stands for a film that is known to be missing, and comes back as its answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scored:
     """What became of one film.
 
     Attributes:
-        path: As given.
+        source: As given: a file, the content of one, or why there is none.
         logit: logits[1] - logits[0]; ``None`` where the film could not be read.
         probability: Of pneumonia, 0-1; ``None`` likewise.
         warnings: In which way the film is unlike the training films.
@@ -247,7 +251,7 @@ class Scored:
         cam: Class activation maps, float32 (2,h,w); only when asked for.
     """
 
-    path: Path
+    source: Source
     logit: float | None = None
     probability: float | None = None
     warnings: tuple[str, ...] = ()
@@ -258,7 +262,7 @@ class Scored:
 
 def score_films(  # noqa: PLR0913 - options of one job, named by the caller
     classifier: Classifier,
-    paths: Iterable[Path],
+    sources: Iterable[Source],
     *,
     batch_size: int = _DEFAULT_BATCH,
     total: int | None = None,
@@ -269,33 +273,35 @@ def score_films(  # noqa: PLR0913 - options of one job, named by the caller
 
     Args:
         classifier: Scores.
-        paths: Read lazily.
+        sources: Read lazily.
         batch_size: Films per forward pass.
-        total: Number of films, for the progress display, where ``paths`` does not tell.
+        total: Number of films, for the progress display, where ``sources`` does not tell.
         keep_maps: Also hand on the film's pixels and class activation maps.
         listener: Hears about the progress.
 
     Yields:
-        One result per film, in the order of ``paths``; an unreadable film gives one with an ``error``.
+        One result per film, in the order of ``sources``; an unreadable film gives one with an ``error``.
 
     Raises:
         ModelFileError: The network's answer is not finite.
     """
     task = "scoring films"
-    if total is None and isinstance(paths, Sized):
-        total = len(paths)
+    if total is None and isinstance(sources, Sized):
+        total = len(sources)
     listener(TaskStarted(task, total))
     size, fit = classifier.card.image_size, classifier.card.fit
 
-    def prepare(path: Path) -> "_Prepared":
+    def prepare(source: Source) -> "_Prepared":
         try:
-            film = read_film(path)
+            if isinstance(source, UnreadableFilm):
+                raise source
+            film = read_film(source)
         except UnreadableFilm as error:
-            return _Prepared(path, None, None, error.reason)
-        return _Prepared(path, film, fit_film(film.pixels, size, fit), None)
+            return _Prepared(source, None, None, error.reason)
+        return _Prepared(source, film, fit_film(film.pixels, size, fit), None)
 
     done = 0
-    for batch in _in_batches(ordered_map(prepare, paths), batch_size):
+    for batch in _in_batches(ordered_map(prepare, sources), batch_size):
         yield from _scored(classifier, batch, keep_maps=keep_maps)
         done += len(batch)
         listener(TaskAdvanced(task, done))
@@ -304,7 +310,7 @@ def score_films(  # noqa: PLR0913 - options of one job, named by the caller
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    path: Path
+    source: Source
     film: Film | None
     square: Bytes | None
     error: str | None
@@ -323,7 +329,7 @@ def _scored(classifier: Classifier, batch: list[_Prepared], *, keep_maps: bool) 
         warnings = classifier.familiarity.warnings(outputs.features, Appearance.of(pixels, aspects), coloured)
         answers = (
             Scored(
-                item.path,
+                item.source,
                 float(logit),
                 classifier.probability(logit),
                 warnings[index],
@@ -333,7 +339,7 @@ def _scored(classifier: Classifier, batch: list[_Prepared], *, keep_maps: bool) 
             for index, (item, logit) in enumerate(zip(readable, logit_of(outputs.logits), strict=True))
         )
     for item in batch:
-        yield next(answers) if item.film is not None else Scored(item.path, error=item.error)
+        yield next(answers) if item.film is not None else Scored(item.source, error=item.error)
 
 
 def _in_batches(items: Iterable[_Prepared], size: int) -> Iterator[list[_Prepared]]:
