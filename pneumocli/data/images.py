@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps, MpoImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from pneumocli.data.film import Film, Pixels, UnreadableFilm, stretch
 
@@ -35,14 +35,9 @@ READER_VERSION = 1
 """Raised whenever the same file gives other pixels than before: caches of decoded films are built anew then."""
 
 _ENDINGS = (".jpeg", ".jpg", ".png", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
-_FORMATS = (
-    "JPEG",
-    "PNG",
-    "BMP",
-    # Pillow registers these two only when their modules are imported; naming an unknown format is a KeyError.
-    MpoImagePlugin.MpoImageFile.format,
-    TiffImagePlugin.TiffImageFile.format,
-)
+# Naming a format that Pillow has not registered is a KeyError: TIFF registers when its module is imported, MPO (two
+# JPEGs in one file) never, being found by JPEG's reader.
+_FORMATS = ("JPEG", "PNG", "BMP", TiffImagePlugin.TiffImageFile.format)
 
 # The largest digital radiographs have some 20 million pixels; far beyond that a file is an attack on the memory.
 _MOST_PIXELS = 100_000_000
