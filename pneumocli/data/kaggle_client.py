@@ -5,12 +5,14 @@ asks the network. All of it happens inside :class:`KaggleFile`, with its words c
 harm, and a limit on the time.
 """
 
+import json
 import os
+import sys
 import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -99,15 +101,10 @@ class KaggleFile:
 
 def _api() -> "KaggleApi":
     """The client, logged in where there are credentials, with its settings read in any case."""
-
-    def load() -> "KaggleApi":
-        import kaggle
-
-        return kaggle.api
-
+    _refuse_damaged_settings()
     try:
         with _silence(), _harmless_surroundings():
-            return _within(_LOGIN_SECONDS, load)
+            return _within(_LOGIN_SECONDS, _logged_in)
     except TimeoutError as error:
         raise requests.exceptions.ConnectTimeout("the login timed out") from error
     except ImportError as error:
@@ -121,6 +118,23 @@ def _api() -> "KaggleApi":
             f"the kaggle package did not start: {error or 'it found no credentials'}",
             f"python -m pip install --upgrade 'kaggle>=2.2.4'; {_WITHOUT_ACCOUNT}",
         ) from error
+
+
+def _logged_in() -> "KaggleApi":
+    known = sys.modules.get("kaggle")
+    import kaggle
+
+    if known is None:  # the import itself has just tried
+        return kaggle.api
+    # A notebook sets credentials after a first, refused call: the client as imported would not notice.
+    api = kaggle.KaggleApi()
+    folder = next((place for place in _settings_folders() if place.is_dir()), None)
+    if folder is not None:
+        api.config_dir, api.config = str(folder), str(folder / api.config_file)
+    # Without credentials it exits, and a token that Kaggle does not know is told by the answer to the request.
+    with suppress(SystemExit, requests.RequestException, KeyError, ValueError):
+        api.authenticate()
+    return api
 
 
 @contextmanager
@@ -157,6 +171,28 @@ def _settings_folders() -> list[Path]:
         return [Path(given)]
     config = os.environ.get("XDG_CONFIG_HOME")
     return [Path.home() / ".kaggle", (Path(config) if config else Path.home() / ".config") / "kaggle"]
+
+
+def _refuse_damaged_settings() -> None:
+    """Names a damaged kaggle.json: the client would pass over it in silence, or fall over it.
+
+    Raises:
+        DownloadError: The file is there and holds no JSON object.
+    """
+    for file in (folder / "kaggle.json" for folder in _settings_folders()):
+        try:
+            fault = None if isinstance(json.loads(file.read_text(encoding="utf-8")), dict) else "no JSON object"
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            fault = error.strerror
+        except ValueError:  # of JSON or of UTF-8: a Windows shell's `echo` writes UTF-16
+            fault = "no JSON"
+        if fault:
+            raise DownloadError(
+                f"the credentials in {file} cannot be read: {fault}",
+                f"fetch kaggle.json anew at {KAGGLE_TOKEN_PAGE}, or remove it; {_WITHOUT_ACCOUNT}",
+            )
 
 
 def _within(seconds: float, function: Callable[[], _Result]) -> _Result:

@@ -62,7 +62,7 @@ def connection_error(title: str, error: requests.RequestException, *, have: int,
             "behind a proxy that opens TLS, point REQUESTS_CA_BUNDLE at its certificate file",
         )
     if broke:
-        return DownloadError(f"{broke} and could not be made again: {_cause(error)}", again)
+        return DownloadError(f"{broke}, and could not be made again: {_cause(error)}", again)
     if isinstance(error, requests.exceptions.Timeout):
         return DownloadError(f"{title} does not answer: {_cause(error)}", f"check the network, then {again}")
     if isinstance(error, requests.exceptions.ConnectionError):
@@ -97,6 +97,8 @@ def _cause(error: requests.RequestException) -> str:
         return "its name cannot be resolved, as if there were no network"
     if words := next((words for words in _NO_LINK if words in text), ""):
         return words.lower()
+    if "IncompleteRead" in text or "Connection aborted" in text:
+        return "the other side closes it early"
     if isinstance(error, requests.exceptions.Timeout) or "timed out" in text:
         return "it timed out"
     if match := re.search(r"Tunnel connection failed: (\d{3} [\w ]*)|certificate verify failed: ([\w -]+)", text):

@@ -27,7 +27,8 @@ WAIT_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 _LONGEST_WAIT_SECONDS = 60.0  # a server that asks for more is told about instead of waited for
 _RETRIES_AT_FIRST = 2  # where nothing arrived yet: no network, or a wrong proxy, is told soon
-_BLOCK_BYTES = 1 << 16  # at most so much is lost when the connection breaks
+_BLOCK_BYTES = 1 << 13  # at most so much is lost when the connection breaks
+_EVENT_BYTES = 1 << 17
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 
 
@@ -207,7 +208,9 @@ class _Transfer:
                 self._forget()
                 raise requests.ConnectionError("the server sent another part of the file than it was asked for")
             if have and start == 0:
-                self._listener(Remark(f"{self._remote.title} has another file than before: starting over"))
+                same = _validator(response) in (validator, None)
+                why = "does not serve parts of the file" if same else "has another file than before"
+                self._listener(Remark(f"{self._remote.title} {why}: starting over"))
             if start == 0:
                 self._begin(response)
             self._announce(start)
@@ -265,9 +268,11 @@ class _Transfer:
                     out.write(block)
                 except OSError as error:
                     raise self._unwritable(error, position) from error
+                if (position + len(block)) // _EVENT_BYTES > position // _EVENT_BYTES:
+                    self._listener(TaskAdvanced(self._task, position + len(block)))
                 position += len(block)
                 self._received += len(block)
-                self._listener(TaskAdvanced(self._task, position))
+        self._listener(TaskAdvanced(self._task, position))
         self._check_end(position)
 
     def _check_end(self, position: int) -> None:
