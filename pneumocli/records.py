@@ -9,7 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-CLASS_NAMES = ("NORMAL", "PNEUMONIA")
+ClassName = Literal["NORMAL", "PNEUMONIA"]
+
+CLASS_NAMES: tuple[ClassName, ClassName] = ("NORMAL", "PNEUMONIA")
 """The classes in the order of their label, 0 and 1; PNEUMONIA is positive."""
 
 POSITIVE_CLASS = CLASS_NAMES[1]
@@ -17,7 +19,6 @@ POSITIVE_CLASS = CLASS_NAMES[1]
 NOTICE = "Not a medical device: not for diagnosis."
 """Shown wherever a result is shown."""
 
-ClassName = Literal["NORMAL", "PNEUMONIA"]
 Split = Literal["train", "val", "test"]
 Kind = Literal["normal", "bacteria", "virus", "unknown"]
 

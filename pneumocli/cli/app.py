@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from pneumocli import __version__
-from pneumocli.cli import compare, demo, download, evaluate, predict, train
+from pneumocli.cli import compare, demo, download, evaluate, predict, train, verify_data
 from pneumocli.cli.boundary import EXIT_INTERRUPTED, EXIT_TERMINATED, Terminated, answer_sigterm
 from pneumocli.cli.options import set_app_wide
 
@@ -37,7 +37,7 @@ def pneumo(
     set_app_wide(quiet=quiet, debug=debug)
 
 
-for module in (download, train, evaluate, predict, compare, demo):
+for module in (download, verify_data, train, evaluate, predict, compare, demo):
     module.register(app)
 
 
