@@ -99,7 +99,7 @@ def overlay(pixels: Pixels, cam: Floats, fit: Fit, prediction: ClassName) -> Pix
     picture = Image.fromarray(np.rint(grey * (1 - opacity) + colours * opacity).astype(np.uint8))
     left, top, right, bottom = frame
     ImageDraw.Draw(picture).rectangle(
-        (max(left, 0), max(top, 0), min(right, size[0]) - 1, min(bottom, size[1]) - 1), outline=_FRAME
+        (max(left, 0), max(top, 0), min(right, size[0]) - 1, min(bottom, size[1]) - 1), outline=_FRAME, width=2
     )
     return np.asarray(picture)
 
@@ -167,7 +167,7 @@ _Line = tuple[str, int, tuple[int, int, int]]
 def _caption(answer: Answer, width: int) -> list[_Line]:
     lines: list[_Line] = [
         (
-            f"{answer.prediction}  probability of pneumonia {answer.probability:.1%}, threshold {answer.threshold:.1%}",
+            f"{answer.prediction}: probability of pneumonia {answer.probability:.1%}, threshold {answer.threshold:.1%}",
             16,
             _INK,
         ),

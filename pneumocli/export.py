@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from pneumocli.errors import CheckFailed
 from pneumocli.files import write_bytes
-from pneumocli.inference import CARD_KEY, GRAPH_INPUT, GRAPH_OUTPUTS, OnnxBackend
+from pneumocli.inference import OnnxBackend
 from pneumocli.model import DeployableNet, build_network
+from pneumocli.onnx_file import CARD_KEY, GRAPH_INPUT, GRAPH_OUTPUTS
 from pneumocli.records import ModelCard
 from pneumocli.weights import load_best
 
@@ -80,7 +81,12 @@ def _graph(net: DeployableNet, card: ModelCard) -> bytes:
     if program is None:
         raise CheckFailed("torch exported no graph")
     program.model.metadata_props[CARD_KEY] = card.model_dump_json()
-    content: bytes = program.model_proto.SerializeToString()
+    model = program.model_proto
+    # The exporter notes for each node where in which source file it came from: paths of the machine, of no use.
+    for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    content: bytes = model.SerializeToString()
     return content
 
 
@@ -103,7 +109,7 @@ def _silence() -> Iterator[None]:
 
 def _difference(net: DeployableNet, content: bytes, pixels: NDArray[np.uint8], *, throughput: bool) -> float:
     """The largest difference of ``logits`` between network and graph."""
-    backend = OnnxBackend(content, throughput=throughput)
+    backend = OnnxBackend(content, image_size=pixels.shape[-1], throughput=throughput)
     largest = 0.0
     for start in range(0, len(pixels), _BATCH):
         part = np.ascontiguousarray(pixels[start : start + _BATCH])

@@ -18,8 +18,9 @@ from pydantic import ValidationError
 from pneumocli.data.images import Film, UnreadableFilm, fit_film, read_film
 from pneumocli.errors import ModelFileError
 from pneumocli.events import Listener, TaskAdvanced, TaskFinished, TaskStarted, ignore
-from pneumocli.familiarity import Appearance, Familiarity
+from pneumocli.familiarity import NUM_FEATURES, Appearance, Familiarity
 from pneumocli.files import sha256_of
+from pneumocli.onnx_file import GRAPH_INPUT, GRAPH_OUTPUTS, card_text
 from pneumocli.parallel import ordered_map, usable_cores
 from pneumocli.records import ModelCard
 from pneumocli.runs import RunFolder
@@ -27,14 +28,8 @@ from pneumocli.runs import RunFolder
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
-CARD_KEY = "pneumo_card"
-GRAPH_INPUT = "pixels"
-GRAPH_OUTPUTS = ("logits", "cam", "features")
-
-# ResNet-18 in float32 takes 45 MB, twice that with room for a card; anything much larger is another model.
-_MOST_BYTES = 200_000_000
-
-_DEFAULT_BATCH = 32
+# Large enough that the network works at its full speed, small enough that memory stays low and decoding keeps ahead.
+_DEFAULT_BATCH = 8
 
 
 def _is_exception(value: object) -> TypeGuard[type[Exception]]:
@@ -75,7 +70,8 @@ class OnnxBackend:
     """A network on ONNX Runtime, on the CPU.
 
     Args:
-        model: The file, or its content.
+        model: The file, checked by :func:`pneumocli.onnx_file.card_text`, or the content of one that was made here.
+        image_size: Side of the square that it must take.
         throughput: Optimise for many films. The fullest level of graph optimisation takes some 100 MB more and runs
             batches 1.7 x faster.
         threads: Inside one operation; one per usable core unless given.
@@ -84,7 +80,9 @@ class OnnxBackend:
         ModelFileError: It is no ONNX file that can be loaded.
     """
 
-    def __init__(self, model: Path | bytes, *, throughput: bool = False, threads: int | None = None) -> None:
+    def __init__(
+        self, model: Path | bytes, *, image_size: int, throughput: bool = False, threads: int | None = None
+    ) -> None:
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads or usable_cores()
@@ -98,16 +96,18 @@ class OnnxBackend:
         except _ORT_ERRORS as error:
             name = "the model" if isinstance(model, bytes) else str(model)
             raise ModelFileError(f"{name} is no ONNX file that can be loaded") from error
-
-    @property
-    def card_json(self) -> str | None:
-        """The card as stored, ``None`` where there is none."""
-        value: str | None = self._session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
-        return value
+        taken = self._session.get_inputs()[0]
+        if (taken.type, taken.shape[1:]) != ("tensor(uint8)", [1, image_size, image_size]):
+            raise ModelFileError(
+                f"the model takes {taken.type} {taken.shape}, its card says uint8 (N,1,{image_size},{image_size})"
+            )
 
     def run(self, pixels: Bytes) -> Outputs:
         """Scores films, uint8 (N,1,S,S)."""
-        logits, cam, features = self._session.run(list(GRAPH_OUTPUTS), {GRAPH_INPUT: pixels})
+        try:
+            logits, cam, features = self._session.run(list(GRAPH_OUTPUTS), {GRAPH_INPUT: pixels})
+        except _ORT_ERRORS as error:
+            raise ModelFileError("the model file is damaged: its network cannot be run") from error
         return Outputs(logits, cam, features)
 
 
@@ -165,21 +165,23 @@ class Classifier:
             throughput: Optimise for many films rather than for a quick start.
 
         Raises:
-            ModelFileError: The file is missing, foreign, damaged or absurdly large.
+            ModelFileError: The file is missing, foreign, damaged or absurdly large; or it lies in a run's folder and
+                is not the one that its training wrote.
             DeviceError: The device is not there.
         """
-        if not file.is_file():
-            raise ModelFileError(f"no model file at {file}", "name a run's model.onnx or best.pt")
-        if file.stat().st_size > _MOST_BYTES:
-            raise ModelFileError(f"{file} is too large for a model file of pneumo: {file.stat().st_size:,} bytes")
+        _check_belongs(file)
+        return cls._open(file, device=device, throughput=throughput)
+
+    @classmethod
+    def _open(cls, file: Path, *, device: str, throughput: bool) -> "Classifier":
         if file.suffix == ".pt" or device != "cpu":
             weights = file if file.suffix == ".pt" else file.with_name("best.pt")
-            if not weights.is_file():
-                raise ModelFileError(f"{file} runs on the CPU only", f"device {device} needs the run's best.pt")
+            if file != weights and file.is_file() and not weights.is_file():
+                raise ModelFileError(f"{file} runs on the CPU only", f"--device {device} needs the run's best.pt")
             backend = _TorchBackend(weights, device)
             return cls(weights, backend.card, backend)
-        onnx = OnnxBackend(file, throughput=throughput)
-        return cls(file, _card_in(file, onnx.card_json), onnx)
+        card = _card_of(file, card_text(file))
+        return cls(file, card, OnnxBackend(file, image_size=card.image_size, throughput=throughput))
 
     @classmethod
     def of_run(cls, run: RunFolder, device: str = "cpu", *, throughput: bool = False) -> "Classifier":
@@ -191,7 +193,7 @@ class Classifier:
             DeviceError: The device is not there.
         """
         file = run.model_file("model.onnx" if device == "cpu" else "best.pt")
-        return cls.load(file, device=device, throughput=throughput)
+        return cls._open(file, device=device, throughput=throughput)
 
     @cached_property
     def sha256(self) -> str:
@@ -208,8 +210,15 @@ class Classifier:
             ModelFileError: The network's answer is not finite: the file is damaged.
         """
         outputs = self._backend.run(pixels)
-        if not np.isfinite(outputs.logits).all():
-            raise ModelFileError(f"{self.file} is damaged: it gives logits that are not finite")
+        count = len(pixels)
+        sound = (
+            outputs.logits.shape == (count, len(self.card.class_names))
+            and outputs.features.shape == (count, NUM_FEATURES)
+            and outputs.cam.ndim == 4
+            and outputs.cam.shape[:2] == outputs.logits.shape
+        )
+        if not sound or not all(np.isfinite(part).all() for part in (outputs.logits, outputs.cam, outputs.features)):
+            raise ModelFileError(f"{self.file} is damaged: what it gives has the wrong shape or is not finite")
         return outputs
 
     def probability(self, logit: float) -> float:
@@ -224,9 +233,14 @@ def logit_of(logits: Floats) -> NDArray[np.float64]:
     return difference
 
 
-def _card_in(file: Path, text: str | None) -> ModelCard:
-    if text is None:
-        raise ModelFileError(f"{file} is no model file of pneumo: it holds no card", "name a run's model.onnx")
+def _check_belongs(file: Path) -> None:
+    """A run's model file named on its own is held against the run's ``result.json``, too."""
+    run = RunFolder(file.parent)
+    if run.finished and file.is_file() and file.name in (run.onnx_file.name, run.best_file.name):
+        run.model_file(file.name)
+
+
+def _card_of(file: Path, text: str) -> ModelCard:
     try:
         return ModelCard.model_validate_json(text)
     except ValidationError as error:
