@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
-
 from pneumocli.comparison_plots import comparison_figure
 from pneumocli.config import CompareConfig, EvaluateConfig
 from pneumocli.errors import RunError
@@ -244,17 +242,6 @@ def _seed_groups(runs: Sequence[Compared], values: Sequence[dict[str, float | No
                 }
         found.append(SeedGroup(runs=tuple(runs[index].name for index in members), metrics=spread))
     return found
-
-
-def changed_sides(a: Compared, b: Compared) -> tuple[list[ScoredFilm], list[ScoredFilm]]:
-    """Films that only a has right, and films that only b has right, each as a scored them."""
-    truth = a.scores.labels == 1
-    right_a = (a.scores.probabilities >= a.threshold) == truth
-    right_b = (b.scores.probabilities >= b.threshold) == truth
-    return (
-        [a.films[index] for index in np.flatnonzero(right_a & ~right_b)],
-        [a.films[index] for index in np.flatnonzero(right_b & ~right_a)],
-    )
 
 
 def _write(folder: Path, comparison: Comparison, runs: Sequence[Compared], listener: Listener) -> None:

@@ -4,9 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import roc_curve
 
+from pneumocli.metrics import CALIBRATION_BINS
 from pneumocli.plots import new_figure
 from pneumocli.records import Comparison, EpochRecord
+from pneumocli.scores import Scores
 
 # Distinct to the colour-blind (Okabe and Ito 2008).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -56,4 +60,39 @@ def comparison_figure(comparison: Comparison, histories: Mapping[str, Sequence[E
     for axes in (loss, accuracy):
         axes.xaxis.get_major_locator().set_params(integer=True)
     accuracy.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def roc_overlay(runs: Sequence[tuple[str, Scores]]) -> Figure:
+    """ROC curves of several runs."""
+    figure = new_figure()
+    axes = figure.subplots()
+    for index, (name, scores) in enumerate(runs):
+        if 0 < int(scores.labels.sum()) < len(scores):
+            false_positive, true_positive, _ = roc_curve(scores.labels, scores.logits)
+            axes.plot(false_positive, true_positive, color=colour_of(index), label=name)
+    axes.plot([0, 1], [0, 1], ":", color="#777777", linewidth=1)
+    axes.set(
+        xlabel="1 - specificity (false alarms)",
+        ylabel="sensitivity",
+        title="ROC",
+        xlim=(-0.01, 1.01),
+        ylim=(-0.01, 1.02),
+    )
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def calibration_overlay(runs: Sequence[tuple[str, Scores]]) -> Figure:
+    """Reliability diagrams of several runs."""
+    figure = new_figure()
+    axes = figure.subplots()
+    for index, (name, scores) in enumerate(runs):
+        share, predicted = calibration_curve(scores.labels, scores.probabilities, n_bins=CALIBRATION_BINS)
+        axes.plot(predicted, share, "o-", ms=3, color=colour_of(index), label=name)
+    axes.plot([0, 1], [0, 1], ":", color="#777777", linewidth=1)
+    axes.set(xlabel="probability of pneumonia", ylabel="share of pneumonias", title="Calibration")
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    axes.spines[["top", "right"]].set_visible(False)
     return figure

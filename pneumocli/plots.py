@@ -19,7 +19,7 @@ from sklearn.metrics import (
 
 from pneumocli.data.film import UnreadableFilm
 from pneumocli.data.images import read_film
-from pneumocli.metrics import CALIBRATION_BINS
+from pneumocli.metrics import CALIBRATION_BINS, calibration_bins
 from pneumocli.records import CLASS_NAMES, EpochRecord, Evaluation
 from pneumocli.scores import Scores
 
@@ -197,7 +197,7 @@ def histogram_figure(evaluation: Evaluation, scores: Scores) -> Figure:
     """Logits of the two classes, with the threshold between them."""
     figure = new_figure(6.4, 3.4)
     axes = figure.subplots()
-    edges = np.histogram_bin_edges(scores.calibrated, bins=40)
+    edges = np.histogram_bin_edges(scores.calibrated, bins=40).tolist()
     for label, colour in ((0, NORMAL_COLOUR), (1, PNEUMONIA_COLOUR)):
         chosen = scores.calibrated[scores.labels == label]
         axes.hist(chosen, bins=edges, color=colour, alpha=0.6, label=f"{CLASS_NAMES[label]} ({chosen.size:,})")
@@ -251,3 +251,53 @@ def _show_film(axes: Axes, scores: Scores, index: int, folder: Path) -> None:
         fontsize=7,
         parse_math=False,
     )
+
+
+def reliability_rows(scores: Scores) -> list[list[str]]:
+    """The reliability diagram as a table: mean probability, share of pneumonias, films, per bin that has films."""
+    bins = calibration_bins(scores.probabilities)
+    rows = []
+    for number in range(CALIBRATION_BINS):
+        chosen = bins == number
+        if chosen.any():
+            means = scores.probabilities[chosen].mean(), scores.labels[chosen].mean()
+            rows.append([f"{means[0]:.3f}", f"{means[1]:.3f}", str(int(chosen.sum()))])
+    return rows
+
+
+def net_benefits(scores: Scores) -> list[tuple[float, float, float]]:
+    """Net benefit by threshold probability: of acting on the model, and of acting on every film.
+
+    A false alarm costs the odds of the threshold: at 0.2, four false alarms weigh as much as a found pneumonia.
+
+    References:
+        Vickers and Elkin 2006, doi:10.1177/0272989X06295361.
+    """
+    positive, rows = scores.labels == 1, []
+    for percent in range(1, 100):
+        threshold = percent / 100
+        called, odds = scores.probabilities >= threshold, threshold / (1 - threshold)
+        model = (called & positive).mean() - odds * (called & ~positive).mean()
+        rows.append((threshold, float(model), float(positive.mean() - odds * (~positive).mean())))
+    return rows
+
+
+def decision_figure(scores: Scores) -> Figure:
+    """The decision curve."""
+    figure = new_figure()
+    axes = figure.subplots()
+    thresholds, model, every = zip(*net_benefits(scores), strict=True)
+    axes.plot(thresholds, model, color=PNEUMONIA_COLOUR, label="act on the model")
+    axes.plot(thresholds, every, color=_GREY, linewidth=1, label="act on every film")
+    axes.axhline(0, color="black", linewidth=1, linestyle=":", label="act on none")
+    top = max(0.05, *model)
+    axes.set(
+        xlabel="threshold probability",
+        ylabel="net benefit",
+        title="Decision curve",
+        xlim=(0, 1),
+        ylim=(-0.1 * top, 1.1 * top),
+    )
+    _plain(axes)
+    axes.legend(frameon=False, fontsize=8)
+    return figure

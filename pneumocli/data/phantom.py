@@ -85,7 +85,7 @@ def _ellipse(x: _Map, y: _Map, centre: tuple[float, float], radii: tuple[float, 
     return _step((1 - distance) / softness)
 
 
-def _step(position: _Map) -> _Map:
+def _step(position: NDArray[np.floating]) -> _Map:
     """0 far below zero, 1 far above, a soft edge between."""
     edge: _Map = (1 / (1 + np.exp(-np.clip(position, -30, 30)))).astype(np.float32)
     return edge
@@ -105,7 +105,7 @@ def _anatomy(x: _Map, y: _Map, body: _Body, rng: np.random.Generator) -> tuple[_
     lungs = np.maximum(left, right) * (_step((dome - y) / 0.012))
     heart = _ellipse(x, y, (0.545, diaphragm - 0.13), (0.115 * body.heart, 0.15 * body.heart), 0.06)
     mediastinum = _ellipse(x, y, (0.5, 0.42), (0.055, 0.40), 0.20)
-    lungs = lungs * (1 - 0.85 * np.maximum(heart, mediastinum))
+    lungs = (lungs * (1 - 0.85 * np.maximum(heart, mediastinum))).astype(np.float32)
     absorbed = 1.55 * tissue * body.thickness - 1.05 * lungs * tissue + 0.45 * heart + 0.40 * mediastinum
     absorbed += 0.35 * tissue * _step((y - dome) / 0.008)  # liver and stomach
     absorbed += _vessels(x, y, lungs, rng) + _bones(x, y, tissue, body)
