@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import simplejpeg
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from pneumocli.data.film import Film, Pixels, UnreadableFilm, stretch
@@ -45,6 +46,8 @@ _LEAST_SIDE = 32
 
 # The preprocessing of torchvision's ImageNet models: short side to 256, then the middle 224.
 _RESIZE, _CROP = 256, 224
+
+_ORIENTATION = 0x0112  # EXIF's tag
 
 # A film saved as RGB differs between its channels by JPEG's rounding only; a photograph by far more.
 _COLOUR_DIFFERENCE = 12.0
@@ -106,29 +109,70 @@ def read_film(source: Path | bytes, *, draft_side: int | None = None) -> Film:
 
 def _read_picture(content: bytes, draft_side: int | None) -> Film:
     with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-        width, height = image.size
-        if width * height > _MOST_PIXELS:
-            raise UnreadableFilm(f"claims {width} x {height} pixels, more than {_MOST_PIXELS:,}")
-        if min(width, height) < _LEAST_SIDE:
-            raise UnreadableFilm(f"is {width} x {height} pixels, too small for a film")
-        frames = getattr(image, "n_frames", 1)
-        if frames != 1:
-            raise UnreadableFilm(f"holds {frames} pictures, expected one")
-        if image.format == "JPEG":
-            _check_jpeg_ends(content)
+        _check_size(image)
         mode = image.mode
         if draft_side is not None:
             image.draft("L", (draft_side, draft_side))
+        if image.format in ("JPEG", "MPO"):
+            if mode == "L" and image.getexif().get(_ORIENTATION, 1) == 1:
+                return Film(_decoded_grey_jpeg(content, image.size), coloured=False, mode=mode)
+            _check_jpeg(content)
+        elif image.format == "PNG":
+            _check_png(content)
         image.load()
         upright = ImageOps.exif_transpose(image)
         coloured = mode in ("RGB", "YCbCr", "CMYK", "P", "RGBA") and draft_side is None and _is_coloured(upright)
         return Film(_to_grey(upright), coloured=coloured, mode=mode)
 
 
-def _check_jpeg_ends(content: bytes) -> None:
-    """Refuses a JPEG file without its end marker: libjpeg fills up what is missing with grey and only warns."""
-    if b"\xff\xd9" not in content[-65_536:]:
-        raise UnreadableFilm("is truncated: its end marker is missing")
+def _check_size(image: Image.Image) -> None:
+    """Refuses what its header alone tells to be no single film."""
+    width, height = image.size
+    if width * height > _MOST_PIXELS:
+        raise UnreadableFilm(f"claims {width} x {height} pixels, more than {_MOST_PIXELS:,}")
+    if min(width, height) < _LEAST_SIDE:
+        raise UnreadableFilm(f"is {width} x {height} pixels, too small for a film")
+    frames = getattr(image, "n_frames", 1)
+    if frames != 1:
+        raise UnreadableFilm(f"holds {frames} pictures, expected one")
+
+
+def _decoded_grey_jpeg(content: bytes, size: tuple[int, int]) -> Pixels:
+    """The pixels of a grey JPEG file, at the size that Pillow would decode it to, bit for bit as Pillow would.
+
+    Decoded by simplejpeg, the same libjpeg-turbo: where the entropy-coded data is damaged or missing, the decoder
+    fills up with grey and warns. Pillow drops the warning, simplejpeg's strict mode raises it.
+    """
+    width, height = size
+    try:
+        pixels: Pixels = simplejpeg.decode_jpeg(content, "GRAY", min_height=height, min_width=width)[..., 0]
+    except ValueError as error:
+        raise _damaged_jpeg(error) from error
+    if pixels.shape != (height, width):
+        raise UnreadableFilm(f"is damaged: its header says {width} x {height} pixels, its data {pixels.shape[::-1]}")
+    return pixels
+
+
+def _check_jpeg(content: bytes) -> None:
+    """Refuses a JPEG file that its decoder finds damaged; decodes to an eighth, which still reads all the data."""
+    try:
+        simplejpeg.decode_jpeg(content, "GRAY", min_height=1, min_width=1)
+    except ValueError as error:
+        # A way of storing colour that simplejpeg does not know and Pillow does: no sign of damage.
+        if "subsampling" not in str(error):
+            raise _damaged_jpeg(error) from error
+
+
+def _damaged_jpeg(error: ValueError) -> UnreadableFilm:
+    if "Premature end of JPEG file" in str(error):
+        return UnreadableFilm("is truncated: the file ends before the picture does")
+    return UnreadableFilm(f"is damaged: {str(error).removeprefix('Corrupt JPEG data: ')}")
+
+
+def _check_png(content: bytes) -> None:
+    """Refuses a PNG file with a wrong checksum, which Pillow passes over when it decodes."""
+    with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+        image.verify()
 
 
 def _is_coloured(image: Image.Image) -> bool:
