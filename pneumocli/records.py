@@ -352,18 +352,14 @@ class PartialDownload(Record):
     """Size of the whole file; ``None`` where the server does not tell."""
 
 
-Release = Literal["kaggle", "mendeley", "subset", "phantom", "unrecognised"]
-"""What a downloaded set is; ``subset``: only films of the release, but not all, or not all in their splits."""
-
-
 class DataSource(Record):
     """``SOURCE.json`` in a downloaded data folder: where the films came from, under which licence."""
 
     schema_version: Literal[1] = 1
     source: str
     """``kaggle``, ``mendeley``, ``phantom``, or the name of the zip that was given."""
-    release: Release
-    """What the film names tell."""
+    title: str
+    """What the film names tell: ``the Kaggle release`` ..."""
     licence: str
     citation: str
     retrieved_utc: str
@@ -376,27 +372,6 @@ class DataSource(Record):
     """Films of which the zip held two versions: the second one's place in the folder."""
     renamed: dict[str, str] = {}
     """New place by name in the zip, for names that some system cannot have."""
-
-
-class DownloadResult(Record):
-    """What ``pneumo download`` did."""
-
-    folder: str
-    release: Release
-    already_complete: bool
-    """Whether the set was there and nothing was done."""
-    counts: dict[Split, dict[ClassName, Count]]
-    """Films on disk by split and class."""
-    num_patients: Count
-    num_bytes_fetched: Count = 0
-    """Over the network in this call."""
-    num_breaks: Count = 0
-    """Connections that broke and were made anew."""
-    num_identical_copies: Count = 0
-    """Films of a second copy inside the zip, proven identical and dropped."""
-    differing: tuple[str, ...] = ()
-    archive: str | None = None
-    """Where the downloaded zip was kept."""
 
 
 class ComparedRun(Record):

@@ -27,7 +27,7 @@ def _parts(result: Verification) -> Iterator[RenderableType]:
     else:
         looked = "names and counts only: films were not decoded" if result.quick else "every film decoded"
         yield Text(f"no problems ({looked})", "bold green")
-    yield _counts(result)
+    yield counts_table(result)
     if result.notes:
         yield Text("notes", "bold")
         yield _findings(result.notes, "dim", examples=False)
@@ -54,7 +54,8 @@ def _named(finding: Finding) -> str:
     return ", ".join(shown) + (f" and {more:,} more (--json names all)" if more else "")
 
 
-def _counts(result: Verification) -> Table:
+def counts_table(result: Verification) -> Table:
+    """Films by split and class, beside those of the recognised release."""
     against = any(cell.expected is not None for cell in result.cells)
     table = Table(title=f"{result.num_images:,} films of {result.num_patients:,} patients", title_justify="left")
     for name in ("split", "class"):

@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pneumocli.config import DownloadConfig
-from pneumocli.data.holdings import counts_of, surplus_in
-from pneumocli.errors import DownloadError
+from pneumocli.data.holdings import checked, surplus_in
+from pneumocli.errors import DataError, DownloadError
 from pneumocli.files import locked, write_failure
 
 
@@ -85,7 +85,7 @@ class Workplace:
             )
         if not config.force:
             raise DownloadError(
-                f"{config.data} is there already and is not the whole set: {_shortfall(self.target)}",
+                f"{config.data} is there already, and nothing says that it is whole: {_found_in(self.target)}",
                 f"pneumo download --data {config.data} --force replaces it; or {elsewhere}",
             )
 
@@ -112,8 +112,8 @@ def _remove_if_empty(folder: Path) -> None:
         return
 
 
-def _shortfall(target: Path) -> str:
-    from pneumocli.data.official import kaggle_films
-
-    found = sum(count for by_class in counts_of(target).values() for count in by_class.values())
-    return f"found {found:,} films, expected {len(kaggle_films()):,}"
+def _found_in(target: Path) -> str:
+    try:
+        return f"found {checked(target).title}"
+    except DataError as error:
+        return error.message

@@ -49,9 +49,11 @@ def test_kaggle_without_an_account(serve: Serve, target: Path, films: dict[str, 
     assert films_of(target) == films
     assert left_beside(target) == []
     assert result.num_bytes_fetched == len(content) == server.body_bytes
-    assert result.counts == {split: {"NORMAL": 4, "PNEUMONIA": 4} for split in ("train", "val", "test")}
+    assert holdings.counts_of(result.check) == {
+        split: {"NORMAL": 4, "PNEUMONIA": 4} for split in ("train", "val", "test")
+    }
     assert result.num_identical_copies == len(films)
-    assert result.release == "subset"
+    assert result.check.title == "a part of the Kaggle release (24 of 5,856 films)"
     assert [seen.authorization for seen in server.seen] == [""]
     assert capfd.readouterr() == ("", ""), "the kaggle client's words reached the user"
     assert list(home.iterdir()) == [], "the kaggle client made a folder"
@@ -62,7 +64,7 @@ def test_kaggle_without_an_account(serve: Serve, target: Path, films: dict[str, 
     assert progress[-1] == len(content)
     assert TaskFinished(started.task) in events
     (warning,) = remarks(events)
-    assert "24 of the release's 5,856 films" in warning
+    assert "a part of the Kaggle release (24 of 5,856 films): numbers measured on it do not compare" in warning
 
 
 def test_source_record(serve: Serve, target: Path, films: dict[str, bytes]) -> None:
@@ -208,7 +210,7 @@ def test_mendeley(serve: Serve, target: Path, films: dict[str, bytes]) -> None:
         Fault(drop_after=len(content) // 2)
     )
     result = get(target, source="mendeley")
-    assert set(result.counts) == {"train", "test"}
+    assert set(holdings.counts_of(result.check)) == {"train", "test"}
     assert not (target / "val").exists()
     assert result.num_bytes_fetched == len(content)
     assert result.num_breaks == 1
@@ -257,8 +259,8 @@ def test_unrecognised_archive_warns(target: Path, tmp_path: Path) -> None:
     file.write_bytes(zip_of({"x/train/NORMAL/a.png": b"1", "x/train/PNEUMONIA/b.png": b"2", "x/readme.md": b""}))
     events: list[Event] = []
     result = get(target, events.append, archive=file)
-    assert result.release == "unrecognised"
-    assert "neither the Kaggle nor the Mendeley release: 2 of its 2 films" in remarks(events)[0]
+    assert result.check.release == "foreign"
+    assert "films of neither release" in remarks(events)[0]
     assert "left out" in remarks(events, "note")[0]
 
 
@@ -266,8 +268,8 @@ def test_resplit_release_is_a_subset(target: Path, tmp_path: Path, films: dict[s
     file = tmp_path / "mine.zip"
     file.write_bytes(zip_of({place.replace("test/", "train/"): data for place, data in films.items()}))
     events: list[Event] = []
-    assert get(target, events.append, archive=file).release == "subset"
-    assert "8 of them in another split" in remarks(events)[0]
+    get(target, events.append, archive=file)
+    assert "split differently" in remarks(events)[0]
 
 
 def test_whole_releases_are_recognised(target: Path, tmp_path: Path) -> None:
@@ -276,14 +278,15 @@ def test_whole_releases_are_recognised(target: Path, tmp_path: Path) -> None:
         file.write_bytes(zip_of({f"chest_xray/{split}/{name}/{film}": b"x" for split, name, film in names}))
         events: list[Event] = []
         result = get(target, events.append, archive=file, force=True)
-        assert result.release == release
+        assert result.check.release == release
+        assert result.check.complete
         assert remarks(events) == []
-        assert {(split, name): count for split, by in result.counts.items() for name, count in by.items()} == counts(
-            names
-        )
+        assert {
+            (split, name): count for split, by in holdings.counts_of(result.check).items() for name, count in by.items()
+        } == counts(names)
     (target / holdings.SOURCE_FILE).unlink()  # as unpacked by hand
     assert get(target, source="mendeley").already_complete
-    with pytest.raises(DownloadError, match="holds another set than kaggle's: the Mendeley release, 5,856 films"):
+    with pytest.raises(DownloadError, match="holds another set than kaggle's: the Mendeley release"):
         get(target)
 
 
@@ -414,7 +417,7 @@ def test_incomplete_folder_is_replaced_by_force_only(serve: Serve, target: Path,
     film = target / "train" / "NORMAL" / "IM-0115-0001.jpeg"
     film.parent.mkdir(parents=True)
     film.write_bytes(b"x")
-    with pytest.raises(DownloadError, match="not the whole set: found 1 films, expected 5,856") as caught:
+    with pytest.raises(DownloadError, match="nothing says that it is whole: found a part of the Kaggle") as caught:
         get(target)
     assert "--force" in str(caught.value.hint)
     get(target, force=True)
@@ -493,10 +496,10 @@ def test_phantoms(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(phantom, "write_phantoms", few)
     result = get(target, source="phantom", seed=3)
-    assert result.release == "phantom"
-    assert sum(sum(by.values()) for by in result.counts.values()) == 16
+    assert result.check.release == "phantom"
+    assert result.check.num_images == 16
     assert get(target, source="phantom").already_complete
-    with pytest.raises(DownloadError, match="holds another set than kaggle's: phantoms, 16 films"):
+    with pytest.raises(DownloadError, match="holds another set than kaggle's: synthetic films"):
         get(target)
 
 
