@@ -1,6 +1,7 @@
 """DICOM radiographs as 8-bit grey pixels; nothing else of the file is handed on, no patient's name least of all."""
 
 import io
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,42 @@ if TYPE_CHECKING:
 # Projection radiographs: computed, digital, and secondary captures of them that say so; RG and RF are older names.
 _MODALITIES = frozenset({"CR", "DX", "RG", "RF", "OT", ""})
 
+# All that is read of a file: what the pixels need. Names, dates and addresses are not even parsed.
+_TAGS = [
+    "Modality",
+    "NumberOfFrames",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "SmallestImagePixelValue",
+    "LargestImagePixelValue",
+    "PixelPaddingValue",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "RescaleType",
+    "ModalityLUTSequence",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "VOILUTSequence",
+    "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
+    "PixelData",
+]
+
+_LEAST_SIDE, _MOST_PIXELS = 32, 100_000_000  # as for other films, see images.py
+
+# pydicom logs and warns of odd elements with their content, which may be a patient's.
+logging.getLogger("pydicom").addHandler(logging.NullHandler())
+logging.getLogger("pydicom").propagate = False
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+
 
 def read_dicom(content: bytes) -> Pixels:
     """The radiograph in a DICOM file: modality and VOI look-up applied, MONOCHROME1 inverted, stretched to 8 bits.
@@ -28,22 +65,29 @@ def read_dicom(content: bytes) -> Pixels:
             packages than there are.
     """
     try:
-        dataset = pydicom.dcmread(io.BytesIO(content))
+        dataset = pydicom.dcmread(io.BytesIO(content), specific_tags=_TAGS)
         _check_is_radiograph(dataset)
         values = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset)
     except UnreadableFilm:
         raise
     except InvalidDicomError as error:
         raise UnreadableFilm("is no DICOM file that can be read") from error
-    except (RuntimeError, NotImplementedError, ImportError) as error:  # pydicom: no decoder for this compression
-        raise UnreadableFilm(
-            "is compressed DICOM that the installed packages cannot decode", "pip install 'pneumocli[dicom]'"
-        ) from error
+    except (RuntimeError, NotImplementedError, ImportError) as error:
+        raise _no_decoder(error) from error
     except Exception as error:
         # pydicom raises whatever a damaged element leads to. Its message could quote the header: it is not shown.
         raise UnreadableFilm(f"is a damaged DICOM file ({type(error).__name__})") from error
     pixels = stretch(np.asarray(values))
     return 255 - pixels if dataset.PhotometricInterpretation == "MONOCHROME1" else pixels
+
+
+def _no_decoder(error: Exception) -> UnreadableFilm:
+    """pydicom raises the same errors for missing packages and for data that no decoder takes."""
+    if "missing dependencies" in str(error) or "plugins are missing" in str(error):
+        return UnreadableFilm(
+            "is compressed DICOM that the installed packages cannot decode", "pip install 'pneumocli[dicom]'"
+        )
+    return UnreadableFilm("is a DICOM file whose compressed pixels are damaged or of an unknown kind")
 
 
 def _check_is_radiograph(dataset: "Dataset") -> None:
@@ -60,3 +104,8 @@ def _check_is_radiograph(dataset: "Dataset") -> None:
         )
     if "PixelData" not in dataset:
         raise UnreadableFilm("is DICOM without pixels")
+    height, width = int(dataset.get("Rows", 0)), int(dataset.get("Columns", 0))
+    if width * height > _MOST_PIXELS:
+        raise UnreadableFilm(f"claims {width} x {height} pixels, more than {_MOST_PIXELS:,}")
+    if min(width, height) < _LEAST_SIDE:
+        raise UnreadableFilm(f"is {width} x {height} pixels, too small for a film")

@@ -16,8 +16,13 @@ from pneumocli.records import ManifestRow
 _HASH_SIDE = 16  # 256 bits: chests resemble each other, and the usual 64 bits do not tell them apart
 _SMALL = 256  # the hash looks at 64 x 64 pixels; reducing by whole numbers to about this is quick and hides nothing
 
-NEAR_BITS = 20
-"""Perceptual hashes that differ in at most so many of 256 bits make two films near-duplicates."""
+NEAR_BITS = 28
+"""Perceptual hashes that differ in at most so many of 256 bits make two films near-duplicates.
+
+Measured on the release: among 13.7 million pairs of different films the closest differ in 38 bits. A film saved anew
+(quality 50), resized or squashed differs from itself in at most 8, with 1.2 x brightness or 1.3 x contrast in at most
+20, cropped by 2 % or turned by 1 degree in 18 to 36, mirrored in 130.
+"""
 
 
 @dataclass(frozen=True, slots=True)
