@@ -168,9 +168,9 @@ class Familiarity:
         """
         found: list[list[str]] = [["is a colour picture, not a radiograph"] if colour else [] for colour in coloured]
         if self._range is not None:
-            _warn_outside(found, appearance.aspect, self._range.aspect, "aspect (width / height)", ".2f")
-            _warn_outside(found, appearance.brightness, self._range.brightness, "brightness", ".0f")
-            _warn_outside(found, appearance.contrast, self._range.contrast, "contrast", ".0f")
+            _warn_outside(found, appearance.aspect, self._range.aspect, "an aspect (width / height)", ".2f")
+            _warn_outside(found, appearance.brightness, self._range.brightness, "a brightness", ".0f")
+            _warn_outside(found, appearance.contrast, self._range.contrast, "a contrast", ".0f")
         if self._model is not None and len(features):
             for film, distance in zip(found, self.distances(features), strict=True):
                 if not distance <= self._model.limit:
@@ -186,7 +186,7 @@ def _warn_outside(found: list[list[str]], values: Floats, ends: tuple[float, flo
     margin = _RANGE_MARGIN * (high - low)
     for film, value in zip(found, values, strict=True):
         if not low - margin <= value <= high + margin:
-            film.append(f"{what} {value:{form}} is far outside the training films' {low:{form}} to {high:{form}}")
+            film.append(f"has {what} of {value:{form}}, far outside the training films' {low:{form}} to {high:{form}}")
 
 
 def _encoded(values: NDArray[np.floating]) -> str:
