@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pneumocli.config import VerifyDataConfig
 from pneumocli.data import verdicts
@@ -19,8 +19,12 @@ from pneumocli.data.phantom import README_NAME
 from pneumocli.data.recognition import TITLES, Comparison, mislabelled_by_name, recognise
 from pneumocli.errors import DataError
 from pneumocli.events import Listener, Remark, ignore
+from pneumocli.files import write_text
 from pneumocli.records import CLASS_NAMES, ClassName, ManifestRow, Split
 from pneumocli.runs import RunFolder
+
+if TYPE_CHECKING:
+    from pneumocli.data.properties import FilmFacts
 
 _SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -86,8 +90,9 @@ def verify_data(config: VerifyDataConfig, listener: Listener = ignore) -> Verifi
         notes=(),
         class_weights=weights,
     )
+    films: Sequence[FilmFacts] = ()
     if not result.quick:
-        result = _with_contents(result, subject, found, comparison, listener)
+        result, films = _with_contents(result, subject, found, comparison, listener)
     elif subject.source == "run":
         verdicts.judge_listed_hashes(found, rows)
     if subject.source == "run":
@@ -96,7 +101,12 @@ def verify_data(config: VerifyDataConfig, listener: Listener = ignore) -> Verifi
     verdicts.judge_other_files(found, others, cells)
     if comparison is not None and subject.source == "folder":
         verdicts.explain_figures(found)
-    return result.model_copy(update={"problems": tuple(found.problems), "notes": tuple(found.notes)})
+    result = result.model_copy(update={"problems": tuple(found.problems), "notes": tuple(found.notes)})
+    if config.report is not None:
+        from pneumocli.data.verification_page import verification_page
+
+        write_text(config.report, verification_page(result, subject.manifest, films))
+    return result
 
 
 def _with_contents(
@@ -105,8 +115,8 @@ def _with_contents(
     found: verdicts.Findings,
     comparison: Comparison | None,
     listener: Listener,
-) -> Verification:
-    """Adds what decoding every film shows."""
+) -> tuple[Verification, Sequence["FilmFacts"]]:
+    """Adds what decoding every film shows, and returns it film by film."""
     from pneumocli.data.duplicates import find_duplicates
     from pneumocli.data.properties import examine, probe_shortcuts, properties_of
 
@@ -121,7 +131,7 @@ def _with_contents(
         verdicts.explain_resized(found, size)
     probe = probe_shortcuts(films)
     verdicts.judge_probe(found, probe)
-    return result.model_copy(
+    result = result.model_copy(
         update={
             "resized": size is not None,
             "complete": result.complete and size is None,
@@ -131,6 +141,7 @@ def _with_contents(
             "shortcut_probe": probe,
         }
     )
+    return result, films
 
 
 def _subject(config: VerifyDataConfig, listener: Listener) -> _Subject:
