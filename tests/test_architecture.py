@@ -17,13 +17,14 @@ LEVELS = {
     1: ["config", "records", "events", "data.sources", "data.official", "data.findings"],
     2: [
         "environment", "runs", "data.download", "data.archive", "data.transfer", "data.network_errors",
-        "data.kaggle_client", "data.workplace", "data.holdings", "data.film", "data.images", "data.dicom",
+        "data.kaggle_client", "data.workplace", "data.holdings", "data.release_zip",
+        "data.film", "data.images", "data.dicom",
         "data.manifest",
         "data.splits", "data.recognition", "data.verdicts", "data.verification", "data.verification_page", "data.properties", "data.duplicates",
         "data.phantom", "data.cache", "metrics", "intervals", "operating_points", "calibration", "paired", "curves",
         "bootstrap", "delong", "scores",
     ],
-    3: ["weights", "model", "weights", "distributed", "data.loading", "inference", "familiarity", "inputs"],
+    3: ["weights", "model", "weights", "distributed", "data.loading", "inference", "onnx_file", "familiarity", "inputs"],
     4: [
         "steps", "checkpoint", "preparation", "planning", "epochs", "finishing", "training", "tensorboard", "export",
         "evaluation", "prediction", "answer_table", "comparison", "comparison_plots", "explanation", "plots", "report", "demo",
