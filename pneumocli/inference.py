@@ -3,6 +3,7 @@
 On the ONNX path neither torch nor torchvision is imported.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from functools import cached_property
@@ -223,7 +224,7 @@ class Classifier:
 
     def probability(self, logit: float) -> float:
         """Probability of pneumonia, 0-1, at the card's temperature."""
-        return float(1 / (1 + np.exp(-np.float64(logit) / self.card.temperature)))
+        return (1 + math.tanh(logit / self.card.temperature / 2)) / 2  # the sigmoid, without its overflow
 
 
 def logit_of(logits: Floats) -> NDArray[np.float64]:
