@@ -34,8 +34,14 @@ KNOWN_FIGURES = {
     "5,863": "Kaggle's page gives 5,863 films: wrong by 7",
     "5,857": "the assignment's 5,857 films are 5,856 and one .DS_Store counted as a film",
     "5,217": "the assignment's 5,217 training films are 5,216 and one .DS_Store counted as a film",
-    "1,349": "1,349 in train/NORMAL is the Mendeley release; the Kaggle release has 1,341 there and 8 in val",
     "1,342": "1,342 in train/NORMAL is 1,341 and one .DS_Store",
     "3,876": "3,876 in train/PNEUMONIA is 3,875 and one .DS_Store",
+    "1,349": "1,349 in train/NORMAL is the Mendeley release; the Kaggle release has 1,341 there and 8 in val",
 }
 """Counts that can be read elsewhere, and where each comes from. The Kaggle release has 5,216 + 16 + 624 = 5,856."""
+
+KNOWN_FIGURES_IN_SHORT = (
+    "the Kaggle release has 5,216 + 16 + 624 = 5,856 films. Of other counts, 5,857 and 5,217 (the assignment), 1,342 "
+    "and 3,876 include a .DS_Store; 1,349 in train/NORMAL is Mendeley's; 5,863 (Kaggle's page) is wrong by 7"
+)
+"""The same in one sentence."""

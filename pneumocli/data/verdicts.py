@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pneumocli.data.findings import Cell, DuplicateGroup, Finding, ShortcutProbe
-from pneumocli.data.official import KNOWN_FIGURES
+from pneumocli.data.official import KNOWN_FIGURES, KNOWN_FIGURES_IN_SHORT
 from pneumocli.data.recognition import TITLES, Comparison
 from pneumocli.records import CLASS_NAMES, ClassName, ManifestRow, Split
 
@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 
 # Below this many films a validation figure is a coin toss: with 16 one film is 6 points of accuracy.
 _FEW_VALIDATION_FILMS = 100
+
+_FEATURE_WORDS = {
+    "width": "the width",
+    "height": "the height",
+    "aspect": "the aspect",
+    "brightness": "the mean grey",
+    "contrast": "the spread of grey",
+    "num_bytes": "the file size",
+}
 
 
 @dataclass(slots=True)
@@ -138,12 +147,7 @@ def judge_other_files(found: Findings, others: Mapping[str, str], cells: Sequenc
 
 def explain_figures(found: Findings) -> None:
     """Counts that can be read elsewhere."""
-    found.note(
-        "known-figures",
-        "the Kaggle release has 5,216 + 16 + 624 = 5,856 films; other counts that can be read: "
-        + ", ".join(KNOWN_FIGURES),
-        KNOWN_FIGURES,
-    )
+    found.notes.append(Finding(code="known-figures", text=KNOWN_FIGURES_IN_SHORT, detail=KNOWN_FIGURES))
 
 
 def judge_contents(found: Findings, examined: "Examined", groups: Sequence[DuplicateGroup]) -> None:
@@ -244,7 +248,8 @@ def judge_probe(found: Findings, probe: ShortcutProbe) -> None:
     found.note(
         "shortcut",
         f"shortcut probe: size, brightness and file size alone tell the label with auroc {probe.auroc:.3f} "
-        f"(0.5 is chance; {best} alone {probe.features[best]:.3f}): a model can learn that instead of lungs",
+        f"(0.5 is chance; {_FEATURE_WORDS[best]} alone {probe.features[best]:.3f}): a model can learn that instead "
+        "of lungs",
     )
 
 

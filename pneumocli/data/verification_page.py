@@ -40,7 +40,7 @@ _FEATURE_UNITS = {"num_bytes": 1000.0}
 @dataclass(frozen=True, slots=True)
 class _Picture:
     image: str
-    caption: str
+    patient: str
     source: str | None
 
 
@@ -122,16 +122,15 @@ def _pictures(manifest: Manifest, rows: Iterable[ManifestRow]) -> list[_Picture]
 
 
 def _picture(manifest: Manifest, row: ManifestRow) -> _Picture:
-    caption = f"{row.image} (patient {row.patient})"
     try:
         pixels = read_film(manifest.path(row), draft_side=_THUMBNAIL).pixels
     except UnreadableFilm:  # changed since it was decoded
-        return _Picture(row.image, caption, None)
+        return _Picture(row.image, row.patient, None)
     small = Image.fromarray(pixels)
     small.thumbnail((_THUMBNAIL, _THUMBNAIL))
     content = io.BytesIO()
     small.save(content, "JPEG", quality=80)
-    return _Picture(row.image, caption, "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode())
+    return _Picture(row.image, row.patient, "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode())
 
 
 def _histogram(name: str, films: Sequence[FilmFacts]) -> _Histogram:
