@@ -41,6 +41,10 @@ _HOSTILE = re.compile(r'[<>:"|?*\x00-\x1f]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)
 
 
+class BadArchive(DownloadError):  # noqa: N818 - says what it is, as its siblings do
+    """A zip is no zip, cut off, damaged, unsafe, or holds no films."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Film:
     """A member to unpack to ``place``, relative to the data folder."""
@@ -107,7 +111,8 @@ def opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     """Opens a zip.
 
     Raises:
-        DownloadError: It is missing, no zip, or not all of one.
+        BadArchive: It is no zip, or not all of one.
+        DownloadError: It cannot be read.
     """
     try:
         file = zipfile.ZipFile(archive)
@@ -121,16 +126,16 @@ def opened(archive: Path) -> Iterator[zipfile.ZipFile]:
         yield file
 
 
-def _not_whole(archive: Path) -> DownloadError:
+def _not_whole(archive: Path) -> BadArchive:
     size = archive.stat().st_size
     with archive.open("rb") as file:
         start = file.read(4)
     if start.startswith(b"PK"):
-        return DownloadError(
+        return BadArchive(
             f"{archive} is cut off: it begins as a zip and ends after {size:,} bytes without its table of contents",
             "fetch it again",
         )
-    return DownloadError(f"{archive} is no zip: it begins with {start!r}", "name the zip of a release")
+    return BadArchive(f"{archive} is no zip: it begins with {start!r}", "name the zip of a release")
 
 
 def contents(archive: Path, zip_file: zipfile.ZipFile) -> Contents:
@@ -141,7 +146,7 @@ def contents(archive: Path, zip_file: zipfile.ZipFile) -> Contents:
         zip_file: The open zip.
 
     Raises:
-        DownloadError: A member is hostile or encrypted, sizes are absurd, or there are no films.
+        BadArchive: A member is hostile or encrypted, sizes are absurd, or there are no films.
     """
     members = [member for member in zip_file.infolist() if not member.is_dir()]
     _refuse_absurd_sizes(archive, members)
@@ -159,7 +164,7 @@ def contents(archive: Path, zip_file: zipfile.ZipFile) -> Contents:
         else:
             by_root.setdefault(PurePosixPath(*path.parts[:-3]), []).append((member, place))
     if not by_root:
-        raise DownloadError(
+        raise BadArchive(
             f"{archive} holds no films: expected train|val|test / NORMAL|PNEUMONIA, found {_listing(members)}",
             "name the zip of the Kaggle or of the Mendeley release",
         )
@@ -200,8 +205,8 @@ def _refuse_hostile(archive: Path, member: zipfile.ZipInfo) -> None:
         )
 
 
-def _unsafe(archive: Path, reason: str) -> DownloadError:
-    return DownloadError(
+def _unsafe(archive: Path, reason: str) -> BadArchive:
+    return BadArchive(
         f"{archive} is not safe to unpack: {reason}", "fetch the release's zip from Kaggle or Mendeley Data"
     )
 
@@ -291,7 +296,8 @@ def unpack(
         listener: Gets progress.
 
     Raises:
-        DownloadError: A member is damaged, or ``folder`` cannot be written; it is left as it is then.
+        BadArchive: A member is damaged.
+        DownloadError: ``folder`` cannot be written. What was unpacked is left to the caller.
     """
     task = "unpacking films"
     listener(TaskStarted(task, len(found.planned) + len(found.copies)))
@@ -348,5 +354,5 @@ def _blocks(archive: Path, zip_file: zipfile.ZipFile, member: zipfile.ZipInfo) -
         raise _damaged(archive, member, f"{count:,} bytes, expected {member.file_size:,}")
 
 
-def _damaged(archive: Path, member: zipfile.ZipInfo, reason: str) -> DownloadError:
-    return DownloadError(f"{archive} is damaged at {member.filename}: {reason}", "fetch it again")
+def _damaged(archive: Path, member: zipfile.ZipInfo, reason: str) -> BadArchive:
+    return BadArchive(f"{archive} is damaged at {member.filename}: {reason}", "fetch it again")

@@ -116,7 +116,7 @@ def _draw(config: DownloadConfig, place: Workplace, listener: Listener) -> Downl
 def _get(config: DownloadConfig, place: Workplace, listener: Listener) -> DownloadResult:
     """From a zip, the user's or the network's, to the set."""
     from pneumocli.data import release_zip
-    from pneumocli.data.archive import contents, opened, unpack
+    from pneumocli.data.archive import BadArchive, contents, opened, unpack
 
     if config.archive is not None:
         if config.keep_archive:
@@ -130,7 +130,7 @@ def _get(config: DownloadConfig, place: Workplace, listener: Listener) -> Downlo
             found = contents(archive.file, zip_file)
             release_zip.check_room(place.work, found.num_bytes, "to unpack the films")
             unpacked = unpack(archive.file, zip_file, found, place.new, listener)
-    except DownloadError as error:
+    except BadArchive as error:
         raise release_zip.after_fault(archive, error) from error
     check = checked(place.new)
     if check.num_images != unpacked.num_films:

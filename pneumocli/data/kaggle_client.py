@@ -59,13 +59,14 @@ class KaggleFile:
                 return _ask(api, self._archive.dataset, headers)
         except requests.exceptions.HTTPError as error:
             raise _refused(error) from error
-        except (ValueError, TypeError, KeyError) as error:
-            # requests' own errors, which are ValueErrors in part, mean an answer that is no answer of Kaggle's.
-            if isinstance(error, requests.RequestException):
-                raise
+        except ValueError as error:  # of requests or of the layers below it, all of which object to a header
+            if isinstance(error, requests.RequestException) and not isinstance(
+                error, requests.exceptions.InvalidHeader
+            ):
+                raise  # no header, but an answer that is none
             raise DownloadError(
-                f"the kaggle package could not send the request: {error}",
-                f"check the files in ~/.kaggle; {_WITHOUT_ACCOUNT}",
+                f"the credentials from {_credentials_used(api)} hold a character that no credentials have",
+                f"copy them anew from {KAGGLE_TOKEN_PAGE}; {_WITHOUT_ACCOUNT}",
             ) from error
 
     def refusal(self, status: int) -> DownloadError | None:

@@ -103,4 +103,5 @@ def _cause(error: requests.RequestException) -> str:
         return "it timed out"
     if match := re.search(r"Tunnel connection failed: (\d{3} [\w ]*)|certificate verify failed: ([\w -]+)", text):
         return (match[1] or match[2]).strip()
-    return type(error).__name__ if "://" in text or "url:" in text or not text else text
+    own = type(error) is requests.ConnectionError and "url:" not in text
+    return text if own else type(error).__name__

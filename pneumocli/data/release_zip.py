@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pneumocli.config import DownloadConfig
+from pneumocli.data.archive import BadArchive
 from pneumocli.data.network_errors import megabytes
 from pneumocli.data.sources import RemoteArchive
 from pneumocli.data.transfer import Fetched, Remote, WebFile, fetch, partial_record
@@ -118,9 +119,9 @@ def check_room(folder: Path, need: int, purpose: str) -> None:
         )
 
 
-def after_fault(archive: ReleaseZip, error: DownloadError) -> DownloadError:
-    """What to say of a zip that could not be unpacked; a fetched one that is itself at fault is deleted."""
-    if archive.own or error.hint is None or "room" in error.hint:
+def after_fault(archive: ReleaseZip, error: BadArchive) -> DownloadError:
+    """What to say of a zip that is at fault; a fetched one is deleted, so that the next call fetches it anew."""
+    if archive.own:
         return error
     archive.file.unlink(missing_ok=True)
     return DownloadError(f"{error.message}; the zip was deleted", "run the same command again to fetch it anew")

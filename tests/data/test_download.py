@@ -264,6 +264,22 @@ def test_unrecognised_archive_warns(target: Path, tmp_path: Path) -> None:
     assert "left out" in remarks(events, "note")[0]
 
 
+def test_what_was_not_simply_unpacked_is_told(target: Path, tmp_path: Path, films: dict[str, bytes]) -> None:
+    file = tmp_path / "mine.zip"
+    changed = sorted(films)[0]
+    names = films | {"train/NORMAL/con.jpeg": b"reserved on Windows"}
+    file.write_bytes(kaggle_zip(names, names | {changed: b"another"}))
+    events: list[Event] = []
+    result = get(target, events.append, archive=file)
+    told = "\n".join(remarks(events))
+    assert f"two versions of 1 films; the second was kept apart: second-copy/{changed}" in told
+    assert "'chest_xray/train/NORMAL/con.jpeg' was renamed to train/NORMAL/_con.jpeg" in told
+    assert result.differing == (f"second-copy/{changed}",)
+    source = read_record(target / holdings.SOURCE_FILE, DataSource)
+    assert source.differing == result.differing
+    assert source.renamed == {"chest_xray/train/NORMAL/con.jpeg": "train/NORMAL/_con.jpeg"}
+
+
 def test_resplit_release_is_a_subset(target: Path, tmp_path: Path, films: dict[str, bytes]) -> None:
     file = tmp_path / "mine.zip"
     file.write_bytes(zip_of({place.replace("test/", "train/"): data for place, data in films.items()}))
@@ -272,6 +288,7 @@ def test_resplit_release_is_a_subset(target: Path, tmp_path: Path, films: dict[s
     assert "split differently" in remarks(events)[0]
 
 
+@pytest.mark.slow
 def test_whole_releases_are_recognised(target: Path, tmp_path: Path) -> None:
     for release, names in (("kaggle", kaggle_films()), ("mendeley", mendeley_films())):
         file = tmp_path / f"{release}.zip"

@@ -152,6 +152,17 @@ def test_damaged_kaggle_json_is_named(home: Path, content: bytes, words: str) ->
     assert "or remove it" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize("token", ["KGAT_\N{EURO SIGN}", "KGAT_a\nb"])
+def test_token_that_cannot_be_sent_is_not_shown(
+    serve: Callable[..., ReleaseServer], monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    serve(b"")
+    monkeypatch.setenv("KAGGLE_API_TOKEN", token)
+    with pytest.raises(DownloadError, match="the credentials from KAGGLE_API_TOKEN hold a character") as caught:
+        KaggleFile().open({})
+    assert "KGAT" not in caught.value.message
+
+
 def test_environment_is_as_before(
     serve: Callable[..., ReleaseServer], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
