@@ -59,15 +59,18 @@ class KaggleFile:
                 return _ask(api, self._archive.dataset, headers)
         except requests.exceptions.HTTPError as error:
             raise _refused(error) from error
-        except ValueError as error:  # of requests or of the layers below it, all of which object to a header
-            if isinstance(error, requests.RequestException) and not isinstance(
-                error, requests.exceptions.InvalidHeader
-            ):
-                raise  # no header, but an answer that is none
-            raise DownloadError(
-                f"the credentials from {_credentials_used(api)} hold a character that no credentials have",
-                f"copy them anew from {KAGGLE_TOKEN_PAGE}; {_WITHOUT_ACCOUNT}",
-            ) from error
+        except requests.exceptions.InvalidHeader as error:
+            raise self._unsendable() from error
+        except requests.RequestException:  # some are ValueErrors, too: an answer that is none
+            raise
+        except ValueError as error:  # of the layers below requests, which object to a header
+            raise self._unsendable() from error
+
+    def _unsendable(self) -> DownloadError:
+        return DownloadError(
+            f"the credentials from {_credentials_used(self._api)} hold a character that no credentials have",
+            f"copy them anew from {KAGGLE_TOKEN_PAGE}; {_WITHOUT_ACCOUNT}",
+        )
 
     def refusal(self, status: int) -> DownloadError | None:
         """See :class:`pneumocli.data.transfer.Remote`."""
