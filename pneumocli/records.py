@@ -115,7 +115,7 @@ class InputRange(Record):
 
 
 class FeatureModel(Record):
-    """Gaussian of the training films' features, for the distance of a new film to them.
+    """Gaussian of the square roots of the training films' features, for the distance of a new film to them.
 
     Kept in compressed form: a mean, the leading principal directions, and one variance for the rest.
     """

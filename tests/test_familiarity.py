@@ -57,9 +57,9 @@ def test_the_distance_is_that_of_the_shrunk_covariance(fitted: tuple[InputRange,
 
     rng = np.random.default_rng(0)
     train, new = features(rng, 600), features(rng, 50)
-    full = LedoitWolf().fit(train)
+    full = LedoitWolf().fit(np.sqrt(train))
     distances = Familiarity(*fitted).distances(new)
-    assert np.corrcoef(distances, np.sqrt(full.mahalanobis(new)))[0, 1] > 0.9
+    assert np.corrcoef(distances, np.sqrt(full.mahalanobis(np.sqrt(new))))[0, 1] > 0.9
 
 
 def test_appearance_of_pixels():
