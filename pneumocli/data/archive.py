@@ -349,7 +349,8 @@ def _blocks(archive: Path, zip_file: zipfile.ZipFile, member: zipfile.ZipInfo) -
                 count += len(block)
                 yield block
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise _damaged(archive, member, str(error) or "it ends early") from error
+        reason = str(error).split(" for file")[0]  # zipfile adds the name that stands in front already
+        raise _damaged(archive, member, reason or "it ends early") from error
     if count != member.file_size:
         raise _damaged(archive, member, f"{count:,} bytes, expected {member.file_size:,}")
 

@@ -140,11 +140,12 @@ def _get(config: DownloadConfig, place: Workplace, listener: Listener) -> Downlo
         )
     for remark in (*_doubts(check), *_remarks(found, unpacked)):
         listener(remark)
+    known = check.release != "foreign"
     source = DataSource(
         source=config.source if config.archive is None else config.archive.name,
         title=check.title,
-        licence=LICENCE,
-        citation=CITATION,
+        licence=LICENCE if known else "unknown",
+        citation=CITATION if known else "unknown",
         retrieved_utc=_now(),
         archive_sha256=archive.sha256,
         counts=counts_of(check),

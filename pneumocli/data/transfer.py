@@ -155,7 +155,7 @@ class _Transfer:
         self._expected = num_bytes
         self._room = room
         self._listener = listener
-        self._task = f"fetching {file.name.removesuffix('.part')} from {remote.title}"
+        self._task = f"fetching from {remote.title}"
         self._started = False
         self._received = 0
         self._breaks = 0

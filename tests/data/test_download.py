@@ -261,6 +261,7 @@ def test_unrecognised_archive_warns(target: Path, tmp_path: Path) -> None:
     result = get(target, events.append, archive=file)
     assert result.check.release == "foreign"
     assert "films of neither release" in remarks(events)[0]
+    assert read_record(target / holdings.SOURCE_FILE, DataSource).licence == "unknown"
     assert "left out" in remarks(events, "note")[0]
 
 
