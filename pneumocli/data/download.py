@@ -65,6 +65,8 @@ def download(config: DownloadConfig, listener: Listener = ignore) -> DownloadRes
     if config.archive is not None and config.source == "phantom":
         raise SettingError("--archive cannot stand beside --source phantom, which needs no zip")
     target = config.data.resolve()
+    if not target.name:
+        raise DownloadError(f"{config.data} is the root of the disk", "choose a folder with --data DIR")
     place = Workplace(target)
     if not config.force and not place.work.exists():
         holding = holding_at(config.data)
@@ -154,6 +156,7 @@ def _get(config: DownloadConfig, place: Workplace, listener: Listener) -> Downlo
     )
     result = _finish(config, place, source, check)
     kept = release_zip.dispose(archive, config)
+    place.clear()
     return result.model_copy(
         update={
             "num_bytes_fetched": archive.num_bytes,

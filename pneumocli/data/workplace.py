@@ -53,12 +53,10 @@ class Workplace:
         if self._old.exists() and not self.target.exists():
             self._old.rename(self.target)
         for folder in (self._old, self.new):
-            if folder.exists():
-                shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _leave(self) -> None:
-        if self.new.exists():
-            shutil.rmtree(self.new, ignore_errors=True)
+        self._recover()  # Ctrl-C may come between the two renames, too
         if {item.name for item in self.work.iterdir()} <= {self._lock.name}:
             try:
                 self._lock.unlink()
@@ -90,14 +88,18 @@ class Workplace:
             )
 
     def put_in_place(self) -> None:
-        """Makes the new set the set, in one rename; an old one is deleted after it."""
+        """Makes the new set the set, in one rename; an old one is deleted on leaving."""
         if hasattr(os, "sync"):
             os.sync()  # or a power cut after the rename could leave films without their bytes
         if self.target.exists():
             self.target.rename(self._old)
         self.new.rename(self.target)
-        if self._old.exists():
-            shutil.rmtree(self._old, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Deletes what earlier calls left to continue: the set is whole, whatever it was made from."""
+        for item in self.work.iterdir():
+            if item.is_file() and item != self._lock:
+                item.unlink()
 
 
 def _missing_parents(folder: Path) -> list[Path]:

@@ -4,6 +4,7 @@ The real kaggle client talks to it once the one address in kagglesdk's table is 
 """
 
 import json
+import socket
 import threading
 import time
 from collections import deque
@@ -119,7 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.connection.setsockopt(1, 7, 1 << 15)  # SOL_SOCKET, SO_SNDBUF: what is sent is about what is received
+        # A small buffer: what is sent is about what is received.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 15)
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

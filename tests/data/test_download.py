@@ -504,6 +504,46 @@ def test_what_a_killed_process_left_is_put_right(
     assert left_beside(target) == []
 
 
+def test_interruption_between_the_two_renames(
+    target: Path, tmp_path: Path, films: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mine.zip"
+    file.write_bytes(kaggle_zip(films))
+    get(target, archive=file)
+    inode = target.stat().st_ino
+    real = Path.rename
+
+    def rename(path: Path, to: Path) -> Path:
+        if path.name == "new":
+            raise KeyboardInterrupt
+        return real(path, to)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(KeyboardInterrupt):
+        get(target, archive=file, force=True)
+    assert target.stat().st_ino == inode
+    assert films_of(target) == films
+    assert left_beside(target) == []
+
+
+def test_part_of_another_source_is_cleared_once_the_set_is_whole(
+    serve: Serve, target: Path, tmp_path: Path, films: dict[str, bytes]
+) -> None:
+    serve(kaggle_zip(films)).faults.extend([Fault(drop_after=100_000)] + [Fault(status=500)] * 9)
+    with pytest.raises(DownloadError):
+        get(target)
+    assert left_beside(target) == [".chest_xray.download"]
+    file = tmp_path / "mine.zip"
+    file.write_bytes(kaggle_zip(films))
+    get(target, archive=file)
+    assert left_beside(target) == []
+
+
+def test_root_of_the_disk_is_no_target(home: Path) -> None:
+    with pytest.raises(DownloadError, match="is the root of the disk"):
+        get(Path("/"), source="phantom")
+
+
 def test_phantoms(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pneumocli.data import phantom
 
