@@ -62,7 +62,13 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             Path(temporary).unlink(missing_ok=True)
 
 
-_WRITE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO})
+_WRITE_ERRORS = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+        *(errno.EROFS, errno.EACCES, errno.EPERM),
+        *(errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG),  # a file stands where a folder should, ...
+    }
+)
 
 
 def write_failure(path: Path, error: OSError) -> PneumoError:

@@ -5,8 +5,8 @@ two methods, and what other films their patients have leave the training films.
 """
 
 import re
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -90,10 +90,10 @@ def _patients_by_kind(rows: Sequence[ManifestRow]) -> dict[str, int]:
 
 def _by_block(rows: Sequence[ManifestRow], folds: int, seed: int) -> set[str]:
     """Patients of one contiguous block of numbers in each series; the seed decides which of the ``folds`` blocks."""
-    series = defaultdict(set)
+    series: dict[str, Counter[tuple[int, str]]] = defaultdict(Counter)
     for row in rows:
         name, number = _series_and_number(row.patient)
-        series[name].add((number, row.patient))
+        series[name][number, row.patient] += 1
     shortest = min((len(patients) for patients in series.values()), default=0)
     if shortest < folds:
         raise DataError(
@@ -101,12 +101,28 @@ def _by_block(rows: Sequence[ManifestRow], folds: int, seed: int) -> set[str]:
             "raise --val-fraction, or use --val patient",
         )
     # The block moves with the seed; seed 0 takes the lowest numbers, as the official test split does for most series.
-    block = seed % folds
     held: set[str] = set()
     for patients in series.values():
-        ordered = [patient for _, patient in sorted(patients)]
-        held.update(ordered[len(ordered) * block // folds : len(ordered) * (block + 1) // folds])
+        held |= _block_of(patients, seed % folds, folds)
     return held
+
+
+def _block_of(patients: Mapping[tuple[int, str], int], block: int, folds: int) -> set[str]:
+    """Patients of a block that holds 1/folds of the series' films, not of its patients: low numbers have more films.
+
+    Args:
+        patients: Films by number and patient.
+        block: Which block, from 0.
+        folds: Into how many the series is cut.
+    """
+    total, before = sum(patients.values()), 0
+    places: dict[str, float] = {}
+    for (_, patient), count in sorted(patients.items()):
+        places[patient] = (before + count / 2) * folds / total
+        before += count
+    inside = {patient for patient, place in places.items() if int(place) == block}
+    # A patient with more films than a block leaves a block empty; its neighbour stands in.
+    return inside or {min(places, key=lambda patient: abs(places[patient] - block - 0.5))}
 
 
 def _series_and_number(patient: str) -> tuple[str, int]:
