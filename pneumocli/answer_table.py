@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import os
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,8 @@ _BLOCK_BYTES = 1 << 20
 class AnswerTable:
     """A CSV file with one row per film, flushed after each: a stop from outside costs at most the row being written.
 
+    Nothing is written before the block of a ``with`` begins.
+
     Args:
         file: Replaced unless ``resume`` is given.
         model: First digits of the model file's SHA-256, kept with each row.
@@ -29,27 +30,34 @@ class AnswerTable:
 
     Raises:
         RunError: The file to continue is no such table, or another model or threshold wrote it.
-        PneumoError: The file cannot be written.
+        PneumoError: The file cannot be written (when the block begins).
+
+    Attributes:
+        num_errors: Films that stood in the file before without an answer.
     """
+
+    _file: IO[str]
+    _writer: "csv.DictWriter[str]"
 
     def __init__(self, file: Path, *, model: str, threshold: float, resume: bool) -> None:
         self._path = file
         self._model = model
         self._done = array("Q")
         self.num_errors = 0
-        whole = self._read_whole_rows(threshold) if resume and file.is_file() else 0
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            self._file: IO[str] = file.open("a" if whole else "w", encoding="utf-8", newline="")
-            if whole:
-                os.truncate(file, whole)
-        except OSError as error:
-            raise write_failure(file, error) from error
-        self._writer = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
-        if not whole:
-            self._write(dict(zip(COLUMNS, COLUMNS, strict=True)))
+        self._whole = self._read_whole_rows(threshold) if resume and file.is_file() else 0
 
     def __enter__(self) -> Self:
+        """Opens the file for what is to come; a half-written row goes now."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("a" if self._whole else "w", encoding="utf-8", newline="")
+            if self._whole:
+                self._file.truncate(self._whole)
+        except OSError as error:
+            raise write_failure(self._path, error) from error
+        self._writer = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
+        if not self._whole:
+            self._write(dict(zip(COLUMNS, COLUMNS, strict=True)))
         return self
 
     def __exit__(
@@ -57,12 +65,13 @@ class AnswerTable:
     ) -> None:
         self._file.close()
 
-    def __len__(self) -> int:
-        """Rows that the file held when it was opened."""
+    @property
+    def num_films(self) -> int:
+        """Films that stood in the file before."""
         return len(self._done)
 
     def __contains__(self, image: str) -> bool:
-        """Whether a film stood in the file when it was opened."""
+        """Whether a film stood in the file before."""
         key = _key(image)
         place = bisect_left(self._done, key)
         return place < len(self._done) and self._done[place] == key

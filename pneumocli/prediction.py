@@ -1,7 +1,7 @@
 """``predict()``: answers for new films, from one to as many as there are, in constant memory."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import nullcontext
 from itertools import chain, islice
 from pathlib import Path, PurePath
@@ -35,13 +35,17 @@ class Predictions(Iterator[Prediction]):
         threshold: A film is positive if its probability is at or above it.
     """
 
-    def __init__(self, classifier: Classifier, threshold: float, answers: Iterator[Prediction]) -> None:
+    def __init__(self, classifier: Classifier, threshold: float, answers: Generator[Prediction, None, None]) -> None:
         self.classifier = classifier
         self.threshold = threshold
         self._answers = answers
 
     def __next__(self) -> Prediction:
         return next(self._answers)
+
+    def close(self) -> None:
+        """Stops early: ends the threads and closes the table."""
+        self._answers.close()
 
 
 @overload
@@ -122,9 +126,9 @@ def _table(config: PredictConfig, classifier: Classifier, listener: Listener) ->
         return None
     threshold = _threshold(config, classifier)
     table = AnswerTable(config.csv, model=classifier.sha256[:12], threshold=threshold, resume=config.resume)
-    if len(table):
+    if table.num_films:
         failed = f", {table.num_errors:,} of them unreadable" if table.num_errors else ""
-        listener(Remark(f"{config.csv} holds {len(table):,} films{failed}: continuing after them"))
+        listener(Remark(f"{config.csv} holds {table.num_films:,} films{failed}: continuing after them"))
     return table
 
 
@@ -138,12 +142,12 @@ def _answers(
     table: AnswerTable | None,
     films: Iterator[Named],
     listener: Listener,
-) -> Iterator[Prediction]:
+) -> Generator[Prediction, None, None]:
     if config.shard is not None:
         index, count = map(int, config.shard.split("/"))
         films = islice(films, index - 1, None, count)
     total = _total(config, table)
-    with table or nullcontext():
+    with table if table is not None else nullcontext():
         if table is not None:
             films = (film for film in films if film.image not in table)
         pairs = _scored(config, classifier, films, total, listener)
@@ -161,7 +165,7 @@ def _total(config: PredictConfig, table: AnswerTable | None) -> int:
     if config.shard is not None:
         index, count = map(int, config.shard.split("/"))
         total = len(range(index - 1, total, count))
-    return max(0, total - (0 if table is None else len(table)))
+    return max(0, total - (0 if table is None else table.num_films))
 
 
 def _scored(

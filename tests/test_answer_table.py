@@ -52,7 +52,7 @@ def test_rows_on_disk_are_not_scored_again(tmp_path: Path):
     assert write(file, resume=True) == 4
     assert write(file, resume=True) == 0
     with AnswerTable(file, model="abc", threshold=0.5, resume=True) as table:
-        assert len(table) == 4
+        assert table.num_films == 4
         assert table.num_errors == 1
 
 

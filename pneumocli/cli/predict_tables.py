@@ -117,7 +117,7 @@ def _table(tally: Tally) -> RenderableType:
     table.add_column("probability", justify="right", no_wrap=True)
     table.add_column("remarks", overflow="fold")
     for prediction in tally.kept:
-        remark = prediction.error if prediction.error is not None else "; ".join(prediction.warnings)
+        remark = prediction.error if prediction.error is not None else _first(prediction.warnings)
         table.add_row(
             escape(on_one_line(prediction.image)),
             Text(prediction.prediction or "no answer", style=_style(prediction) if prediction.prediction else "yellow"),
@@ -125,6 +125,12 @@ def _table(tally: Tally) -> RenderableType:
             escape(on_one_line(remark)),
         )
     return table
+
+
+def _first(warnings: tuple[str, ...]) -> str:
+    """The first warning; a table is for finding the film, the film on its own shows them all."""
+    more = f" (and {len(warnings) - 1} more)" if len(warnings) > 1 else ""
+    return warnings[0] + more if warnings else ""
 
 
 def _counts(tally: Tally) -> str:
