@@ -5,6 +5,7 @@ The Kaggle zip holds the set twice (``chest_xray/`` and again ``chest_xray/chest
 same; what differs is kept aside.
 """
 
+import errno
 import hashlib
 import re
 import stat
@@ -119,6 +120,8 @@ def opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     except IsADirectoryError as error:
         raise DownloadError(f"{archive} is a folder, expected a zip", "name the zip itself") from error
     except OSError as error:
+        if error.errno == errno.EINVAL:  # its end points to before its beginning
+            raise _not_whole(archive) from error
         raise DownloadError(f"cannot read {archive}: {error.strerror}") from error
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise _not_whole(archive) from error
@@ -132,7 +135,7 @@ def _not_whole(archive: Path) -> BadArchive:
         start = file.read(4)
     if start.startswith(b"PK"):
         return BadArchive(
-            f"{archive} is cut off: it begins as a zip and ends after {size:,} bytes without its table of contents",
+            f"{archive} is cut off: it begins as a zip and ends after {size:,} bytes without a sound table of contents",
             "fetch it again",
         )
     return BadArchive(f"{archive} is no zip: it begins with {start!r}", "name the zip of a release")
@@ -148,10 +151,10 @@ def contents(archive: Path, zip_file: zipfile.ZipFile) -> Contents:
     Raises:
         BadArchive: A member is hostile or encrypted, sizes are absurd, or there are no films.
     """
-    members = [member for member in zip_file.infolist() if not member.is_dir()]
-    _refuse_absurd_sizes(archive, members)
     for member in zip_file.infolist():
         _refuse_hostile(archive, member)
+    members = [member for member in zip_file.infolist() if not member.is_dir()]
+    _refuse_absurd_sizes(archive, members)
     found = Contents()
     by_root: dict[PurePosixPath, list[tuple[zipfile.ZipInfo, PurePosixPath]]] = {}
     for member in members:
@@ -185,6 +188,8 @@ def _refuse_absurd_sizes(archive: Path, members: list[zipfile.ZipInfo]) -> None:
 
 def _refuse_hostile(archive: Path, member: zipfile.ZipInfo) -> None:
     name = member.filename
+    if not name:
+        raise BadArchive(f"{archive} is damaged: a member has no name", "fetch it again")
     path = name.replace("\\", "/")
     if path.startswith("/") or re.match(r"[A-Za-z]:", path):
         raise _unsafe(archive, f"member {name!r} has an absolute path")
@@ -196,6 +201,11 @@ def _refuse_hostile(archive: Path, member: zipfile.ZipInfo) -> None:
         raise _unsafe(archive, f"member {name!r} is {what}")
     if member.flag_bits & _ENCRYPTED:
         raise _unsafe(archive, f"member {name!r} is encrypted, which no release is")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise BadArchive(
+            f"{archive} packs {name!r} by method {member.compress_type}, expected stored or deflated",
+            "unpack it by other means and pack it again, or fetch the release's zip",
+        )
     if member.file_size > MOST_MEMBER_BYTES:
         raise _unsafe(archive, f"member {name!r} unpacks to {member.file_size:,} bytes, which no film has")
     if member.file_size > max(_SMALL_BYTES, MOST_RATIO * member.compress_size):
@@ -351,6 +361,8 @@ def _blocks(archive: Path, zip_file: zipfile.ZipFile, member: zipfile.ZipInfo) -
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         reason = str(error).split(" for file")[0]  # zipfile adds the name that stands in front already
         raise _damaged(archive, member, reason or "it ends early") from error
+    except OSError as error:
+        raise DownloadError(f"cannot read {archive}: {error.strerror or error}") from error
     if count != member.file_size:
         raise _damaged(archive, member, f"{count:,} bytes, expected {member.file_size:,}")
 

@@ -1,12 +1,16 @@
 """Unpacking: what is taken, what is left out, what is refused."""
 
+import contextlib
 import io
+import shutil
 import stat
 import struct
 import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pneumocli.data import archive
 from pneumocli.data.archive import ASIDE, Contents, Unpacked, contents, opened, unpack
@@ -196,9 +200,38 @@ def test_damaged_member_is_named(tmp_path: Path, films: dict[str, bytes], compre
     assert victim.filename in caught.value.message
 
 
-def test_member_of_an_unknown_method(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, 97])
+def test_member_of_another_method(tmp_path: Path, method: int) -> None:
     content = bytearray(zip_of({PLACE: b"film"}))
     for signature, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
-        struct.pack_into("<H", content, content.index(signature) + offset, 97)
-    with pytest.raises(DownloadError, match="is damaged at"):
-        unpacked(tmp_path, bytes(content))
+        struct.pack_into("<H", content, content.index(signature) + offset, method)
+    assert f"by method {method}, expected stored or deflated" in refusal(tmp_path, bytes(content))
+
+
+def test_member_without_a_name(tmp_path: Path) -> None:
+    content = zip_of({PLACE: b"film", "n": b"x"})
+    assert "a member has no name" in refusal(tmp_path, content.replace(b"n", b"\0"))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=5),
+    cut=st.integers(0, 9),
+)
+def test_damaged_zip_is_never_a_crash(tmp_path: Path, changes: list[tuple[int, int]], cut: int) -> None:
+    films = {
+        f"{split}/{name}/{kind}.jpeg": name.encode() * 9
+        for split in ("train", "test")
+        for name in ("NORMAL", "PNEUMONIA")
+        for kind in "ab"
+    }
+    content = bytearray(zip_of(kaggle_layout(films), compression=zipfile.ZIP_DEFLATED))
+    table = content.index(b"PK\x01\x02")
+    for position, value in changes:  # two of three in the table of contents, where all the lengths and flags are
+        content[(table if position % 3 else 0) + position % (len(content) - (table if position % 3 else 0))] = value
+    file = tmp_path / "damaged.zip"
+    file.write_bytes(content[: len(content) - cut * 20 if cut > 7 else None])
+    shutil.rmtree(tmp_path / "new", ignore_errors=True)
+    with contextlib.suppress(DownloadError), opened(file) as zip_file:
+        unpack(file, zip_file, contents(file, zip_file), tmp_path / "new")
+    assert {item.name for item in tmp_path.iterdir()} <= {"damaged.zip", "new"}, "written outside of the folder"
