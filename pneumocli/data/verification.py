@@ -6,7 +6,7 @@ A problem changes what a number measured on the data means; a note is worth know
 import csv
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -160,11 +160,23 @@ def _subject(config: VerifyDataConfig, listener: Listener) -> _Subject:
     if not run.config_file.is_file():
         listener(Remark(f"no config.json beside {table} tells where its films are: they are not decoded", "warning"))
         return _Subject(Manifest.read(table, table.parent), "run", table, has_films=False)
-    manifest = Manifest.read(table, run.config().data)
-    has_films = manifest.folder.is_dir()
-    if not has_films and not config.quick:
-        listener(Remark(f"the run's data folder {manifest.folder} is gone: its films are not decoded", "warning"))
-    return _Subject(manifest, "run", table, has_films)
+    settings = run.config()
+    manifest = Manifest.read(table, settings.data)
+    if not manifest.folder.is_dir():
+        if not config.quick:
+            listener(Remark(f"the run's data folder {manifest.folder} is gone: its films are not decoded", "warning"))
+        return _Subject(manifest, "run", table, has_films=False)
+    return _Subject(_with_test_films(manifest, settings.manifest), "run", table)
+
+
+def _with_test_films(manifest: Manifest, table: Path | None) -> Manifest:
+    """A run's films and the test films of its data folder, which it must not have seen."""
+    try:
+        beside = scan(manifest.folder, table).of("test").rows
+    except DataError:  # the folder's layout is gone; the run's own films are looked at one by one
+        beside = ()
+    seen = {row.image for row in manifest.rows}
+    return replace(manifest, rows=(*manifest.rows, *(row for row in beside if row.image not in seen)))
 
 
 def _is_run_manifest(table: Path) -> bool:

@@ -42,7 +42,7 @@ def some_of(split: str, name: str, count: int) -> list[str]:
 def film_bytes(seed: int, *, width: int = 90, height: int = 70, form: str = "JPEG", level: int = 128) -> bytes:
     """A picture that differs from those of other seeds in its large structures, as chests do not."""
     rng = np.random.default_rng(seed)
-    coarse = rng.normal(level, 60, (7, 9)).clip(0, 255).astype(np.uint8)
+    coarse = rng.normal(level, 60, (24, 32)).clip(0, 255).astype(np.uint8)
     content = io.BytesIO()
     Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(content, form)
     return content.getvalue()
