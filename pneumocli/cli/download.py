@@ -43,7 +43,8 @@ def _summary(result: "DownloadResult") -> "RenderableType":
 
 def _lines(result: "DownloadResult") -> Iterator[str]:
     if result.num_bytes_fetched:
-        breaks = f", connection broken {result.num_breaks} times" if result.num_breaks else ""
+        times = "once" if result.num_breaks == 1 else f"{result.num_breaks} times"
+        breaks = f", connection broken {times}" if result.num_breaks else ""
         yield f"{result.num_bytes_fetched:,} bytes fetched{breaks}"
     if result.archive:
         yield f"zip kept: {result.archive}"

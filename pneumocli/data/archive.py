@@ -362,6 +362,8 @@ def _blocks(archive: Path, zip_file: zipfile.ZipFile, member: zipfile.ZipInfo) -
         reason = str(error).split(" for file")[0]  # zipfile adds the name that stands in front already
         raise _damaged(archive, member, reason or "it ends early") from error
     except OSError as error:
+        if error.errno == errno.EINVAL:  # the table of contents points to before the zip's beginning
+            raise _damaged(archive, member, "it is not where it should be") from error
         raise DownloadError(f"cannot read {archive}: {error.strerror or error}") from error
     if count != member.file_size:
         raise _damaged(archive, member, f"{count:,} bytes, expected {member.file_size:,}")

@@ -80,7 +80,7 @@ def test_from_nothing_to_the_counts(
     done = run(server, tmp_path, environment | {"PNEUMO_TEST_MODULES": str(noted)})
     assert done.returncode == 0, done.stderr
     assert films_of(tmp_path / "data" / "chest_xray") == films
-    assert f"{len(server.content):,} bytes fetched, connection broken 1 times" in done.stdout
+    assert f"{len(server.content):,} bytes fetched, connection broken once" in done.stdout
     assert "next: pneumo verify-data data/chest_xray" in done.stdout
     assert "train" in done.stdout
     assert "trying again in 0 s" in done.stderr
