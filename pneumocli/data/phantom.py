@@ -141,7 +141,7 @@ def _opacities(  # noqa: PLR0913 - the film's coordinates are two of them
 ) -> _Map:
     """Fluid where air should be: one dense lobe for bacteria, many faint patches on both sides for viruses."""
     added = np.zeros_like(x)
-    strength = float(rng.uniform(0.30, 0.95))
+    strength = float(rng.uniform(0.60, 1.40))
     cloud = _clouds(x.shape, rng)
     if kind == "bacteria":
         side = int(rng.choice((-1, 1)))
