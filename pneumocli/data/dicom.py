@@ -2,12 +2,14 @@
 
 import io
 import logging
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+from pydicom.uid import RLELossless
 
 from pneumocli.data.film import Pixels, UnreadableFilm, stretch
 
@@ -52,6 +54,9 @@ _LEAST_SIDE, _MOST_PIXELS = 32, 100_000_000  # as for other films, see images.py
 logging.getLogger("pydicom").addHandler(logging.NullHandler())
 logging.getLogger("pydicom").propagate = False
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")
+# But this one is the only word that RLE data is damaged.
+warnings.filterwarnings("error", message="The decoded RLE segment contains non-conformant padding")
 
 
 def read_dicom(content: bytes) -> Pixels:
@@ -67,6 +72,9 @@ def read_dicom(content: bytes) -> Pixels:
     try:
         dataset = pydicom.dcmread(io.BytesIO(content), specific_tags=_TAGS)
         _check_is_radiograph(dataset)
+        if dataset.file_meta.TransferSyntaxUID == RLELossless:
+            # pylibjpeg's decoder of RLE panics on damaged data, and a panic of Rust is no Exception.
+            dataset.pixel_array_options(decoding_plugin="pydicom")
         values = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset)
     except UnreadableFilm:
         raise
@@ -77,6 +85,8 @@ def read_dicom(content: bytes) -> Pixels:
     except Exception as error:
         # pydicom raises whatever a damaged element leads to. Its message could quote the header: it is not shown.
         raise UnreadableFilm(f"is a damaged DICOM file ({type(error).__name__})") from error
+    if values.ndim != 2:  # more pixels than the header speaks of
+        raise UnreadableFilm(f"is DICOM with {values.shape[0]} frames, expected one")
     pixels = stretch(np.asarray(values))
     return 255 - pixels if dataset.PhotometricInterpretation == "MONOCHROME1" else pixels
 

@@ -55,6 +55,9 @@ _COLOUR_DIFFERENCE = 12.0
 # Pillow warns at 89 million pixels and raises at twice that; here the first is an error already, see its manual.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
+# Damaged metadata is no damage to the picture, and a word per film on standard error helps nobody.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
 
 def is_film_name(name: str) -> bool:
     """Whether a file's name is that of a film; ``._x.jpeg``, which macOS leaves beside files, is none."""

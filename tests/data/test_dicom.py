@@ -126,11 +126,35 @@ def test_a_film_whose_compression_nobody_knows_says_so(syntax: str, monkeypatch:
     assert caught.value.hint == "pip install 'pneumocli[dicom]'"
 
 
+@pytest.mark.filterwarnings("ignore:The number of bytes of pixel data is sufficient")
+def test_more_frames_than_the_header_says_are_refused():
+    dataset = radiograph(ramp())
+    dataset.PixelData = ramp().tobytes() * 2
+    with pytest.raises(UnreadableFilm, match="is DICOM with 2 frames, expected one"):
+        read_film(saved(dataset))
+
+
+def test_rle_data_of_the_wrong_length_is_refused():
+    from pydicom.encaps import encapsulate
+    from pydicom.pixels.encoders import RLELosslessEncoder
+
+    long = np.zeros((45, 50), np.uint16)
+    frame = RLELosslessEncoder.encode(
+        long, rows=45, columns=50, samples_per_pixel=1, bits_allocated=16, bits_stored=16, pixel_representation=0,
+        photometric_interpretation="MONOCHROME2", number_of_frames=1,
+    )  # fmt: skip
+    dataset = radiograph(ramp())
+    dataset.compress(RLELossless)
+    dataset.PixelData = encapsulate([frame])
+    with pytest.raises(UnreadableFilm, match="damaged"):
+        read_film(saved(dataset))
+
+
 def test_damaged_compressed_pixels_are_refused():
     dataset = radiograph(ramp())
     dataset.compress(RLELossless)
     content = bytearray(saved(dataset))
-    content[-1200:] = bytes(1200)
+    content[-60:] = bytes(60)
     with pytest.raises(UnreadableFilm, match="damaged"):
         read_film(bytes(content))
 
