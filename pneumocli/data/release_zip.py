@@ -73,7 +73,7 @@ def fetched(remote: RemoteArchive, config: DownloadConfig, place: Workplace, lis
 
             web = KaggleFile(remote)
         else:
-            web = WebFile(remote.title, remote.url, remote.page)
+            web = WebFile(remote.title, remote.urls, remote.page)
         took = fetch(web, part, num_bytes=remote.num_bytes, room=room, listener=listener)
         part.rename(whole)
         partial_record(part).unlink(missing_ok=True)

@@ -24,7 +24,8 @@ class RemoteArchive:
         title: For people.
         file_name: What the zip is called on disk.
         page: Where a person can look at the source and fetch the zip by hand.
-        url: Where the zip is fetched from; empty where a client library knows.
+        urls: Where the zip is fetched from, the next one where one no longer has it; empty where a client library
+            knows.
         dataset: Kaggle's name of the data set, ``owner/name``; empty elsewhere.
         num_bytes: Size of the zip; ``None`` where the source may change it.
         sha256: Of the zip; ``None`` where the source may change it.
@@ -34,7 +35,7 @@ class RemoteArchive:
     title: str
     file_name: str
     page: str
-    url: str = ""
+    urls: tuple[str, ...] = ()
     dataset: str = ""
     num_bytes: int | None = None
     sha256: str | None = None
@@ -53,8 +54,11 @@ MENDELEY = RemoteArchive(
     title="Mendeley Data",
     file_name="ChestXRay2017.zip",
     page="https://data.mendeley.com/datasets/rscbjbr9sj/2",
-    url="https://data.mendeley.com/public-files/datasets/rscbjbr9sj/files/"
-    "f12eaf6d-6023-432f-acc9-80c9d7393433/file_downloaded",
+    urls=(
+        "https://data.mendeley.com/public-files/datasets/rscbjbr9sj/files/"
+        "f12eaf6d-6023-432f-acc9-80c9d7393433/file_downloaded",
+        "https://data.mendeley.com/datasets/rscbjbr9sj/2/files/41d542e7-7f91-47f6-9ff2-dd8e5a5a7861/ChestXRay2017.zip",
+    ),
     num_bytes=1_235_512_464,
     sha256="13efc055629733dbab07877f8b3c9f81097840dbcdaa326a8542322c2281ce36",
 )

@@ -6,13 +6,14 @@ server knows it. They are continued only where the server confirms (``If-Range``
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import requests
 
+from pneumocli import __version__
 from pneumocli.data.network_errors import connection_error, megabytes, status_error
 from pneumocli.errors import DownloadError, PneumoError
 from pneumocli.events import Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted
@@ -29,6 +30,7 @@ _LONGEST_WAIT_SECONDS = 60.0  # a server that asks for more is told about instea
 _RETRIES_AT_FIRST = 2  # where nothing arrived yet: no network, or a wrong proxy, is told soon
 _BLOCK_BYTES = 1 << 13  # at most so much is lost when the connection breaks
 _EVENT_BYTES = 1 << 17
+_GONE = (401, 403, 404, 410)  # another address of the file may still do
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 
 
@@ -73,29 +75,35 @@ class Remote(Protocol):
 
 
 class WebFile:
-    """A file with a plain address.
+    """A file with a plain address, or several of which one may have gone.
 
     Args:
         title: Whose file it is, for people.
-        url: Where it is.
+        urls: Where it is.
         page: Where a person can fetch it by hand.
     """
 
-    def __init__(self, title: str, url: str, page: str) -> None:
+    def __init__(self, title: str, urls: Sequence[str], page: str) -> None:
         self.title = title
-        self._url = url
+        self._urls = list(urls)
         self._page = page
 
     def open(self, headers: dict[str, str]) -> requests.Response:
         """See :class:`Remote`."""
-        # identity: a compressed transfer would make the ranges of the next request count other bytes.
-        response = requests.get(
-            self._url, headers={"Accept-Encoding": "identity", **headers}, stream=True, timeout=TIMEOUT_SECONDS
-        )
-        if not response.ok:
+        while True:
+            # identity: a compressed transfer would make the ranges of the next request count other bytes.
+            response = requests.get(
+                self._urls[0],
+                headers={"Accept-Encoding": "identity", "User-Agent": f"pneumo/{__version__}", **headers},
+                stream=True,
+                timeout=TIMEOUT_SECONDS,
+            )
+            if response.ok:
+                return response
             response.close()
-            raise Refused.by(response)
-        return response
+            if response.status_code not in _GONE or len(self._urls) == 1:
+                raise Refused.by(response)
+            del self._urls[0]
 
     def refusal(self, status: int) -> DownloadError | None:
         """See :class:`Remote`."""

@@ -51,7 +51,7 @@ def serve(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[...,
         def start(content: bytes, **known: object) -> ReleaseServer:
             server = stack.enter_context(ReleaseServer(content).running())
             monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, server.url)
-            mendeley = {"url": server.url + PLAIN, "num_bytes": None, "sha256": None, **known}
+            mendeley = {"urls": (server.url + PLAIN,), "num_bytes": None, "sha256": None, **known}
             monkeypatch.setattr(sources, "MENDELEY", dataclasses.replace(sources.MENDELEY, **mendeley))
             return server
 

@@ -24,7 +24,7 @@ if __name__ == "__main__":
     url = sys.argv.pop(1)
     kaggle_env._env_to_endpoint[kaggle_env.KaggleEnv.PROD] = url
     sources.MENDELEY = dataclasses.replace(
-        sources.MENDELEY, url=f"{url}/plain/ChestXRay2017.zip", num_bytes=None, sha256=None
+        sources.MENDELEY, urls=(f"{url}/plain/ChestXRay2017.zip",), num_bytes=None, sha256=None
     )
     transfer.WAIT_SECONDS = (0.01,) * 5
     if "PNEUMO_TEST_MODULES" in os.environ:

@@ -234,7 +234,7 @@ def test_mendeley_with_another_hash(serve: Serve, target: Path, films: dict[str,
 def test_known_mendeley_zip() -> None:
     assert sources.MENDELEY.num_bytes == 1_235_512_464
     assert str(sources.MENDELEY.sha256).startswith("13efc0556297")
-    assert sources.MENDELEY.url.startswith("https://data.mendeley.com/")
+    assert all(url.startswith("https://data.mendeley.com/") for url in sources.MENDELEY.urls)
 
 
 def test_own_archive_is_never_deleted(target: Path, tmp_path: Path, films: dict[str, bytes]) -> None:

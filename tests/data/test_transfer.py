@@ -31,7 +31,7 @@ def part(tmp_path: Path) -> Path:
 
 
 def web(url: str) -> WebFile:
-    return WebFile("Mendeley Data", url + PLAIN, "https://example.org/page")
+    return WebFile("Mendeley Data", [url + PLAIN], "https://example.org/page")
 
 
 def run(url: str, part: Path, listener: Callable[[Event], None] = ignore, size: int | None = None) -> Fetched:
@@ -71,6 +71,15 @@ def test_statuses(
     assert words in error.message
     assert advice in str(error.hint)
     assert len(server.seen) == (3 if status in (429, 500, 503) and not headers else 1)
+
+
+def test_second_address_where_the_first_has_gone(server: ReleaseServer, part: Path) -> None:
+    file = WebFile("Mendeley Data", [f"{server.url}/gone.zip", server.url + PLAIN], "https://example.org/page")
+    server.faults.append(Fault(drop_after=200_000))
+    took = fetch(file, part, num_bytes=len(ZIP), room=lambda size: None, listener=ignore)
+    assert took.num_breaks == 1
+    assert part.read_bytes() == ZIP
+    assert [seen.path for seen in server.seen] == ["/gone.zip", PLAIN, PLAIN]
 
 
 def test_short_wait_that_the_server_asks_for_is_kept(
