@@ -8,6 +8,7 @@ References:
     https://protobuf.dev/programming-guides/encoding/ and onnx.proto, https://github.com/onnx/onnx.
 """
 
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,7 +83,11 @@ def card_text(file: Path) -> str:
     if not 0 < size <= _MOST_BYTES:
         raise ModelFileError(f"{file} has {size:,} bytes; a model file of pneumo has about 45,000,000")
     try:
-        found = _read_model(memoryview(file.read_bytes()))
+        # Mapped, because 45 MB of weights need not be read to be skipped. Never closed by hand: views of the map may
+        # live on in an exception's frames, and it closes with the last of them.
+        with file.open("rb") as handle:
+            mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+        found = _read_model(memoryview(mapped))
         _check(found)
     except OSError as error:
         raise ModelFileError(f"cannot read {file}: {error.strerror}") from error

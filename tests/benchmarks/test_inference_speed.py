@@ -8,8 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,16 +70,23 @@ class Run:
     output: str
 
 
+# Started by a process as small as can be: a child's peak includes what its parent held when it was forked.
+LAUNCHER = """
+import json, os, sys, time
+began = time.perf_counter()
+pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(pid, 0)
+found = [time.perf_counter() - began, usage.ru_maxrss / 1024, os.waitstatus_to_exitcode(status)]
+print(json.dumps(found), file=sys.stderr)
+"""
+
+
 def run(*argv: object) -> Run:
-    began = time.perf_counter()
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen([sys.executable, *map(str, argv)], stdout=output)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - began
-        assert process.returncode == 0
-        output.seek(0)
-        return Run(seconds, usage.ru_maxrss / 1024, output.read().decode())
+    command = [sys.executable, "-I", "-S", "-c", LAUNCHER, sys.executable, *map(str, argv)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    seconds, peak_megabytes, code = json.loads(done.stderr.splitlines()[-1])
+    assert code == 0, done.stderr
+    return Run(seconds, peak_megabytes, done.stdout)
 
 
 def in_turn(*commands: tuple[object, ...]) -> list[list[Run]]:
