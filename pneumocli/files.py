@@ -75,6 +75,8 @@ def write_failure(path: Path, error: OSError) -> PneumoError:
     """The error to raise when ``path`` could not be written, in words a user can act on."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return PneumoError(f"cannot write {path}: no space left on the disk", "df -h . shows what is full")
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return PneumoError(f"cannot write {path}: a file stands where its folder should be", "choose another place")
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return PneumoError(f"cannot write {path}: {error.strerror}", "choose a folder that you may write to")
     return PneumoError(f"cannot write {path}: {error.strerror}")

@@ -146,7 +146,7 @@ def _rows_of_folder(folder: Path) -> list[ManifestRow]:
     if not rows:
         inner = folder / "chest_xray"
         if (inner / "train").is_dir():
-            raise DataError(f"{folder} holds no films, but {inner} looks like the set", f"--data {inner}")
+            raise DataError(f"{folder} holds no films, but {inner} looks like the set", f"name {inner} instead")
         raise DataError(
             f"no films in {folder}: expected {_LAYOUT}, found {_listing(folder)}",
             f"pneumo download --data {folder} gets the set",

@@ -162,10 +162,12 @@ def judge_contents(found: Findings, examined: "Examined", groups: Sequence[Dupli
         if film.format != film.format_of_name
     }
     if misnamed:
-        found.note("misnamed", f"{films(len(misnamed))} are not what the ending says, but can be read", misnamed)
+        number = len(misnamed)
+        found.note("misnamed", f"{films(number)} {_are(number)} not what the ending says, but can be read", misnamed)
     coloured = [film.row.image for film in examined.films if film.coloured]
     if coloured:
-        found.note("coloured", f"{films(len(coloured))} hold true colour, unlike a radiograph", coloured)
+        hold = "holds" if len(coloured) == 1 else "hold"
+        found.note("coloured", f"{films(len(coloured))} {hold} true colour, unlike a radiograph", coloured)
 
 
 def _judge_identical(found: Findings, groups: Sequence[DuplicateGroup]) -> None:
