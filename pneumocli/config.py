@@ -237,7 +237,7 @@ class PredictConfig(Settings):
     """Only every N-th film, beginning with the I-th: splits a folder among machines."""
     device: Annotated[InferenceDevice, Flag(metavar="DEVICE")] = "cpu"
     """cpu (ONNX Runtime), cuda, cuda:N or mps (torch)."""
-    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 16
     """Films per forward pass."""
 
     @model_validator(mode="after")

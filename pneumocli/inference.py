@@ -30,7 +30,7 @@ Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 # Large enough that the network works at its full speed, small enough that memory stays low and decoding keeps ahead.
-_DEFAULT_BATCH = 8
+_DEFAULT_BATCH = 16
 
 
 def _is_exception(value: object) -> TypeGuard[type[Exception]]:
@@ -88,6 +88,8 @@ class OnnxBackend:
         options.log_severity_level = 4
         options.intra_op_num_threads = threads or usable_cores()
         options.inter_op_num_threads = 1
+        # Waiting threads must not spin: they would take the cores from the decoding of the next films.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.graph_optimization_level = (
             ort.GraphOptimizationLevel.ORT_ENABLE_ALL if throughput else ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         )
