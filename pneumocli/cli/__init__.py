@@ -1,4 +1,4 @@
-"""The command line: the only place that prints, and the only place that knows Typer and rich."""
+"""The command line: turns arguments into configs, events into progress, results into tables."""
 
 import gc
 
