@@ -21,6 +21,7 @@ from pneumocli.records import CLASS_NAMES, Kind, ManifestRow, Split
 
 COLUMNS = tuple(ManifestRow.model_fields)
 
+_KINDS: dict[str, Kind] = {"normal": "normal", "bacteria": "bacteria", "virus": "virus"}
 _SPLITS: tuple[Split, ...] = ("train", "val", "test")
 _LAYOUT = "train|val|test / NORMAL|PNEUMONIA"
 
@@ -28,6 +29,9 @@ _LAYOUT = "train|val|test / NORMAL|PNEUMONIA"
 # person1_virus are two children. person447_virus_921_1.jpeg has a number too many.
 _PNEUMONIA_NAME = re.compile(r"person(\d+)_(bacteria|virus)_\d+(_\d+)?\.", re.IGNORECASE)
 _NORMAL_NAME = re.compile(r"((?:NORMAL2-)?IM-\d+)-\d+(-\d+)?\.", re.IGNORECASE)
+
+# Version 3 on Mendeley Data has the same films under other names, NORMAL-1049278-0001.jpeg.
+_VERSION_3_NAME = re.compile(r"(normal|bacteria|virus)-(\d+)-\d+\.", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,9 @@ def patient_of(name: str) -> tuple[str, Kind] | None:
         return f"{kind}:{int(match[1])}", kind
     if match := _NORMAL_NAME.match(name):
         return f"normal:{match[1].upper()}", "normal"
+    if match := _VERSION_3_NAME.match(name):
+        kind = _KINDS[match[1].lower()]
+        return f"{kind}:{match[1].upper()}-{match[2]}", kind
     return None
 
 

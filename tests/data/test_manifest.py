@@ -32,6 +32,8 @@ def touch(folder: Path, *images: str) -> Path:
         ("person447_virus_921_1.jpeg", "virus:447", "virus"),
         ("IM-0011-0001-0002.jpeg", "normal:IM-0011", "normal"),
         ("NORMAL2-IM-0246-0001.png", "normal:NORMAL2-IM-0246", "normal"),
+        ("BACTERIA-1135262-0004.jpeg", "bacteria:BACTERIA-1135262", "bacteria"),
+        ("NORMAL-11419-0001.jpeg", "normal:NORMAL-11419", "normal"),
         ("PERSON007_VIRUS_1.JPG", "virus:7", "virus"),
     ],
 )
