@@ -204,7 +204,7 @@ class RunFolder:
             raise ModelFileError(
                 f"{file} is not the file that the training wrote: its SHA-256 begins {found[:12]}, "
                 f"result.json says {str(expected)[:12]}",
-                f"restore {name} from a backup, or use the file on its own with --model {file}",
+                f"restore {name} from a backup, or train again",
             )
         return file
 
