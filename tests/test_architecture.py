@@ -24,7 +24,7 @@ LEVELS = {
         "data.phantom", "data.cache", "metrics", "intervals", "operating_points", "calibration", "paired", "curves",
         "bootstrap", "delong", "scores",
     ],
-    3: ["weights", "model", "weights", "distributed", "data.loading", "inference", "onnx_file", "familiarity", "inputs"],
+    3: ["model", "weights", "distributed", "data.loading", "inference", "onnx_file", "familiarity", "inputs"],
     4: [
         "steps", "checkpoint", "preparation", "planning", "epochs", "finishing", "training", "tensorboard", "export",
         "evaluation", "prediction", "answer_table", "comparison", "comparison_plots", "explanation", "plots", "report", "demo",
