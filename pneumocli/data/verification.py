@@ -145,10 +145,13 @@ def _with_contents(
 
 
 def _subject(config: VerifyDataConfig, listener: Listener) -> _Subject:
-    if config.data.suffix.lower() != ".csv":
+    if RunFolder(config.data).config_file.is_file():  # a run: its manifest is meant
+        table = RunFolder(config.data).manifest_file
+    elif config.data.suffix.lower() == ".csv":
+        table = config.data
+    else:
         source: Literal["folder", "table"] = "folder" if config.manifest is None else "table"
         return _Subject(scan(config.data, config.manifest, listener), source, config.manifest)
-    table = config.data
     if config.manifest is not None:
         raise DataError(
             f"{table} and --manifest {config.manifest} are both tables, expected one",

@@ -241,6 +241,7 @@ def test_a_runs_manifest_proves_that_its_splits_are_disjoint(trained: RunFolder)
     assert "; val " in text
     assert "; test 40 films of " in text  # those of the data folder, which the run never saw
     assert not result.quick
+    assert verified(trained.path, quick=True).manifest == str(trained.manifest_file)
 
 
 def test_a_training_film_that_came_to_stand_in_test_is_found(trained: RunFolder, tmp_path: Path):
