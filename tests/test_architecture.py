@@ -13,22 +13,27 @@ PACKAGE = ROOT / "pneumocli"
 
 # A module imports its own level or lower; nothing imports cli. docs/design.md shows the same table.
 LEVELS = {
-    0: ["errors", "files", "parallel"],
-    1: ["config", "records", "events", "data.sources", "data.official", "data.findings"],
+    0: [
+        "errors", "files", "parallel",
+    ],
+    1: [
+        "config", "records", "events", "data.sources", "data.official", "data.findings",
+    ],
     2: [
         "environment", "runs", "data.download", "data.archive", "data.transfer", "data.network_errors",
-        "data.kaggle_client", "data.workplace", "data.holdings", "data.release_zip",
-        "data.film", "data.images", "data.dicom",
-        "data.manifest",
-        "data.splits", "data.recognition", "data.verdicts", "data.verification", "data.verification_page", "data.properties", "data.duplicates",
-        "data.phantom", "data.cache", "metrics", "intervals", "operating_points", "calibration", "paired", "curves",
+        "data.kaggle_client", "data.workplace", "data.holdings", "data.release_zip", "data.film",
+        "data.images", "data.dicom", "data.manifest", "data.splits", "data.recognition", "data.verdicts",
+        "data.verification", "data.verification_page", "data.properties", "data.duplicates", "data.phantom",
+        "data.cache", "metrics", "intervals", "operating_points", "calibration", "paired", "curves",
         "bootstrap", "delong", "scores",
     ],
-    3: ["model", "weights", "distributed", "data.loading", "inference", "onnx_file", "familiarity", "inputs"],
+    3: [
+        "model", "weights", "distributed", "data.loading", "inference", "onnx_file", "familiarity", "inputs",
+    ],
     4: [
-        "steps", "checkpoint", "preparation", "planning", "epochs", "finishing", "training", "tensorboard", "export",
-        "evaluation", "prediction", "answer_table", "comparison", "comparison_plots", "explanation", "plots", "report", "demo",
-        "seeds", "model_card", "seed_groups", "report_data", "colour_map",
+        "steps", "checkpoint", "preparation", "planning", "epochs", "finishing", "training", "tensorboard",
+        "export", "evaluation", "prediction", "answer_table", "comparison", "comparison_plots", "explanation",
+        "plots", "report", "demo", "seeds", "model_card", "seed_groups", "report_data", "colour_map",
     ],
 }  # fmt: skip
 LEVEL_OF = {name: level for level, names in LEVELS.items() for name in names}
