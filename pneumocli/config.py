@@ -41,7 +41,8 @@ class Flag:
 class Settings(BaseModel):
     """Base of every config: immutable, and strict about names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # defer_build: a command builds the validators it uses, not those of every record and setting there is.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
 
 _Settings = TypeVar("_Settings", bound=Settings)

@@ -37,7 +37,8 @@ Count = Annotated[int, Field(ge=0)]
 class Record(BaseModel):
     """Base of everything that is written to disk."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # defer_build: a command builds the validators it uses, not those of every record and setting there is.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
 
 class ManifestRow(Record):
