@@ -95,7 +95,8 @@ class OnnxBackend:
         )
         source = model if isinstance(model, bytes) else str(model)
         try:
-            self._session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            # Without its fallback, which prints on standard output before it tries the same again.
+            self._session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"], enable_fallback=0)
         except _ORT_ERRORS as error:
             name = "the model" if isinstance(model, bytes) else str(model)
             raise ModelFileError(f"{name} is no ONNX file that can be loaded") from error

@@ -11,7 +11,6 @@ from pneumocli.answer_table import AnswerTable
 from pneumocli.config import PredictConfig, validated
 from pneumocli.data.film import UnreadableFilm
 from pneumocli.events import Listener, Remark, ignore
-from pneumocli.explanation import Answer, picture
 from pneumocli.files import write_bytes
 from pneumocli.inference import Classifier, Scored, Source, score_films
 from pneumocli.inputs import Named, count_films, find_films
@@ -211,6 +210,8 @@ def _explained(config: PredictConfig, card: ModelCard, answers: Iterator[_Answer
     if config.explain is None:
         yield from (prediction for _, _, prediction in answers)
         return
+    from pneumocli.explanation import Answer, picture  # fonts and drawing: a fiftieth of a second at the start
+
     folder = config.explain
     taken: set[PurePath] = set()
 

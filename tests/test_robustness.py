@@ -154,10 +154,10 @@ def test_a_model_file_that_is_code_does_not_run(tmp_path: Path):
             return (os.system, (f"touch {trace}",))
 
     plain = tmp_path / "plain.pt"
-    plain.write_bytes(pickle.dumps({"weights": Evil(), "card": {}}))
+    plain.write_bytes(pickle.dumps({"weights": Evil(), "card": {}}, protocol=2))
     zipped = tmp_path / "zipped.pt"
     with zipfile.ZipFile(zipped, "w") as archive:
-        archive.writestr("archive/data.pkl", pickle.dumps({"weights": Evil(), "card": {}}))
+        archive.writestr("archive/data.pkl", pickle.dumps({"weights": Evil(), "card": {}}, protocol=2))
         archive.writestr("archive/version", "3\n")
         archive.writestr("archive/byteorder", "little")
     for file in (plain, zipped):
