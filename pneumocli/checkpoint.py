@@ -8,17 +8,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 
 from pneumocli.environment import Plan
 from pneumocli.errors import ModelFileError, RunError
-from pneumocli.files import atomic_write
 from pneumocli.model import StateDict, check_state_dict, load_tensors
 from pneumocli.records import EpochRecord
 from pneumocli.runs import RunFolder
 from pneumocli.steps import Learner
-from pneumocli.weights import on_cpu
+from pneumocli.weights import on_cpu, save_tensors
 
 _VERSION = 1
 
@@ -71,8 +69,7 @@ def save_checkpoint(run: RunFolder, learner: Learner, progress: Progress, plan: 
         "spent": progress.spent,
         "plan": asdict(plan),
     }
-    with atomic_write(run.checkpoint_file, "wb") as file:
-        torch.save(content, file)
+    save_tensors(run.checkpoint_file, content)
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,11 @@ class RunFolder:
         with locked(self.config_file, f"another process is training into {self.path}", "wait for it, or stop it"):
             yield
 
+    def remove_leftovers(self) -> None:
+        """Removes temporary files of a killed process; call it with the lock held."""
+        for file in self.path.glob(".*.part"):
+            file.unlink(missing_ok=True)
+
     @property
     def finished(self) -> bool:
         """Whether the training came to its end."""

@@ -140,6 +140,7 @@ def _run_epochs(
     with ExitStack() as stack:
         if training.team.is_writer:
             stack.enter_context(run.locked())
+            run.remove_leftovers()
         listener = training.listener
         if config.tensorboard and training.team.is_writer:
             listener = stack.enter_context(tensorboard_listener(run.tensorboard_folder, progress.epoch, listener))
@@ -159,6 +160,7 @@ def _run_epochs(
         if training.team.is_writer:
             stopped = progress.epoch < config.epochs
             finish(run, config, training.data, progress, stopped_early=stopped, listener=listener)
+        training.team.from_writer(0 if training.team.is_writer else None)  # nobody leaves before the run is whole
 
 
 def _learner(training: Training) -> Learner:

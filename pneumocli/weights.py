@@ -16,10 +16,23 @@ _VERSION = 1
 
 def save_best(file: Path, weights: StateDict, card: ModelCard) -> None:
     """Writes ``best.pt``: the weights in torchvision's names, on the CPU, with the card beside them."""
+    save_tensors(file, {"schema_version": _VERSION, "weights": on_cpu(weights), "card": card.model_dump(mode="json")})
+
+
+def save_tensors(file: Path, content: object) -> None:
+    """Writes tensors and plain data with ``torch.save``, atomically.
+
+    Raises:
+        PneumoError: The disk is full, or the folder cannot be written.
+    """
     with atomic_write(file, "wb") as handle:
-        torch.save(
-            {"schema_version": _VERSION, "weights": on_cpu(weights), "card": card.model_dump(mode="json")}, handle
-        )
+        try:
+            torch.save(content, handle)
+        except RuntimeError as error:
+            # When a write fails, torch's writer trips over its own position; the system's error is the context.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
 
 
 def load_best(file: Path) -> tuple[StateDict, ModelCard]:

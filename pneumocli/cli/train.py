@@ -1,5 +1,7 @@
 """``pneumo train``."""
 
+import os
+
 import typer
 
 from pneumocli.cli.options import parameters_of, register_command
@@ -32,8 +34,14 @@ def _train(output: Output, given: dict[str, object]) -> int | None:
         run = training.resume(config, output.listener)
     else:
         run = training.train(config, output.listener)
-    output.show(run.result(), lambda result: training_summary(run, result))
+    if _speaks():
+        output.show(run.result(), lambda result: training_summary(run, result))
     return None
+
+
+def _speaks() -> bool:
+    """Whether this is the first, or only, process of a training that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _resume_config(given: dict[str, object]) -> ResumeConfig:

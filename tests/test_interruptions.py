@@ -1,0 +1,175 @@
+"""Real processes, really stopped: SIGKILL, SIGTERM, Ctrl-C, and the run that comes after."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.test_training import assert_same_run
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = ["--image-size", "64", "--batch-size", "8", "--val-fraction", "0.25", "--device", "cpu", "--epochs", "4"]
+
+
+def command(*argv: str) -> list[str]:
+    return [sys.executable, "-m", "pneumocli", *argv]
+
+
+def started(data: Path, run: Path) -> subprocess.Popen[bytes]:
+    """A training as a process; its words go into files beside the run."""
+    argv = command("train", "--data", str(data), "--run-dir", str(run), *SETTINGS)
+    with out_of(run).open("wb") as out, err_of(run).open("wb") as err:
+        return subprocess.Popen(argv, stdout=out, stderr=err)
+
+
+def out_of(run: Path) -> Path:
+    return run.with_name(f"{run.name}.out")
+
+
+def err_of(run: Path) -> Path:
+    return run.with_name(f"{run.name}.err")
+
+
+def wait_for_epochs(process: subprocess.Popen[bytes], run: Path, count: int) -> None:
+    """Waits until ``history.csv`` has ``count`` rows."""
+    history = run / "history.csv"
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        assert process.poll() is None, err_of(run).read_text()
+        if history.is_file() and len(history.read_text().splitlines()) > count:
+            return
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    raise AssertionError(f"no {count} epochs in four minutes: {err_of(run).read_text()}")
+
+
+def resumed(run: Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command("train", "--resume", str(run)), capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def whole(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nothing interrupts."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    process = started(phantoms, run)
+    assert process.wait(300) == 0
+    return run
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_killed_run_resumes_to_the_same_bits(epochs: int, phantoms: Path, whole: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    process = started(phantoms, run)
+    wait_for_epochs(process, run, epochs)
+    time.sleep(0.05 * epochs)  # somewhere in the next epoch, or in the writing of this one
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (run / "result.json").exists()
+    resumed(run)
+    assert_same_run(whole, run)
+    assert not list(run.glob(".*.part")), "a temporary file of the killed process is left"
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "words"), [(signal.SIGTERM, 143, "stopped by SIGTERM"), (signal.SIGINT, 130, "interrupted")]
+)
+def test_a_polite_stop_says_how_to_resume(
+    number: signal.Signals, code: int, words: str, phantoms: Path, whole: Path, tmp_path: Path
+):
+    run = tmp_path / "run"
+    process = started(phantoms, run)
+    wait_for_epochs(process, run, 1)
+    process.send_signal(number)
+    assert process.wait(60) == code
+    err = err_of(run).read_text()
+    assert out_of(run).read_text() == ""
+    assert words in err
+    assert f"hint: pneumo train --resume {run}" in err
+    assert "Traceback" not in err
+    resumed(run)
+    assert_same_run(whole, run)
+
+
+def test_a_second_training_into_the_same_run_is_refused(phantoms: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    process = started(phantoms, run)
+    wait_for_epochs(process, run, 1)
+    second = subprocess.run(
+        command("train", "--resume", str(run)), capture_output=True, text=True, timeout=300, check=False
+    )
+    process.kill()
+    process.wait()
+    assert second.returncode == 1
+    assert "another process is training" in second.stderr
+
+
+def test_a_full_disk_is_told_and_the_last_epoch_stays_whole(phantoms: Path, whole: Path, tmp_path: Path):
+    """A file size limit stands in for the full disk: writing last.pt fails midway."""
+    import resource
+
+    run = tmp_path / "run"
+    process = started(phantoms, run)
+    wait_for_epochs(process, run, 1)
+    process.kill()
+    process.wait()
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000_000, 60_000_000))
+
+    argv = command("train", "--resume", str(run))
+    limited = subprocess.run(argv, capture_output=True, text=True, timeout=300, preexec_fn=limit, check=False)
+    assert limited.returncode == 1, limited.stderr
+    assert "cannot write" in limited.stderr
+    assert "last.pt" in limited.stderr
+    assert "Traceback" not in limited.stderr
+    resumed(run)
+    assert_same_run(whole, run)
+
+
+def test_two_processes_equal_one_with_a_frozen_backbone(phantoms: Path, tmp_path: Path):
+    """The real torchrun, gloo on the CPU: one writer, every film once, the same weights as a single process."""
+    common = [*SETTINGS, "--freeze", "backbone", "--data", str(phantoms)]
+    alone = subprocess.run(
+        command("train", *common, "--run-dir", str(tmp_path / "one")), capture_output=True, text=True, check=False
+    )
+    assert alone.returncode == 0, alone.stderr
+    two = torchrun("train", *common, "--run-dir", str(tmp_path / "two"))
+    assert two.returncode == 0, two.stderr
+    import torch
+
+    one, both = (torch.load(tmp_path / name / "best.pt", weights_only=True)["weights"] for name in ("one", "two"))
+    for name in one:
+        torch.testing.assert_close(one[name], both[name], rtol=1e-3, atol=1e-5)
+    refused = subprocess.run(
+        command("train", "--resume", str(tmp_path / "two"), "--epochs", "6"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert "begun by 2 processes" in refused.stderr
+
+
+def test_two_processes_train_an_unfrozen_network(phantoms: Path, tmp_path: Path):
+    done = torchrun("train", *SETTINGS, "--data", str(phantoms), "--run-dir", str(tmp_path / "run"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "result.json").is_file()
+    assert done.stdout.count("best epoch") == 1, "only the first process speaks"
+
+
+def torchrun(*argv: str) -> subprocess.CompletedProcess[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    program = [*launcher, "-m", "pneumocli", *argv]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(program, capture_output=True, text=True, timeout=400, env=env, check=False)
