@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -98,15 +99,9 @@ def resolve_precision(setting: str, device: "torch.device") -> Precision:
 
 
 def has_cpp_compiler() -> bool:
-    """Whether ``torch.compile`` can build code for the CPU here."""
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        subprocess.run([get_cpp_compiler(), "--version"], check=True, capture_output=True)  # noqa: S603
-    except (InvalidCxxCompiler, OSError, subprocess.CalledProcessError):
-        return False
-    return True
+    """Whether ``torch.compile`` can build code for the CPU here: it looks for ``$CXX``, or the system's usual compiler."""
+    usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+    return shutil.which(os.environ.get("CXX", usual)) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,116 @@
+"""The program as a user types it: exit codes, one sentence, one hint, nothing left behind."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pneumocli.cli.boundary import Terminated, guarded
+from pneumocli.cli.output import Output
+from pneumocli.errors import DataError, SettingError
+from pneumocli.runs import RunFolder
+
+
+def pneumo(*argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "NO_COLOR": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "pneumocli", *argv], capture_output=True, text=True, cwd=cwd, env=env, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "words", "hint"),
+    [
+        (["train", "--data", "none"], 1, "no data folder at none", "pneumo download --data none"),
+        (["train", "--epochs", "0"], 2, "--epochs: input should be greater than or equal to 1", "pneumo train --help"),
+        (["train", "--resume", "none"], 1, "no run folder at none", "pneumo train"),
+        (["train", "--resume", "none", "--lr", "1"], 2, "--learning-rate cannot stand beside --resume", "--help"),
+        (["evaluate", "none"], 1, "no run folder at none", "pneumo train"),
+        (["compare", "none", "neither"], 1, "no run folder at none", "pneumo train"),
+        (["compare", "one"], 2, "RUN RUN...", "pneumo compare --help"),
+        (["predict", "none.jpeg"], 1, "no finished run under runs", "pneumo train"),
+        (["verify-data", "none"], 1, "none", "pneumo download"),
+        (["download", "--archive", "none.zip"], 1, "none.zip", ""),
+    ],
+)
+def test_a_mistake_is_one_sentence_a_hint_and_the_right_code(
+    argv: list[str], code: int, words: str, hint: str, tmp_path: Path
+):
+    done = pneumo(*argv, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert hint in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not list(tmp_path.iterdir()), "something was left behind"
+
+
+def test_unknown_flags_and_values_are_usage_errors(tmp_path: Path):
+    for argv in (["train", "--frobnicate"], ["train", "--epochs", "x"], ["frobnicate"], ["train", "--fit", "round"]):
+        done = pneumo(*argv, cwd=tmp_path)
+        assert done.returncode == 2, argv
+        assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_where_an_error_came_from(tmp_path: Path):
+    done = pneumo("--debug", "evaluate", "none", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "RunError" in done.stderr
+    assert "Traceback" in done.stderr
+
+
+def test_an_unfinished_run_says_how_to_finish_it(trained: RunFolder, tmp_path: Path):
+    import shutil
+
+    shutil.copytree(trained.path, tmp_path / "run")
+    (tmp_path / "run" / "result.json").unlink()
+    done = pneumo("evaluate", str(tmp_path / "run"))
+    assert done.returncode == 1
+    assert "has not finished" in done.stderr
+    assert f"hint: pneumo train --resume {tmp_path / 'run'}" in done.stderr
+
+
+def test_train_prints_its_result(phantoms: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    flags = ["--image-size", "32", "--epochs", "1", "--val-fraction", "0.25", "--batch-size", "16", "--device", "cpu"]
+    done = pneumo("train", "--data", str(phantoms), "--run-dir", str(run), *flags, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["num_epochs"] == 1
+    assert "epoch 1/1" in done.stderr
+    again = pneumo("train", "--data", str(phantoms), "--run-dir", str(run), *flags)
+    assert again.returncode == 1
+    assert "exists already" in again.stderr
+
+
+def output() -> Output:
+    return Output(json=False, quiet=False, debug=False)
+
+
+def raising(error: BaseException):
+    def run() -> int:
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(DataError("x"), 1), (SettingError("x"), 2), (KeyboardInterrupt(), 130), (Terminated(), 143)],
+)
+def test_the_boundary_turns_errors_into_codes(error: BaseException, code: int):
+    assert guarded(raising(error), output(), usage="pneumo x --help") == code
+
+
+def test_the_boundary_hides_no_bug():
+    with pytest.raises(ZeroDivisionError):
+        guarded(raising(ZeroDivisionError()), output(), usage="")
+
+
+def test_a_stop_says_how_to_resume(capsys: pytest.CaptureFixture[str]):
+    speaker = output()
+    speaker.resume_hint = "pneumo train --resume runs/a"
+    guarded(raising(Terminated()), speaker, usage="")
+    assert "error: stopped by SIGTERM\nhint: pneumo train --resume runs/a\n" in capsys.readouterr().err

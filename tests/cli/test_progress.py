@@ -1,0 +1,128 @@
+"""cli/progress.py and cli/output.py: recorded events become bars, or plain lines."""
+
+import io
+import json
+import re
+
+import pytest
+from pydantic import BaseModel
+from rich.console import Console
+
+from pneumocli.cli.output import Output
+from pneumocli.cli.progress import PlainProgress, Progress, RichProgress, duration
+from pneumocli.events import (
+    DeviceSampled,
+    EpochFinished,
+    Event,
+    Remark,
+    RunStarted,
+    TaskAdvanced,
+    TaskFinished,
+    TaskStarted,
+)
+from pneumocli.records import EpochRecord
+
+
+def epoch(number: int, *, best: bool = False, auroc: float | None = 0.9) -> EpochFinished:
+    record = EpochRecord(
+        epoch=number, train_loss=0.5, val_loss=0.4, val_accuracy=0.9, val_auroc=auroc, learning_rate=0.001, seconds=30,
+        images_per_second=67.8,
+    )  # fmt: skip
+    return EpochFinished(record, 0.98, None, is_best=best, num_epochs=3)
+
+
+GPU = DeviceSampled("NVIDIA T4", 3 << 30, 15 << 30, 0.97)
+
+
+def recorded(tmp_path) -> list[Event]:
+    """What a short training on a GPU tells."""
+    return [
+        TaskStarted("decoding films", 2),
+        TaskAdvanced("decoding films", 2),
+        TaskFinished("decoding films"),
+        Remark("100 training films [a bracket]"),
+        Remark("16 films select nothing", "warning"),
+        RunStarted(tmp_path / "run", 1, 3),
+        TaskStarted("training", 300),
+        GPU,
+        TaskAdvanced("training", 100, "epoch 1/3  loss 0.5000"),
+        epoch(1, best=True),
+        DeviceSampled("NVIDIA T4", 3 << 30, 15 << 30, None),
+        TaskAdvanced("training", 200, "epoch 2/3"),
+        epoch(2, auroc=None),
+        TaskFinished("training"),
+        TaskStarted("fetching", 1 << 30, "bytes"),
+        TaskAdvanced("fetching", 1 << 20),
+        TaskFinished("fetching"),
+    ]
+
+
+def shown(kind: type[Progress], events: list[Event], *, terminal: bool) -> str:
+    out = io.StringIO()
+    progress = kind(Console(file=out, force_terminal=terminal, width=110, soft_wrap=True, highlight=False))
+    for event in events:
+        progress.show(event)
+    progress.close()
+    return out.getvalue()
+
+
+def plain(text: str) -> str:
+    """What was drawn, without colours and cursor movements."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+def test_plain_lines_hold_one_line_per_epoch_and_no_carriage_return(tmp_path):
+    text = shown(PlainProgress, recorded(tmp_path), terminal=False)
+    assert "\r" not in text
+    assert "\x1b" not in text
+    lines = [line for line in text.splitlines() if line.startswith("epoch ")]
+    assert lines == [
+        "epoch 1/3  loss 0.5000  val loss 0.4000  auroc 0.9000  sens 98.0%  spec undefined  68 img/s  1:00 left  best",
+        "epoch 2/3  loss 0.5000  val loss 0.4000  auroc undefined  sens 98.0%  spec undefined  68 img/s  30 s left",
+    ]
+    assert "warning: 16 films select nothing" in text
+    assert "100 training films [a bracket]" in text
+    assert text.count("NVIDIA T4  3.0 of 15.0 GiB  97% busy") == 1
+
+
+def test_a_terminal_gets_bars_with_loss_rate_and_the_gpu(tmp_path):
+    text = plain(shown(RichProgress, recorded(tmp_path), terminal=True))
+    for words in ("training", "epoch 1/3", "best", "NVIDIA T4  3.0 of 15.0 GiB", "left", "MiB"):
+        assert words in text, words
+
+
+def test_bars_leave_a_later_task_room(tmp_path):
+    again = [TaskStarted("scoring films", None), TaskAdvanced("scoring films", 5), TaskFinished("scoring films")]
+    assert "scoring films" in plain(shown(RichProgress, recorded(tmp_path) + again, terminal=True))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0 s"), (9.94, "9.9 s"), (59.4, "59 s"), (185, "3:05"), (7800, "2:10:00")]
+)
+def test_durations_for_people(seconds: float, text: str):
+    assert duration(seconds) == text
+
+
+class Answer(BaseModel):
+    value: float
+
+
+def test_json_is_the_only_thing_on_standard_output(capsys: pytest.CaptureFixture[str]):
+    output = Output(json=True, quiet=False, debug=False)
+    output.print("a table")
+    output.note("a remark")
+    output.show(Answer(value=0.5), lambda answer: f"value {answer.value}")
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"value": 0.5}
+    assert err == "a remark\n"
+
+
+def test_quiet_keeps_errors_and_hints(capsys: pytest.CaptureFixture[str]):
+    output = Output(json=False, quiet=True, debug=False)
+    output.note("a remark")
+    output.warn("a warning")
+    output.error("no films in [x]", "pneumo download")
+    output.show(Answer(value=0.5), lambda answer: f"value {answer.value}")
+    out, err = capsys.readouterr()
+    assert out == "value 0.5\n"
+    assert err == "error: no films in [x]\nhint: pneumo download\n"
