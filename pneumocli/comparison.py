@@ -207,7 +207,7 @@ def _told(best: str, row: Difference) -> str:
         chance = "more than chance would explain" if (row.p_value or 1) < _SIGNIFICANT else "at the edge of chance"
     else:
         chance = "which could be chance"
-    p_value = "" if row.p_value is None else f", p = {row.p_value:.3f}"
+    p_value = "" if row.p_value is None else f", p {'< 0.001' if row.p_value < 0.001 else f'= {row.p_value:.3f}'}"
     return f"{best} is more accurate than {other} by {amount}{p_value}: {chance}."
 
 

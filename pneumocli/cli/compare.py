@@ -54,11 +54,23 @@ def _difference_table(comparison: Comparison, a: str, b: str) -> Table:
     table.add_column("method", overflow="fold")
     for row in comparison.differences:
         if (row.run_a, row.run_b) == (a, b) and (row.metric in _SHOWN or "bootstrap" not in row.method):
-            table.add_row(row.metric.replace("_", " "), *_cells(row), row.method.split(",")[0])
+            table.add_row(row.metric.replace("_", " "), *_cells(row), _short(row.method))
     return table
 
 
 def _cells(row: Difference) -> tuple[str, str, str]:
     points = "undefined" if row.difference is None else f"{row.difference * 100:+.1f}"
     interval = "" if row.low is None or row.high is None else f"{row.low * 100:+.1f} to {row.high * 100:+.1f}"
-    return points, interval, "" if row.p_value is None else f"{row.p_value:.3f}"
+    return points, interval, p_text(row.p_value)
+
+
+def p_text(p_value: float | None) -> str:
+    """A p-value for people: never 0."""
+    if p_value is None:
+        return ""
+    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def _short(method: str) -> str:
+    """A method in a word or two; the long form stands in comparison.json."""
+    return "patient bootstrap" if "patient bootstrap" in method else method.split(",", maxsplit=1)[0]
