@@ -99,7 +99,7 @@ def resolve_precision(setting: str, device: "torch.device") -> Precision:
 
 
 def has_cpp_compiler() -> bool:
-    """Whether ``torch.compile`` can build code for the CPU here: it looks for ``$CXX``, or the system's usual compiler."""
+    """Whether ``torch.compile`` can build code for the CPU: it looks for ``$CXX``, or the system's usual compiler."""
     usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
     return shutil.which(os.environ.get("CXX", usual)) is not None
 
