@@ -114,7 +114,7 @@ def _silence() -> Iterator[None]:
 def _difference(net: DeployableNet, content: bytes, pixels: NDArray[np.uint8], *, throughput: bool) -> float:
     """The largest difference of ``logits`` between network and graph.
 
-    Beyond 100 it is taken relative to the logit: after an epoch of a few steps BatchNorm's running statistics are far
+    Where logits exceed 100 it is taken relative to the largest: after an epoch of a few steps BatchNorm's running statistics are far
     from the films' and logits reach several hundred, where float32 itself cannot hold 1e-4.
     """
     backend = OnnxBackend(content, image_size=pixels.shape[-1], throughput=throughput)
@@ -124,6 +124,6 @@ def _difference(net: DeployableNet, content: bytes, pixels: NDArray[np.uint8], *
         with torch.no_grad():
             expected = net(torch.from_numpy(part))[0].numpy()
         found = backend.run(part).logits
-        scaled = np.abs(expected - found) / np.maximum(1.0, np.abs(expected) / _FLOAT32_HOLDS)
-        largest = float(np.maximum(largest, scaled.max()))  # maximum keeps nan, max() may not
+        scale = max(1.0, float(np.abs(expected).max()) / _FLOAT32_HOLDS)
+        largest = float(np.maximum(largest, np.abs(expected - found).max() / scale))  # maximum keeps nan
     return largest

@@ -110,13 +110,18 @@ def test_no_patient_is_on_two_sides(trained: RunFolder):
     assert not sides[0] & sides[1]
 
 
-def test_golden_losses_of_seed_0(trained: RunFolder):
-    """A change of these numbers is a change of the training: it needs its reason in the commit that makes it."""
-    losses = [record.train_loss for record in trained.history()]
-    np.testing.assert_allclose(losses, GOLDEN, rtol=2e-2)
+def test_golden_losses_of_seed_0(phantoms: Path, tmp_path: Path):
+    """A change of these numbers is a change of the training: it needs its reason in the commit that makes it.
+
+    At a small learning rate, because Adam's first steps are signs of gradients: at the usual one a rounding that
+    another processor does differently moves the loss by a tenth.
+    """
+    run = stopped(tiny(phantoms, tmp_path / "run", learning_rate=1e-5), 1)
+    (record,) = RunFolder(run).history()
+    np.testing.assert_allclose([record.train_loss, record.val_loss], GOLDEN, rtol=5e-3)
 
 
-GOLDEN = [1.0929, 0.7640]
+GOLDEN = [0.7368, 0.7053]
 
 
 @pytest.mark.parametrize(
