@@ -114,8 +114,8 @@ def _silence() -> Iterator[None]:
 def _difference(net: DeployableNet, content: bytes, pixels: NDArray[np.uint8], *, throughput: bool) -> float:
     """The largest difference of ``logits`` between network and graph.
 
-    Where logits exceed 100 it is taken relative to the largest: after an epoch of a few steps BatchNorm's running statistics are far
-    from the films' and logits reach several hundred, where float32 itself cannot hold 1e-4.
+    Where logits exceed 100 it is taken relative to the largest: after an epoch of a few steps BatchNorm's running
+    statistics are far from the films', logits reach several hundred, and float32 itself cannot hold 1e-4.
     """
     backend = OnnxBackend(content, image_size=pixels.shape[-1], throughput=throughput)
     largest = 0.0
