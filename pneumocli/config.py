@@ -194,6 +194,13 @@ class ResumeConfig(Settings):
     """New device; results are bit-identical on the same device only."""
 
 
+class SeedsConfig(Settings):
+    """What ``pneumo train --seeds N`` adds to the settings of a run."""
+
+    seeds: Annotated[int, Field(ge=2, le=100)]
+    """Train N runs that differ in the seed alone, from --seed on, and sum them up."""
+
+
 class EvaluateConfig(Settings):
     """Settings of ``pneumo evaluate``."""
 

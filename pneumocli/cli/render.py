@@ -7,7 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from pneumocli.cli.progress import duration
-from pneumocli.records import NOTICE, Metric, RunResult
+from pneumocli.records import NOTICE, Metric, RunResult, SeedSummary
 from pneumocli.runs import RunFolder
 
 
@@ -53,3 +53,19 @@ def metric_text(metric: Metric) -> tuple[str, str]:
     value = "undefined" if metric.value is None else f"{metric.value:.1%}"
     interval = "" if metric.low is None or metric.high is None else f"{metric.low:.1%} to {metric.high:.1%}"
     return value, interval
+
+
+def seeds_summary(summary: SeedSummary) -> RenderableType:
+    """The runs of several seeds, and how far they lie apart."""
+    table = Table(caption=NOTICE, caption_justify="left")
+    for name in ("run", "best epoch", "val auroc", "val accuracy"):
+        table.add_column(name, justify="left" if name == "run" else "right", overflow="fold")
+    for run in summary.runs:
+        auroc = "undefined" if run.val_auroc is None else f"{run.val_auroc:.4f}"
+        table.add_row(run.path, str(run.best_epoch), auroc, f"{run.val_accuracy:.1%}")
+    table.add_section()
+    aurocs, accuracies = (summary.metrics.get(name, {}) for name in ("val_auroc", "val_accuracy"))
+    for key in ("mean", "sd", "low", "high"):
+        shown = f"{aurocs[key]:.4f}" if aurocs else "undefined"
+        table.add_row(key, "", shown, f"{accuracies[key]:.1%}" if accuracies else "undefined")
+    return table

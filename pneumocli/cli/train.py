@@ -6,7 +6,7 @@ import typer
 
 from pneumocli.cli.options import parameters_of, register_command
 from pneumocli.cli.output import Output
-from pneumocli.config import ResumeConfig, TrainConfig, flag_name, validated
+from pneumocli.config import ResumeConfig, SeedsConfig, TrainConfig, flag_name, validated
 from pneumocli.errors import SettingError
 
 
@@ -14,7 +14,8 @@ def register(app: typer.Typer) -> None:
     """Adds the command to ``app``."""
     settings = parameters_of(TrainConfig)
     resume = [parameter for parameter in parameters_of(ResumeConfig) if parameter.name == "resume"]
-    register_command(app, "train", [*settings, *resume], _train, help_text=_HELP, json=True)
+    seeds = parameters_of(SeedsConfig)
+    register_command(app, "train", [*settings, *seeds, *resume], _train, help_text=_HELP, json=True)
 
 
 _HELP = """Train a classifier and write a run folder.
@@ -25,6 +26,9 @@ run folder is all that evaluate, predict and compare need.
 
 
 def _train(output: Output, given: dict[str, object]) -> int | None:
+    if "seeds" in given and "resume" not in given:
+        _train_seeds(output, given)
+        return None
     # The settings are checked before torch is imported: a typing mistake is answered at once.
     config = _resume_config(given) if "resume" in given else validated(TrainConfig, given)
     from pneumocli import training
@@ -37,6 +41,17 @@ def _train(output: Output, given: dict[str, object]) -> int | None:
     if _speaks():
         output.show(run.result(), lambda result: training_summary(run, result))
     return None
+
+
+def _train_seeds(output: Output, given: dict[str, object]) -> None:
+    count = validated(SeedsConfig, {"seeds": given["seeds"]}).seeds
+    config = validated(TrainConfig, {name: value for name, value in given.items() if name != "seeds"})
+    from pneumocli.cli.render import seeds_summary
+    from pneumocli.seeds import train_seeds
+
+    summary = train_seeds(config, count, output.listener)
+    if _speaks():
+        output.show(summary, seeds_summary)
 
 
 def _speaks() -> bool:

@@ -1,0 +1,74 @@
+"""``train_seeds()``: the same settings several times, because one seed says little."""
+
+import statistics
+from pathlib import Path
+
+from pneumocli.config import DEFAULT_RUNS, TrainConfig
+from pneumocli.errors import RunError
+from pneumocli.events import Listener, Remark, ignore
+from pneumocli.files import write_json
+from pneumocli.records import SeedRun, SeedSummary
+from pneumocli.runs import RunFolder
+from pneumocli.training import train
+
+
+def train_seeds(config: TrainConfig, count: int, listener: Listener = ignore) -> SeedSummary:
+    """Trains ``count`` runs that differ in the seed alone, one after the other.
+
+    The seeds begin with the config's. The folders are ``runs/transfer-seed0``, ``-seed1`` ... (or after ``run_dir``),
+    and a summary is written beside them, ``runs/transfer-seeds.json``.
+
+    Args:
+        config: The settings.
+        count: Number of runs, at least 2.
+        listener: Gets the progress of every run.
+
+    Raises:
+        RunError: One of the folders exists; nothing has been trained.
+        PneumoError: As :func:`pneumocli.training.train`.
+    """
+    base = config.run_dir or DEFAULT_RUNS / ("transfer" if config.pretrained else "scratch")
+    folders = {seed: base.with_name(f"{base.name}-seed{seed}") for seed in range(config.seed, config.seed + count)}
+    taken = [folder for folder in folders.values() if folder.exists()]
+    if taken:
+        raise RunError(f"the run folder {taken[0]} exists already", "choose another --run-dir, or another --seed")
+    runs: list[SeedRun] = []
+    for seed, folder in folders.items():
+        listener(Remark(f"seed {seed}, run {len(runs) + 1} of {count}"))
+        run = train(TrainConfig.model_validate(config.model_dump() | {"seed": seed, "run_dir": folder}), listener)
+        runs.append(_seed_run(seed, run))
+    summary = _summary(runs)
+    write_json(_summary_file(base), summary)
+    return summary
+
+
+def _summary_file(base: Path) -> Path:
+    return base.with_name(f"{base.name}-seeds.json")
+
+
+def _seed_run(seed: int, run: RunFolder) -> SeedRun:
+    result = run.result()
+    return SeedRun(
+        path=run.path.as_posix(),
+        seed=seed,
+        best_epoch=result.best_epoch,
+        val_auroc=result.val_auroc,
+        val_accuracy=result.val_accuracy,
+    )
+
+
+def _summary(runs: list[SeedRun]) -> SeedSummary:
+    spread: dict[str, dict[str, float]] = {}
+    for name, values in (
+        ("val_auroc", [run.val_auroc for run in runs]),
+        ("val_accuracy", [run.val_accuracy for run in runs]),
+    ):
+        known = [value for value in values if value is not None]
+        if len(known) == len(runs):
+            spread[name] = {
+                "mean": statistics.fmean(known),
+                "sd": statistics.stdev(known),
+                "low": min(known),
+                "high": max(known),
+            }
+    return SeedSummary(runs=tuple(runs), metrics=spread)
