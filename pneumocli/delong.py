@@ -55,7 +55,8 @@ def auroc_difference(labels: ArrayLike, a: ArrayLike, b: ArrayLike, level: float
     """DeLong's paired test of two AUROCs.
 
     Returns:
-        Low and high of the interval of b - a, and the two-sided p; p is 1 where the two rank every film alike.
+        Low and high of the interval of b - a, and the two-sided p. Without variance p is 1 where the two areas are
+        equal, and 0 where they differ.
     """
     from scipy.stats import norm
 
@@ -64,5 +65,6 @@ def auroc_difference(labels: ArrayLike, a: ArrayLike, b: ArrayLike, level: float
     difference = float(areas[1] - areas[0])
     spread = float(np.sqrt(max(variance, 0.0)))
     half = float(norm.ppf((1 + level) / 2)) * spread
-    p_value = float(2 * norm.sf(abs(difference) / spread)) if spread > 0 else 1.0
+    without_variance = 1.0 if difference == 0 else 0.0
+    p_value = float(2 * norm.sf(abs(difference) / spread)) if spread > 0 else without_variance
     return difference - half, difference + half, p_value
