@@ -14,6 +14,9 @@ from pneumocli.records import Metric
 _BOUNDS = (-3.0, 3.0)  # natural logarithm of the temperature: 0.05 to 20
 _LEAST_OF_A_CLASS = 5
 _STEPS = 50
+_SINGULAR = 1e12  # condition number of an information matrix that tells nothing
+
+Floats = NDArray[np.float64]
 
 
 def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
@@ -51,43 +54,66 @@ def slope_and_intercept(logits: ArrayLike, labels: ArrayLike, patients: ArrayLik
         labels: 0 or 1, (N,).
         patients: Patient of each film, (N,).
     """
-    values, truth = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.float64)
-    groups = np.unique(np.asarray(patients), return_inverse=True)[1]
-    ones = np.ones_like(values)
-    slope = _logistic(np.column_stack([ones, values]), np.zeros_like(values), truth, groups, 1)
-    intercept = _logistic(ones[:, None], values, truth, groups, 0)
-    return slope, intercept
-
-
-def _logistic(
-    design: NDArray[np.float64],
-    offset: NDArray[np.float64],
-    truth: NDArray[np.float64],
-    groups: NDArray[np.int64],
-    wanted: int,
-) -> Metric:
-    """A coefficient of a logistic regression by Newton's method, with a cluster-robust Wald interval."""
     from pneumocli.intervals import undefined
 
-    coefficients = np.zeros(design.shape[1])
-    if design.shape[1] == 2:
-        coefficients[1] = 1.0
+    values, truth = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    groups = np.unique(np.asarray(patients), return_inverse=True)[1]
+    if not 0 < truth.sum() < truth.size:
+        nothing = undefined("the films are of one class")
+        return nothing, nothing
+    return _slope(values, truth, groups), _intercept(values, truth, groups)
+
+
+def _slope(values: Floats, truth: Floats, groups: NDArray[np.int64]) -> Metric:
+    """The slope of a logistic regression, by Newton's method."""
+    from pneumocli.intervals import undefined
+
+    # An undertrained network's logits reach several hundred: in their own units every start but the solution saturates.
+    scale = float(values.std())
+    if scale == 0:
+        return undefined("all films have the same score")
+    design = np.column_stack([np.ones_like(values), values / scale])
+    coefficients = np.zeros(2)
     for _ in range(_STEPS):
-        fitted = sigmoid(design @ coefficients + offset)
+        fitted = sigmoid(design @ coefficients)
         information = design.T @ (design * (fitted * (1 - fitted))[:, None])
-        if np.linalg.cond(information) > 1e12 or not np.isfinite(coefficients).all():
-            return undefined("the classes are told apart without a mistake")
+        if np.linalg.cond(information) > _SINGULAR:
+            break
         step = np.linalg.solve(information, design.T @ (truth - fitted))
         coefficients = coefficients + np.clip(step, -1, 1)
         if np.abs(step).max() < 1e-9:
-            break
-    else:
-        return undefined("the classes are told apart without a mistake")
+            return _wald(float(coefficients[1]), design, truth - fitted, information, groups, scale)
+    return undefined("the classes are told apart without a mistake")
+
+
+def _intercept(values: Floats, truth: Floats, groups: NDArray[np.int64]) -> Metric:
+    """The shift of all logits that makes the mean probability the prevalence: it grows with the shift, so bisection."""
+    from scipy.optimize import brentq
+
+    edge = float(np.abs(values).max()) + 50.0
+    shift = float(brentq(lambda by: float((sigmoid(values + by) - truth).sum()), -edge, edge, xtol=1e-12))
+    fitted = sigmoid(values + shift)
+    information = np.array([[float((fitted * (1 - fitted)).sum())]])
+    if information[0, 0] < 1 / _SINGULAR:
+        return Metric(value=shift, low=None, high=None, method="no interval: every probability is 0 or 1")
+    return _wald(shift, np.ones((truth.size, 1)), truth - fitted, information, groups, 1.0)
+
+
+def _wald(  # noqa: PLR0913 - the parts of a regression that has converged
+    value: float, design: Floats, residuals: Floats, information: Floats, groups: NDArray[np.int64], scale: float
+) -> Metric:
+    """The last coefficient with an interval of the sandwich variance, patients as clusters."""
+    from scipy.stats import norm
+
+    from pneumocli.intervals import LEVEL
+
     scores = np.zeros((int(groups.max()) + 1, design.shape[1]))
-    np.add.at(scores, groups, design * (truth - fitted)[:, None])
+    np.add.at(scores, groups, design * residuals[:, None])
     bread = np.linalg.inv(information)
-    spread = float(np.sqrt((bread @ (scores.T @ scores) @ bread)[wanted, wanted]))
-    value = float(coefficients[wanted])
+    half = float(norm.ppf((1 + LEVEL) / 2)) * float(np.sqrt((bread @ (scores.T @ scores) @ bread)[-1, -1]))
     return Metric(
-        value=value, low=value - 1.96 * spread, high=value + 1.96 * spread, method="Wald, patient-clustered sandwich"
+        value=value / scale,
+        low=(value - half) / scale,
+        high=(value + half) / scale,
+        method="Wald, patient-clustered sandwich",
     )
