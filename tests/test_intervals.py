@@ -43,6 +43,9 @@ def test_effective_number_of_films():
     assert effective_number([1] * 6, pairs) == 3
     assert effective_number([0] * 6, pairs) == 3
     assert effective_number([1, 0], [7, 7]) == 1
+    four_each = np.repeat(np.arange(50), 4)
+    assert effective_number(four_each % 2, four_each) == pytest.approx(50, rel=0.03)
+    assert effective_number(np.tile([0, 1, 0, 1], 50), four_each) == 200
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 5)), min_size=1, max_size=40))
@@ -125,6 +128,8 @@ def test_one_class_has_no_ranking_interval():
     assert (metric.value, metric.low, metric.high) == (1.0, None, None)
     assert "undefined in most resamples" in metric.method
     assert percentiles(None, drawn["auroc"]).method.startswith("undefined")
+    metric = percentiles(0.5, np.linspace(0, 1, 1001))
+    assert (metric.low, metric.high) == pytest.approx((0.025, 0.975))
 
 
 def official_patients(metric: str) -> np.ndarray:

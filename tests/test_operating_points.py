@@ -87,9 +87,20 @@ def test_the_point_is_what_it_says(items: list[tuple[int, int]], rule: str, temp
             assert point.sensitivity + point.specificity >= 1
 
 
+def test_youden_is_the_best_there_is_and_cost_moves_it():
+    rng = np.random.default_rng(0)
+    labels = (rng.random(1000) < 0.6).astype(int)
+    logits = np.round(rng.normal(2.0 * labels - 1, 1.5), 1)
+    best = choose_operating_point(logits, labels, "youden", 1.0)
+    others = [sensitivity(labels, logits >= t) + specificity(labels, logits >= t) for t in np.unique(logits)]
+    assert best.sensitivity + best.specificity == pytest.approx(max(others))
+    assert choose_operating_point(logits, labels, "cost=100", 1.0).threshold < best.threshold
+
+
 def test_doubts():
     assert doubts(500, 20, 0.9, "0.5") is None
     assert "20 films of one class" in doubts(500, 20, 0.9, "youden")
+    assert "may not carry over" in doubts(500, 200, 0.999, "youden")
     assert "nearly all told apart" in doubts(500, 200, 0.999, "youden")
     assert doubts(500, 200, 0.98, "youden") is None
     assert doubts(500, 200, None, "youden") is None
