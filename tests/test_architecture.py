@@ -32,8 +32,8 @@ LEVELS = {
     ],
     4: [
         "steps", "checkpoint", "preparation", "planning", "epochs", "finishing", "training", "tensorboard",
-        "export", "evaluation", "prediction", "answer_table", "comparison", "comparison_plots", "explanation",
-        "plots", "report", "demo", "seeds", "model_card", "seed_groups", "report_data", "colour_map",
+        "export", "evaluation", "evaluation_files", "prediction", "answer_table", "comparison", "comparison_plots",
+        "explanation", "plots", "report", "demo", "seeds", "model_card", "seed_groups", "report_data", "colour_map",
     ],
 }  # fmt: skip
 LEVEL_OF = {name: level for level, names in LEVELS.items() for name in names}
