@@ -1,6 +1,5 @@
 """``compare()``: two or more runs on the same films, with intervals of their differences."""
 
-import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +9,13 @@ from pathlib import Path
 from pneumocli.comparison_plots import comparison_figure
 from pneumocli.config import CompareConfig, EvaluateConfig
 from pneumocli.errors import RunError
-from pneumocli.evaluation import evaluate, films_of, is_current, read_evaluation
+from pneumocli.evaluation import evaluate, films_of
+from pneumocli.evaluation_files import is_current, read_evaluation
 from pneumocli.events import Listener, Remark, ignore
 from pneumocli.files import write_bytes, write_json, write_text
 from pneumocli.inference import Classifier
+from pneumocli.metrics import MAIN_METRICS, spread
 from pneumocli.paired import (
-    COMPARED,
     Floats,
     bootstrap_differences,
     delong_difference,
@@ -175,7 +175,7 @@ def _described(run: Compared) -> ComparedRun:
         path=run.run.path.as_posix(),
         initial_weights=Classifier.of_run(run.run).card.initial_weights,
         seed=config.seed,
-        metrics={name: run.evaluation.metrics[name] for name in COMPARED},
+        metrics={name: run.evaluation.metrics[name] for name in MAIN_METRICS},
     )
 
 
@@ -230,17 +230,9 @@ def _seed_groups(runs: Sequence[Compared], values: Sequence[dict[str, float | No
     for members in groups.values():
         if len(members) < 2:
             continue
-        spread = {}
-        for metric in COMPARED:
-            known = [value for index in members if (value := values[index][metric]) is not None]
-            if len(known) == len(members):
-                spread[metric] = {
-                    "mean": statistics.fmean(known),
-                    "sd": statistics.stdev(known),
-                    "low": min(known),
-                    "high": max(known),
-                }
-        found.append(SeedGroup(runs=tuple(runs[index].name for index in members), metrics=spread))
+        spreads = {metric: spread([values[index][metric] for index in members]) for metric in MAIN_METRICS}
+        known = {metric: value for metric, value in spreads.items() if value is not None}
+        found.append(SeedGroup(runs=tuple(runs[index].name for index in members), metrics=known))
     return found
 
 

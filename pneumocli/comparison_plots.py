@@ -8,7 +8,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
 from pneumocli.metrics import CALIBRATION_BINS
-from pneumocli.plots import new_figure
+from pneumocli.plots import as_label, new_figure
 from pneumocli.records import Comparison, EpochRecord
 from pneumocli.scores import Scores
 
@@ -31,8 +31,10 @@ def comparison_figure(comparison: Comparison, histories: Mapping[str, Sequence[E
         epochs = [record.epoch for record in history]
         colour = colour_of(index)
         loss.plot(epochs, [record.train_loss for record in history], "--", color=colour, linewidth=1)
-        loss.plot(epochs, [record.val_loss for record in history], "o-", ms=3, color=colour, label=run.name)
-        accuracy.plot(epochs, [record.val_accuracy for record in history], "o-", ms=3, color=colour, label=run.name)
+        loss.plot(epochs, [record.val_loss for record in history], "o-", ms=3, color=colour, label=as_label(run.name))
+        accuracy.plot(
+            epochs, [record.val_accuracy for record in history], "o-", ms=3, color=colour, label=as_label(run.name)
+        )
     loss.set(xlabel="epoch", ylabel="cross-entropy", title="Loss (training dashed, validation solid)")
     accuracy.set(xlabel="epoch", title="Validation accuracy")
     width = 0.8 / len(comparison.runs)
@@ -44,7 +46,9 @@ def comparison_figure(comparison: Comparison, histories: Mapping[str, Sequence[E
         high = np.array([metric.high if metric.high is not None else metric.value or 0.0 for metric in metrics])
         errors = np.clip(np.stack([heights - low, high - heights]), 0, None)
         offset = places + (index - (len(comparison.runs) - 1) / 2) * width
-        bars.bar(offset, heights, width * 0.92, yerr=errors, capsize=2, color=colour_of(index), label=run.name)
+        bars.bar(
+            offset, heights, width * 0.92, yerr=errors, capsize=2, color=colour_of(index), label=as_label(run.name)
+        )
     bars.set_xticks(places, _BARS, fontsize=8)
     smallest = min(
         (m.low for run in comparison.runs for name in _BARS if (m := run.metrics[name]).low is not None), default=0
@@ -70,7 +74,7 @@ def roc_overlay(runs: Sequence[tuple[str, Scores]]) -> Figure:
     for index, (name, scores) in enumerate(runs):
         if 0 < int(scores.labels.sum()) < len(scores):
             false_positive, true_positive, _ = roc_curve(scores.labels, scores.logits)
-            axes.plot(false_positive, true_positive, color=colour_of(index), label=name)
+            axes.plot(false_positive, true_positive, color=colour_of(index), label=as_label(name))
     axes.plot([0, 1], [0, 1], ":", color="#777777", linewidth=1)
     axes.set(
         xlabel="1 - specificity (false alarms)",
@@ -90,7 +94,7 @@ def calibration_overlay(runs: Sequence[tuple[str, Scores]]) -> Figure:
     axes = figure.subplots()
     for index, (name, scores) in enumerate(runs):
         share, predicted = calibration_curve(scores.labels, scores.probabilities, n_bins=CALIBRATION_BINS)
-        axes.plot(predicted, share, "o-", ms=3, color=colour_of(index), label=name)
+        axes.plot(predicted, share, "o-", ms=3, color=colour_of(index), label=as_label(name))
     axes.plot([0, 1], [0, 1], ":", color="#777777", linewidth=1)
     axes.set(xlabel="probability of pneumonia", ylabel="share of pneumonias", title="Calibration")
     axes.legend(frameon=False, fontsize=8, loc="upper left")

@@ -10,11 +10,12 @@ from pneumocli.config import EvaluateConfig
 from pneumocli.data.manifest import Manifest, scan, with_hashes
 from pneumocli.delong import auroc_interval
 from pneumocli.errors import DataError, RunError
+from pneumocli.evaluation_files import write_evaluation
 from pneumocli.events import Listener, Remark, ignore
-from pneumocli.files import read_record, write_bytes, write_json, write_text
 from pneumocli.inference import Classifier, Scored, score_films
 from pneumocli.intervals import PatientBootstrap, all_drawn, percentiles, rate, undefined
 from pneumocli.metrics import (
+    MAIN_METRICS,
     at_prevalence,
     auroc,
     average_precision,
@@ -28,17 +29,7 @@ from pneumocli.metrics import (
     sensitivity_at_specificity,
     specificity_at_sensitivity,
 )
-from pneumocli.model_card import model_card
 from pneumocli.operating_points import doubts
-from pneumocli.plots import (
-    calibration_figure,
-    confusion_figure,
-    histogram_figure,
-    mistakes_figure,
-    png,
-    pr_figure,
-    roc_figure,
-)
 from pneumocli.records import (
     CLASS_NAMES,
     ClassName,
@@ -53,10 +44,7 @@ from pneumocli.records import (
     ThresholdUsed,
 )
 from pneumocli.runs import RunFolder
-from pneumocli.scores import Scores, read_predictions, write_predictions
-
-METRICS_NAME = "metrics.json"
-PREDICTIONS_NAME = "predictions.csv"
+from pneumocli.scores import Scores
 
 _RATES = ("accuracy", "sensitivity", "specificity", "ppv", "npv")
 _NAMED = 3
@@ -309,25 +297,7 @@ def _metrics(scores: Scores, threshold: float, seed: int) -> dict[str, Metric]:
     metrics = {name: percentiles(value, drawn[name]) for name, value in values.items()} | _rates(scores, threshold)
     slope, intercept = slope_and_intercept(calibrated, labels, scores.patients)
     metrics |= {"calibration_slope": slope, "calibration_intercept": intercept, "auroc_delong": _delong(scores)}
-    return {name: metrics[name] for name in (*_CONTRACT, *(name for name in metrics if name not in _CONTRACT))}
-
-
-# The metrics that every reader finds in metrics.json, in this order; more follow.
-_CONTRACT = (
-    "accuracy",
-    "balanced_accuracy",
-    "sensitivity",
-    "specificity",
-    "ppv",
-    "npv",
-    "f1",
-    "mcc",
-    "auroc",
-    "average_precision",
-    "brier_score",
-    "log_loss",
-    "calibration_error",
-)
+    return {name: metrics[name] for name in (*MAIN_METRICS, *(name for name in metrics if name not in MAIN_METRICS))}
 
 
 def _delong(scores: Scores) -> Metric:
@@ -367,58 +337,3 @@ def _warn_about_threshold(run: RunFolder, evaluation: Evaluation, listener: List
     text = doubts(sum(labels), len(labels) - sum(labels), run.result().val_auroc, evaluation.threshold.rule)
     if text is not None:
         listener(Remark(text, "warning"))
-
-
-def write_evaluation(run: RunFolder, evaluation: Evaluation, films: Sequence[ScoredFilm], data: Path) -> None:
-    """Writes tables, pictures and the page of an evaluation, and renews the run's model card.
-
-    Args:
-        run: The run.
-        evaluation: Its numbers.
-        films: What they were made of.
-        data: Folder that the films are below.
-    """
-    from pneumocli.report import evaluation_page
-
-    folder = run.evaluation_folder(evaluation.split)
-    scores = Scores.of(films, evaluation.temperature)
-    write_predictions(folder / PREDICTIONS_NAME, films)
-    figures = {
-        "confusion": confusion_figure(evaluation),
-        "roc": roc_figure(evaluation, scores),
-        "pr": pr_figure(evaluation, scores),
-        "calibration": calibration_figure(evaluation, scores),
-        "histogram": histogram_figure(evaluation, scores),
-        "mistakes": mistakes_figure(evaluation, scores, data),
-    }
-    for name, figure in figures.items():
-        write_bytes(folder / f"{name}.png", png(figure))
-    write_json(folder / METRICS_NAME, evaluation)
-    write_text(folder / "report.html", evaluation_page(run, evaluation, films, data))
-    run.write_model_card(model_card(run))
-
-
-def read_evaluation(run: RunFolder, split: Split) -> tuple[Evaluation, tuple[ScoredFilm, ...]]:
-    """A stored evaluation, its numbers and its films.
-
-    Raises:
-        RunError: There is none, or it is damaged.
-    """
-    folder = run.evaluation_folder(split)
-    return read_record(folder / METRICS_NAME, Evaluation), read_predictions(folder / PREDICTIONS_NAME)
-
-
-def is_current(run: RunFolder, films: Manifest, split: Split) -> bool:
-    """Whether a stored evaluation was made of these films with the run's model, at its stored operating point."""
-    folder = run.evaluation_folder(split)
-    if not (folder / METRICS_NAME).is_file() or not (folder / PREDICTIONS_NAME).is_file():
-        return False
-    try:
-        evaluation = read_record(folder / METRICS_NAME, Evaluation)
-    except RunError:  # damaged, or from another version: it is made anew
-        return False
-    return (
-        evaluation.model_sha256 == run.result().sha256["model.onnx"]
-        and evaluation.data_fingerprint == films.fingerprint
-        and evaluation.threshold.chosen_on != "given"
-    )

@@ -6,6 +6,8 @@ sources of all of them stand in ``docs/metrics.md``.
 """
 
 import math
+import statistics
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +16,23 @@ from pneumocli.records import ClassMetrics, Confusion, Evaluation
 
 Labels = NDArray[np.int64]
 Numbers = NDArray[np.float64]
+
+MAIN_METRICS = (
+    "accuracy",
+    "balanced_accuracy",
+    "sensitivity",
+    "specificity",
+    "ppv",
+    "npv",
+    "f1",
+    "mcc",
+    "auroc",
+    "average_precision",
+    "brier_score",
+    "log_loss",
+    "calibration_error",
+)
+"""The metrics that every reader finds in ``metrics.json``, in this order; comparisons give their differences."""
 
 CALIBRATION_BINS = 10
 """Bins of equal width, for the calibration error and the reliability diagram."""
@@ -275,3 +294,20 @@ def verdict(evaluation: Evaluation) -> str:
     if spec is not None:
         parts.append(f"alarms on {(1 - spec) * 100:.0f} of 100 healthy")
     return ", ".join(parts) or "has no films to be judged by"
+
+
+def spread(values: Sequence[float | None]) -> dict[str, float] | None:
+    """Mean, SD (n - 1) and range of a number over runs; ``None`` where one is undefined or there are fewer than two.
+
+    >>> spread([0.5, 1.0]) == {"mean": 0.75, "sd": 0.125**0.5, "low": 0.5, "high": 1.0}, spread([0.5, None])
+    (True, None)
+    """
+    known = [value for value in values if value is not None]
+    if len(known) < max(2, len(values)):
+        return None
+    return {
+        "mean": statistics.fmean(known),
+        "sd": statistics.stdev(known),
+        "low": min(known),
+        "high": max(known),
+    }

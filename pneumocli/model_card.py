@@ -67,15 +67,18 @@ def _counts(manifest: Manifest, split: Split) -> dict[str, object]:
     }
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """A fraction in percent for people."""
     return "undefined" if value is None else f"{value:.1%}"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """A number with four decimals."""
     return "undefined" if value is None else f"{value:.4f}"
 
 
-def _interval(metric: Metric) -> str:
+def interval(metric: Metric) -> str:
+    """The ends of a metric's interval, or a dash."""
     return "-" if metric.low is None or metric.high is None else f"{metric.low:.4f} to {metric.high:.4f}"
 
 
@@ -84,5 +87,5 @@ def _template() -> Template:
     environment = Environment(  # noqa: S701 - Markdown, no HTML: names are shown in code spans
         loader=PackageLoader("pneumocli"), undefined=StrictUndefined, keep_trailing_newline=True
     )
-    environment.globals.update(percent=_percent, number=_number, interval=_interval)
+    environment.globals.update(percent=percent, number=number, interval=interval)
     return environment.get_template("model_card.md.j2")

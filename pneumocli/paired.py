@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from pneumocli.delong import auroc_difference
 from pneumocli.intervals import LEVEL, RESAMPLES, PatientBootstrap, all_drawn
 from pneumocli.metrics import (
+    MAIN_METRICS,
     auroc,
     average_precision,
     brier_score,
@@ -26,23 +27,6 @@ from pneumocli.records import Difference
 from pneumocli.scores import Scores
 
 BOOTSTRAP = f"paired patient bootstrap, {RESAMPLES} resamples"
-COMPARED = (
-    "accuracy",
-    "balanced_accuracy",
-    "sensitivity",
-    "specificity",
-    "ppv",
-    "npv",
-    "f1",
-    "mcc",
-    "auroc",
-    "average_precision",
-    "brier_score",
-    "log_loss",
-    "calibration_error",
-)
-"""The metrics whose differences are given."""
-
 Floats = NDArray[np.float64]
 
 
@@ -115,7 +99,7 @@ def bootstrap_differences(
         drawn: Of :func:`drawn_values`, with the same seed.
     """
     rows = []
-    for metric in COMPARED:
+    for metric in MAIN_METRICS:
         a, b = values[0][metric], values[1][metric]
         differences = drawn[1][metric] - drawn[0][metric]
         p_value = bootstrap_p(differences)

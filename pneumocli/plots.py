@@ -1,9 +1,12 @@
 """Figures, drawn without a screen: scikit-learn's displays on matplotlib's own canvas, no global state."""
 
 import io
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -33,16 +36,32 @@ def png(figure: Figure) -> bytes:
     """A figure as the bytes of a PNG file."""
     FigureCanvasAgg(figure)
     out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=_DPI)
+    with _any_script():
+        figure.savefig(out, format="png", dpi=_DPI)
     return out.getvalue()
 
 
 def svg(figure: Figure) -> str:
     """A figure as an ``<svg>`` element, to be put into a page; the same figure gives the same text."""
     out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    # Without a salt matplotlib draws the ids inside the text at random.
+    with _any_script(), mpl.rc_context({"svg.hashsalt": "pneumo"}):
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     return text[text.index("<svg") :]
+
+
+@contextmanager
+def _any_script() -> Iterator[None]:
+    """Names in a script that matplotlib's font lacks are drawn as boxes, without a word on the terminal."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
+        yield
+
+
+def as_label(name: str) -> str:
+    """The name of a run as a legend shows it: dollar signs are no formula, and a leading underscore does not hide it."""
+    return ("\u200b" if name.startswith("_") else "") + name.replace("$", r"\$")
 
 
 def new_figure(width: float = 5.2, height: float = 4.2) -> Figure:

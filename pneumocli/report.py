@@ -25,6 +25,7 @@ from pneumocli.data.phantom import README_NAME
 from pneumocli.explanation import overlay
 from pneumocli.inference import Classifier
 from pneumocli.metrics import verdict
+from pneumocli.model_card import interval, number, percent
 from pneumocli.plots import (
     calibration_figure,
     confusion_figure,
@@ -37,7 +38,7 @@ from pneumocli.plots import (
     roc_figure,
     svg,
 )
-from pneumocli.records import CLASS_NAMES, NOTICE, Comparison, Difference, Evaluation, Metric, ScoredFilm, SeedGroup
+from pneumocli.records import CLASS_NAMES, NOTICE, Comparison, Difference, Evaluation, ScoredFilm, SeedGroup
 from pneumocli.runs import RunFolder
 from pneumocli.scores import Scores
 
@@ -118,16 +119,16 @@ def _metric_rows(comparison: Comparison) -> list[list[str]]:
     return [
         [
             _words(name),
-            *(f"{_number(run.metrics[name].value)} ({_interval(run.metrics[name])})" for run in comparison.runs),
+            *(f"{number(run.metrics[name].value)} ({interval(run.metrics[name])})" for run in comparison.runs),
         ]
         for name in comparison.runs[0].metrics
     ]
 
 
 def _difference_row(row: Difference) -> list[str]:
-    interval = "-" if row.low is None or row.high is None else f"{row.low:+.4f} to {row.high:+.4f}"
+    ends = "-" if row.low is None or row.high is None else f"{row.low:+.4f} to {row.high:+.4f}"
     p_value = "-" if row.p_value is None else f"{row.p_value:.4f}"
-    numbers = [_number(row.a), _number(row.b), _signed(row.difference), interval, p_value]
+    numbers = [number(row.a), number(row.b), _signed(row.difference), ends, p_value]
     return [row.run_a, row.run_b, _words(row.metric), *numbers, row.method]
 
 
@@ -162,7 +163,7 @@ def _changed(a: "Compared", b: "Compared") -> dict[str, object]:
 
 def _class_rows(evaluation: Evaluation) -> list[list[str]]:
     return [
-        [name, _percent(row.precision), _percent(row.recall), _percent(row.f1), f"{row.support:,}"]
+        [name, percent(row.precision), percent(row.recall), percent(row.f1), f"{row.support:,}"]
         for name, row in evaluation.classes.items()
     ]
 
@@ -173,7 +174,7 @@ def _subgroup_rows(evaluation: Evaluation) -> list[list[str]]:
             kind,
             f"{group.num_images:,}",
             f"{group.num_patients:,}",
-            *(f"{_number(group.metrics[m].value)} ({_interval(group.metrics[m])})" for m in ("sensitivity", "auroc")),
+            *(f"{number(group.metrics[m].value)} ({interval(group.metrics[m])})" for m in ("sensitivity", "auroc")),
         ]
         for kind, group in evaluation.subgroups.items()
     ]
@@ -184,7 +185,7 @@ def _evaluation_figures(run: RunFolder, evaluation: Evaluation, scores: Scores) 
     both = 0 < int(scores.labels.sum()) < len(scores)
     false_positive, true_positive, _ = roc_curve(scores.labels, scores.logits) if both else ([], [], [])
     ppv, sens, _ = precision_recall_curve(scores.labels, scores.logits) if both else ([], [], [])
-    area = _number(evaluation.metrics["auroc"].value)
+    area = number(evaluation.metrics["auroc"].value)
     history = run.history()
     return [
         _figure(
@@ -204,7 +205,7 @@ def _evaluation_figures(run: RunFolder, evaluation: Evaluation, scores: Scores) 
         _figure(
             pr_figure(evaluation, scores),
             "Precision-recall curve",
-            f"ppv against sensitivity; the dotted line is the prevalence, {_percent(evaluation.prevalence)}.",
+            f"ppv against sensitivity; the dotted line is the prevalence, {percent(evaluation.prevalence)}.",
             ["sensitivity", "ppv"],
             _thinned(zip(sens, ppv, strict=True)),
         ),
@@ -241,7 +242,7 @@ def _evaluation_figures(run: RunFolder, evaluation: Evaluation, scores: Scores) 
             "Loss, and validation accuracy and AUROC, over the epochs of the training.",
             ["epoch", "train loss", "val loss", "val accuracy", "val AUROC"],
             [
-                [r.epoch, f"{r.train_loss:.4f}", f"{r.val_loss:.4f}", f"{r.val_accuracy:.4f}", _number(r.val_auroc)]
+                [r.epoch, f"{r.train_loss:.4f}", f"{r.val_loss:.4f}", f"{r.val_accuracy:.4f}", number(r.val_auroc)]
                 for r in history
             ],
         ),
@@ -251,11 +252,9 @@ def _evaluation_figures(run: RunFolder, evaluation: Evaluation, scores: Scores) 
 def _comparison_figures(comparison: Comparison, runs: Sequence["Compared"]) -> list[dict[str, object]]:
     histories = {run.name: run.run.history() for run in runs}
     named = [(run.name, run.scores) for run in runs]
-    areas = [
-        [run.name, _number(run.metrics["auroc"].value), _interval(run.metrics["auroc"])] for run in comparison.runs
-    ]
+    areas = [[run.name, number(run.metrics["auroc"].value), interval(run.metrics["auroc"])] for run in comparison.runs]
     errors = [
-        [run.name, _number(run.metrics["calibration_error"].value), _number(run.metrics["brier_score"].value)]
+        [run.name, number(run.metrics["calibration_error"].value), number(run.metrics["brier_score"].value)]
         for run in comparison.runs
     ]
     last = [
@@ -349,26 +348,14 @@ def _film(classifier: Classifier, scores: Scores, index: int, evaluation: Evalua
     return shown | {"source": f"data:image/jpeg;base64,{encoded}", "alt": alt}
 
 
-def _percent(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.1%}"
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.4f}"
-
-
 def _signed(value: float | None) -> str:
     return "undefined" if value is None else f"{value:+.4f}"
-
-
-def _interval(metric: Metric) -> str:
-    return "no interval" if metric.low is None or metric.high is None else f"{metric.low:.4f} to {metric.high:.4f}"
 
 
 @cache
 def _environment() -> Environment:
     environment = Environment(loader=PackageLoader("pneumocli"), autoescape=True, undefined=StrictUndefined)
-    environment.globals.update(percent=_percent, number=_number, interval=_interval, notice=NOTICE)
+    environment.globals.update(percent=percent, number=number, interval=interval, notice=NOTICE)
     return environment
 
 

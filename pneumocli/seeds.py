@@ -1,12 +1,12 @@
 """``train_seeds()``: the same settings several times, because one seed says little."""
 
-import statistics
 from pathlib import Path
 
 from pneumocli.config import DEFAULT_RUNS, TrainConfig
 from pneumocli.errors import RunError
 from pneumocli.events import Listener, Remark, ignore
 from pneumocli.files import write_json
+from pneumocli.metrics import spread
 from pneumocli.records import SeedRun, SeedSummary
 from pneumocli.runs import RunFolder
 from pneumocli.training import train
@@ -58,17 +58,8 @@ def _seed_run(seed: int, run: RunFolder) -> SeedRun:
 
 
 def _summary(runs: list[SeedRun]) -> SeedSummary:
-    spread: dict[str, dict[str, float]] = {}
-    for name, values in (
-        ("val_auroc", [run.val_auroc for run in runs]),
-        ("val_accuracy", [run.val_accuracy for run in runs]),
-    ):
-        known = [value for value in values if value is not None]
-        if len(known) == len(runs):
-            spread[name] = {
-                "mean": statistics.fmean(known),
-                "sd": statistics.stdev(known),
-                "low": min(known),
-                "high": max(known),
-            }
-    return SeedSummary(runs=tuple(runs), metrics=spread)
+    spreads = {
+        "val_auroc": spread([run.val_auroc for run in runs]),
+        "val_accuracy": spread([run.val_accuracy for run in runs]),
+    }
+    return SeedSummary(runs=tuple(runs), metrics={name: value for name, value in spreads.items() if value is not None})

@@ -14,7 +14,8 @@ import pytest
 from pneumocli.comparison import assignment_results, compare
 from pneumocli.config import CompareConfig, EvaluateConfig
 from pneumocli.errors import DataError, ModelFileError, RunError
-from pneumocli.evaluation import evaluate, evaluate_predictions, films_of, is_current, read_evaluation
+from pneumocli.evaluation import evaluate, evaluate_predictions, films_of
+from pneumocli.evaluation_files import is_current, read_evaluation
 from pneumocli.events import Remark
 from pneumocli.metrics import verdict
 from pneumocli.plots import png, svg

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pneumocli.metrics import MAIN_METRICS
 from pneumocli.paired import (
     BOOTSTRAP,
-    COMPARED,
     bootstrap_differences,
     bootstrap_p,
     delong_difference,
@@ -81,7 +81,7 @@ def test_runs_are_paired_film_by_film():
     # Unpaired, the standard error of a difference near 80 % on 200 films would be 4 points.
     assert 0 <= row.low < row.difference < row.high < 0.04
     nothing = compared(scores_of(labels, logits), scores_of(labels, logits))
-    assert set(nothing) == set(COMPARED)
+    assert set(nothing) == set(MAIN_METRICS)
     for same in nothing.values():
         assert (same.difference, same.low, same.high, same.p_value) == (0, 0, 0, 1)
 
