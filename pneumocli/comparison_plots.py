@@ -8,7 +8,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
 from pneumocli.metrics import CALIBRATION_BINS
-from pneumocli.plots import as_label, new_figure
+from pneumocli.plots import as_label, has_both_classes, new_figure, say_undefined
 from pneumocli.records import Comparison, EpochRecord
 from pneumocli.scores import Scores
 
@@ -24,7 +24,7 @@ def colour_of(index: int) -> str:
 
 def comparison_figure(comparison: Comparison, histories: Mapping[str, Sequence[EpochRecord]]) -> Figure:
     """Learning curves of all runs, and their metrics side by side with intervals."""
-    figure = new_figure(12.0, 4.0)
+    figure = new_figure(12.0, 4.2)
     loss, accuracy, bars = figure.subplots(1, 3, width_ratios=(1, 1, 1.35))
     for index, run in enumerate(comparison.runs):
         history = histories[run.name]
@@ -71,10 +71,12 @@ def roc_overlay(runs: Sequence[tuple[str, Scores]]) -> Figure:
     """ROC curves of several runs."""
     figure = new_figure()
     axes = figure.subplots()
+    if not all(has_both_classes(scores) for _, scores in runs):
+        say_undefined(axes, "The ROC curve")
+        return figure
     for index, (name, scores) in enumerate(runs):
-        if 0 < int(scores.labels.sum()) < len(scores):
-            false_positive, true_positive, _ = roc_curve(scores.labels, scores.logits)
-            axes.plot(false_positive, true_positive, color=colour_of(index), label=as_label(name))
+        false_positive, true_positive, _ = roc_curve(scores.labels, scores.logits)
+        axes.plot(false_positive, true_positive, color=colour_of(index), label=as_label(name))
     axes.plot([0, 1], [0, 1], ":", color="#777777", linewidth=1)
     axes.set(
         xlabel="1 - specificity (false alarms)",

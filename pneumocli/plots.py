@@ -60,7 +60,7 @@ def _any_script() -> Iterator[None]:
 
 
 def as_label(name: str) -> str:
-    """The name of a run as a legend shows it: dollar signs are no formula, and a leading underscore does not hide it."""
+    """A run's name as a legend shows it: dollar signs are no formula, and a leading underscore does not hide it."""
     return ("\u200b" if name.startswith("_") else "") + name.replace("$", r"\$")
 
 
@@ -94,8 +94,11 @@ def learning_curves_figure(history: Sequence[EpochRecord]) -> Figure:
         right.plot(
             epochs, [record.val_auroc for record in history], "o-", ms=3, color=NORMAL_COLOUR, label="validation AUROC"
         )
-    right.set(xlabel="epoch", title="Accuracy and AUROC", ylim=(min(0.5, *accuracy) - 0.02, 1.01))
+    right.set(xlabel="epoch", title="Accuracy and AUROC", ylim=(min([0.5, *accuracy]) - 0.02, 1.01))
+    best = min(history, key=lambda record: (-(record.val_auroc or 0.0), record.val_loss, record.epoch), default=None)
     for axes in (left, right):
+        if best is not None:
+            axes.axvline(best.epoch, linestyle=":", color=_GREY, linewidth=1, label=f"best epoch, {best.epoch}")
         _plain(axes)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False, fontsize=8)
@@ -113,11 +116,13 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
     return figure
 
 
-def _has_both_classes(scores: Scores) -> bool:
+def has_both_classes(scores: Scores) -> bool:
+    """Whether there is something to rank."""
     return 0 < int(scores.labels.sum()) < len(scores)
 
 
-def _undefined(axes: Axes, what: str) -> None:
+def say_undefined(axes: Axes, what: str) -> None:
+    """Words in place of a curve that films of one class do not have."""
     axes.text(0.5, 0.5, f"{what} is undefined:\nthe films are of one class", ha="center", va="center", color=_GREY)
     axes.set_axis_off()
 
@@ -127,8 +132,8 @@ def roc_figure(evaluation: Evaluation, scores: Scores) -> Figure:
     figure = new_figure()
     axes = figure.subplots()
     area = evaluation.metrics["auroc"]
-    if area.value is None or not _has_both_classes(scores):
-        _undefined(axes, "The ROC curve")
+    if area.value is None or not has_both_classes(scores):
+        say_undefined(axes, "The ROC curve")
         return figure
     false_positive, true_positive, _ = roc_curve(scores.labels, scores.logits)
     interval = f" ({area.low:.3f}-{area.high:.3f})" if area.low is not None else ""
@@ -163,8 +168,8 @@ def pr_figure(evaluation: Evaluation, scores: Scores) -> Figure:
     figure = new_figure()
     axes = figure.subplots()
     average = evaluation.metrics["average_precision"]
-    if average.value is None or not _has_both_classes(scores):
-        _undefined(axes, "The precision-recall curve")
+    if average.value is None or not has_both_classes(scores):
+        say_undefined(axes, "The precision-recall curve")
         return figure
     ppv, sens, _ = precision_recall_curve(scores.labels, scores.logits)
     display = PrecisionRecallDisplay(precision=ppv, recall=sens)
