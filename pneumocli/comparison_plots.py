@@ -11,6 +11,7 @@ from pneumocli.metrics import CALIBRATION_BINS
 from pneumocli.plots import as_label, has_both_classes, new_figure, say_undefined
 from pneumocli.records import Comparison, EpochRecord
 from pneumocli.scores import Scores
+from pneumocli.wording import words
 
 # Distinct to the colour-blind (Okabe and Ito 2008).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -49,7 +50,7 @@ def comparison_figure(comparison: Comparison, histories: Mapping[str, Sequence[E
         bars.bar(
             offset, heights, width * 0.92, yerr=errors, capsize=2, color=colour_of(index), label=as_label(run.name)
         )
-    bars.set_xticks(places, _BARS, fontsize=8)
+    bars.set_xticks(places, [words(name) for name in _BARS], fontsize=8)
     smallest = min(
         (m.low for run in comparison.runs for name in _BARS if (m := run.metrics[name]).low is not None), default=0
     )

@@ -41,6 +41,7 @@ from pneumocli.plots import (
 from pneumocli.records import CLASS_NAMES, NOTICE, Comparison, Difference, Evaluation, ScoredFilm, SeedGroup
 from pneumocli.runs import RunFolder
 from pneumocli.scores import Scores
+from pneumocli.wording import p_text, words
 
 if TYPE_CHECKING:
     from pneumocli.comparison import Compared
@@ -49,6 +50,7 @@ _SHOWN_WRONG = 12
 _SHOWN_UNCERTAIN = 8
 _FILM_SIDE = 320  # pixels of a film on the page: the page stays below some megabytes
 _CURVE_POINTS = 25  # rows of a curve's table
+_WIDE = 2.2  # width over height of a figure that gets a row of its own
 
 _CHOSEN = {
     "fixed": "fixed beforehand",
@@ -106,11 +108,12 @@ def comparison_page(comparison: Comparison, runs: Sequence["Compared"]) -> str:
         comparison=comparison,
         names=names,
         metric_rows=_metric_rows(comparison),
-        difference_rows=[_difference_row(row) for row in comparison.differences],
-        holm_rows=[[pair, f"{p:.4f}"] for pair, p in (comparison.holm_p_values or {}).items()],
+        holm_rows=[[pair, p_text(p)] for pair, p in (comparison.holm_p_values or {}).items()],
         seed_rows=[_seed_rows(group) for group in comparison.seed_groups],
         figures=_comparison_figures(comparison, runs),
-        pairs=[_changed(a, b) for a, b in combinations(runs, 2)],
+        pairs=[
+            _changed(a, b) | {"rows": _difference_rows(comparison, a.name, b.name)} for a, b in combinations(runs, 2)
+        ],
     )
 
 
@@ -118,27 +121,34 @@ def _metric_rows(comparison: Comparison) -> list[list[str]]:
     """One row per metric, one cell per run."""
     return [
         [
-            _words(name),
+            words(name),
             *(f"{number(run.metrics[name].value)} ({interval(run.metrics[name])})" for run in comparison.runs),
         ]
         for name in comparison.runs[0].metrics
     ]
 
 
+def _difference_rows(comparison: Comparison, a: str, b: str) -> list[list[str]]:
+    """One row per metric and method of a pair."""
+    return [_difference_row(row) for row in comparison.differences if (row.run_a, row.run_b) == (a, b)]
+
+
 def _difference_row(row: Difference) -> list[str]:
     ends = "-" if row.low is None or row.high is None else f"{row.low:+.4f} to {row.high:+.4f}"
-    p_value = "-" if row.p_value is None else f"{row.p_value:.4f}"
-    numbers = [number(row.a), number(row.b), _signed(row.difference), ends, p_value]
-    return [row.run_a, row.run_b, _words(row.metric), *numbers, row.method]
+    return [
+        words(row.metric),
+        number(row.a),
+        number(row.b),
+        _signed(row.difference),
+        ends,
+        p_text(row.p_value),
+        row.method,
+    ]
 
 
 def _seed_rows(group: SeedGroup) -> list[list[str]]:
     keys = ("mean", "sd", "low", "high")
-    return [[_words(name), *(f"{spread[key]:.4f}" for key in keys)] for name, spread in group.metrics.items()]
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return [[words(name), *(f"{spread[key]:.4f}" for key in keys)] for name, spread in group.metrics.items()]
 
 
 def _changed(a: "Compared", b: "Compared") -> dict[str, object]:
@@ -292,8 +302,10 @@ def _figure(
 ) -> dict[str, object]:
     # As an image, not inline: the ids inside several SVGs would clash, and styles would leak.
     encoded = base64.b64encode(svg(figure).encode()).decode()
+    width, height = figure.get_size_inches()
     return {
         "source": f"data:image/svg+xml;base64,{encoded}",
+        "wide": width > _WIDE * height,
         "alt": f"{alt}. {caption}",
         "caption": caption,
         "columns": columns,
@@ -355,7 +367,7 @@ def _signed(value: float | None) -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(loader=PackageLoader("pneumocli"), autoescape=True, undefined=StrictUndefined)
-    environment.globals.update(percent=percent, number=number, interval=interval, notice=NOTICE)
+    environment.globals.update(percent=percent, number=number, interval=interval, words=words, notice=NOTICE)
     return environment
 
 

@@ -25,7 +25,7 @@ LEVELS = {
         "data.images", "data.dicom", "data.manifest", "data.splits", "data.recognition", "data.verdicts",
         "data.verification", "data.verification_page", "data.properties", "data.duplicates", "data.phantom",
         "data.cache", "metrics", "intervals", "operating_points", "calibration", "paired", "curves",
-        "bootstrap", "delong", "scores",
+        "bootstrap", "delong", "scores", "wording",
     ],
     3: [
         "model", "weights", "distributed", "data.loading", "inference", "onnx_file", "familiarity", "inputs",

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from pneumocli import intervals, metrics, paired
+from pneumocli import intervals, metrics, paired, wording
 from pneumocli.records import Confusion
 
 
-@pytest.mark.parametrize("module", [metrics, intervals, paired])
+@pytest.mark.parametrize("module", [metrics, intervals, paired, wording])
 def test_the_examples_in_the_docstrings_hold(module):
     found = doctest.testmod(module)
     assert found.attempted > 0

@@ -9,6 +9,7 @@ from pneumocli.cli.output import Output
 from pneumocli.cli.render import metric_text
 from pneumocli.config import CompareConfig
 from pneumocli.records import NOTICE, Comparison, Difference
+from pneumocli.wording import p_text, words
 
 _SHOWN = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "auroc", "brier_score")
 
@@ -39,7 +40,7 @@ def comparison_table(comparison: Comparison) -> RenderableType:
         runs.add_column(run.name, justify="right", overflow="fold")
     for name in _SHOWN:
         cells = (metric_text(run.metrics[name]) for run in comparison.runs)
-        runs.add_row(name.replace("_", " "), *(f"{value}\n[dim]{interval}[/]" for value, interval in cells))
+        runs.add_row(words(name), *(f"{value}\n[dim]{interval}[/]" for value, interval in cells))
     pairs = sorted({(row.run_a, row.run_b) for row in comparison.differences})
     tables = [_difference_table(comparison, a, b) for a, b in pairs]
     return Group(comparison.sentence, runs, *tables, NOTICE)
@@ -54,7 +55,7 @@ def _difference_table(comparison: Comparison, a: str, b: str) -> Table:
     table.add_column("method", overflow="fold")
     for row in comparison.differences:
         if (row.run_a, row.run_b) == (a, b) and (row.metric in _SHOWN or "bootstrap" not in row.method):
-            table.add_row(row.metric.replace("_", " "), *_cells(row), _short(row.method))
+            table.add_row(words(row.metric), *_cells(row), _short(row.method))
     return table
 
 
@@ -62,13 +63,6 @@ def _cells(row: Difference) -> tuple[str, str, str]:
     points = "undefined" if row.difference is None else f"{row.difference * 100:+.1f}"
     interval = "" if row.low is None or row.high is None else f"{row.low * 100:+.1f} to {row.high * 100:+.1f}"
     return points, interval, p_text(row.p_value)
-
-
-def p_text(p_value: float | None) -> str:
-    """A p-value for people: never 0."""
-    if p_value is None:
-        return ""
-    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def _short(method: str) -> str:

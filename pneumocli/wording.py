@@ -1,0 +1,38 @@
+"""Metrics and p-values as people read them, on pages, in figures and in tables."""
+
+_NAMES = {
+    "f1": "F1",
+    "macro_f1": "macro F1",
+    "mcc": "MCC",
+    "auroc": "AUROC",
+    "auroc_delong": "AUROC, by DeLong",
+    "youden_j": "Youden's J",
+    "lr_positive": "likelihood ratio, positive",
+    "lr_negative": "likelihood ratio, negative",
+    "brier_score": "Brier score",
+    "brier_skill": "Brier skill",
+    "sensitivity_at_specificity_90": "sensitivity at specificity 90 %",
+    "sensitivity_at_specificity_95": "sensitivity at specificity 95 %",
+    "specificity_at_sensitivity_90": "specificity at sensitivity 90 %",
+    "specificity_at_sensitivity_95": "specificity at sensitivity 95 %",
+}
+
+
+def words(name: str) -> str:
+    """A metric's name for people.
+
+    >>> words("auroc"), words("log_loss")
+    ('AUROC', 'log loss')
+    """
+    return _NAMES.get(name, name.replace("_", " "))
+
+
+def p_text(p_value: float | None) -> str:
+    """A p-value for people: never 0, and empty where there is none.
+
+    >>> p_text(0.0004), p_text(0.0312), p_text(None)
+    ('<0.001', '0.031', '')
+    """
+    if p_value is None:
+        return ""
+    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
