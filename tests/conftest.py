@@ -1,12 +1,14 @@
 """What tests share: phantoms, one trained run, and a machine that no test can leave traces on."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from pneumocli.config import TrainConfig
+from pneumocli.config import EvaluateConfig, TrainConfig
 from pneumocli.data.phantom import write_phantoms
+from pneumocli.records import Evaluation
 from pneumocli.runs import RunFolder
 
 # Threads that wait for work give their core away: on a busy machine spinning ones slow everything down tenfold.
@@ -50,6 +52,21 @@ def trained(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFold
     from pneumocli.training import train
 
     return train(tiny(phantoms, tmp_path_factory.mktemp("runs") / "scratch"))
+
+
+def copy_of(run: RunFolder, folder: Path) -> RunFolder:
+    """A copy of a run that a test may change, without its evaluations."""
+    shutil.copytree(run.path, folder, ignore=shutil.ignore_patterns("evaluations"))
+    return RunFolder(folder)
+
+
+@pytest.fixture(scope="session")
+def evaluated(trained: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, Evaluation]:
+    """A copy of the trained run with its test films evaluated: read it, never change it."""
+    from pneumocli.evaluation import evaluate
+
+    run = copy_of(trained, tmp_path_factory.mktemp("evaluated") / "scratch")
+    return run, evaluate(EvaluateConfig(run=run.path))
 
 
 @pytest.fixture
