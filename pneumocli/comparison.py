@@ -1,7 +1,7 @@
 """``compare()``: two or more runs on the same films, with intervals of their differences."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -87,15 +87,16 @@ def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
     differences: list[Difference] = []
     for a, b in combinations(range(len(runs)), 2):
         differences += _pair(runs[a], runs[b], (values[a], values[b]), (drawn[a], drawn[b]))
+    adjusted = _corrected(names, differences)
     comparison = Comparison(
         runs=tuple(_described(run) for run in runs),
         split=config.split,
         num_images=len(runs[0].films),
         num_patients=runs[0].evaluation.num_patients,
         data_fingerprint=runs[0].evaluation.data_fingerprint,
-        sentence=sentence(names, differences),
+        sentence=sentence(names, differences, adjusted),
         differences=tuple(differences),
-        holm_p_values=_corrected(names, differences),
+        holm_p_values=adjusted,
         seed_groups=tuple(_seed_groups(runs, values)),
         bootstrap_seed=config.seed,
     )
@@ -179,8 +180,16 @@ def _described(run: Compared) -> ComparedRun:
     )
 
 
-def sentence(names: Sequence[str], differences: Sequence[Difference]) -> str:
-    """Which run is better, by how much, and whether that could be chance: by accuracy, the paired patient bootstrap."""
+def sentence(
+    names: Sequence[str], differences: Sequence[Difference], adjusted: Mapping[str, float] | None = None
+) -> str:
+    """Which run is better, by how much, and whether that could be chance: by accuracy, the paired patient bootstrap.
+
+    Args:
+        names: The runs.
+        differences: Of all pairs.
+        adjusted: p-values after Holm's correction, by ``a vs b``: they decide where there are more than two runs.
+    """
     rows = [row for row in differences if row.metric == "accuracy" and row.low is not None and row.high is not None]
     if not rows:
         return f"{' and '.join(names)} cannot be told apart: accuracy is undefined on these films."
@@ -190,10 +199,10 @@ def sentence(names: Sequence[str], differences: Sequence[Difference]) -> str:
             (row.b if row.run_b == name else row.a) or 0.0 for row in rows if name in (row.run_a, row.run_b)
         ),
     )
-    return " ".join(_told(best, row) for row in rows if best in (row.run_a, row.run_b))
+    return " ".join(_told(best, row, adjusted or {}) for row in rows if best in (row.run_a, row.run_b))
 
 
-def _told(best: str, row: Difference) -> str:
+def _told(best: str, row: Difference, adjusted: Mapping[str, float]) -> str:
     other = row.run_a if best == row.run_b else row.run_b
     sign = 1 if best == row.run_b else -1
     assert row.difference is not None  # noqa: S101 - rows with an interval have a difference
@@ -203,12 +212,20 @@ def _told(best: str, row: Difference) -> str:
     amount = f"{sign * row.difference * 100:.1f} percentage points (95 % interval {low * 100:.1f} to {high * 100:.1f})"
     if row.difference == 0:
         return f"{best} and {other} are equally accurate."
-    if low > 0:
-        chance = "more than chance would explain" if (row.p_value or 1) < _SIGNIFICANT else "at the edge of chance"
+    pair = _pair_name(row)
+    p_value = adjusted.get(pair, row.p_value)
+    if low > 0 and p_value is not None and p_value < _SIGNIFICANT:
+        chance = "more than chance would explain"
     else:
-        chance = "which could be chance"
-    p_value = "" if row.p_value is None else f", p {'< 0.001' if row.p_value < 0.001 else f'= {row.p_value:.3f}'}"
-    return f"{best} is more accurate than {other} by {amount}{p_value}: {chance}."
+        chance = "at the edge of chance" if low > 0 else "which could be chance"
+    told = ""
+    if p_value is not None:
+        told = f", p {'< 0.001' if p_value < 0.001 else f'= {p_value:.3f}'}{' after Holm' if pair in adjusted else ''}"
+    return f"{best} is more accurate than {other} by {amount}{told}: {chance}."
+
+
+def _pair_name(row: Difference) -> str:
+    return f"{row.run_a} vs {row.run_b}"
 
 
 def _corrected(names: Sequence[str], differences: Sequence[Difference]) -> dict[str, float] | None:
@@ -218,17 +235,17 @@ def _corrected(names: Sequence[str], differences: Sequence[Difference]) -> dict[
         row for row in differences if row.metric == "accuracy" and row.p_value is not None and "bootstrap" in row.method
     ]
     adjusted = holm([row.p_value for row in rows if row.p_value is not None])
-    return {f"{row.run_a} vs {row.run_b}": p for row, p in zip(rows, adjusted, strict=True)}
+    return {_pair_name(row): p for row, p in zip(rows, adjusted, strict=True)}
 
 
 def _seed_groups(runs: Sequence[Compared], values: Sequence[dict[str, float | None]]) -> list[SeedGroup]:
-    """Runs whose settings are equal but for the seed and the folder."""
+    """Runs whose settings are equal but for the seed and the folder; one seed trained twice is no group."""
     groups: dict[str, list[int]] = defaultdict(list)
     for index, run in enumerate(runs):
         groups[run.run.config().model_dump_json(exclude={"seed", "run_dir", "device", "workers"})].append(index)
     found = []
     for members in groups.values():
-        if len(members) < 2:
+        if len({runs[index].run.config().seed for index in members}) < 2:
             continue
         spreads = {metric: spread([values[index][metric] for index in members]) for metric in MAIN_METRICS}
         known = {metric: value for metric, value in spreads.items() if value is not None}

@@ -103,6 +103,7 @@ def finish(  # noqa: PLR0913 - what a run consists of, named by the one caller
     listener(TaskAdvanced(task, 2))
     run.write_result(_result(run, data, progress, card, stopped_early=stopped_early))
     run.write_model_card(model_card(run))
+    listener(TaskAdvanced(task, 3))
     listener(TaskFinished(task))
 
 

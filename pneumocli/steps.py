@@ -183,9 +183,11 @@ def _part_loss(learner: Learner, part: Part, labels: Tensor, tally: Tally) -> Te
     """The part's share of the batch's mean loss, so that the parts' gradients add up to the batch's."""
     device = learner.device
     inputs = learner.deployable.normalise(part.pixels).contiguous(memory_format=torch.channels_last)
-    whole = learner.compiled is not None and len(part.films) == learner.full
+    forward: Callable[[Tensor], Tensor] = learner.stepped
+    if learner.compiled is not None and len(part.films) == learner.full:
+        forward = learner.compiled
     with torch.autocast(device.type, _DTYPES[learner.precision], enabled=learner.precision != "fp32"):
-        logits = learner.compiled(inputs) if whole and learner.compiled else learner.stepped(inputs)
+        logits = forward(inputs)
     return _weighted_loss(learner, logits, labels, part.films, part.batch, tally)
 
 

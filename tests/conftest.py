@@ -2,13 +2,15 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 from pneumocli.config import EvaluateConfig, TrainConfig
 from pneumocli.data.phantom import write_phantoms
-from pneumocli.records import Evaluation
+from pneumocli.files import sha256_of
+from pneumocli.records import Evaluation, ModelCard
 from pneumocli.runs import RunFolder
 
 # Threads that wait for work give their core away: on a busy machine spinning ones slow everything down tenfold.
@@ -16,6 +18,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Two threads: the reference machine has two cores, and bit-exactness holds for one number of threads.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+# A shell starts its background jobs deaf to Ctrl-C, and what they start inherits it: tests that send it would fail.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(os.environ.get("PNEUMO_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
 
@@ -54,10 +59,26 @@ def trained(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFold
     return train(tiny(phantoms, tmp_path_factory.mktemp("runs") / "scratch"))
 
 
-def copy_of(run: RunFolder, folder: Path) -> RunFolder:
-    """A copy of a run that a test may change, without its evaluations."""
-    shutil.copytree(run.path, folder, ignore=shutil.ignore_patterns("evaluations"))
+def copy_of(run: RunFolder, folder: Path, *, evaluations: bool = False) -> RunFolder:
+    """A copy of a run that a test may change, with or without its evaluations."""
+    shutil.copytree(run.path, folder, ignore=None if evaluations else shutil.ignore_patterns("evaluations"))
     return RunFolder(folder)
+
+
+def change_card(run: RunFolder, **values: object) -> None:
+    """Gives the model file of a copied run another card, as if it had been trained so."""
+    import onnx
+
+    from pneumocli.onnx_file import CARD_KEY
+
+    model = onnx.load(run.onnx_file)
+    (entry,) = [item for item in model.metadata_props if item.key == CARD_KEY]
+    card = ModelCard.model_validate_json(entry.value)
+    entry.value = card.model_copy(update=values).model_dump_json()
+    run.onnx_file.write_bytes(model.SerializeToString())
+    result = run.result()
+    found = result.sha256 | {run.onnx_file.name: sha256_of(run.onnx_file)}
+    run.write_result(result.model_copy(update={"sha256": found}))
 
 
 @pytest.fixture(scope="session")

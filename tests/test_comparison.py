@@ -4,22 +4,34 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
-from pneumocli.comparison import Compared, _check_same_films, _described, assignment_results, compare, sentence
+from pneumocli.comparison import (
+    Compared,
+    _check_same_films,
+    _described,
+    _unique_names,
+    assignment_results,
+    compare,
+    sentence,
+)
 from pneumocli.config import CompareConfig
 from pneumocli.errors import RunError
 from pneumocli.evaluation_files import read_evaluation
+from pneumocli.events import Remark
+from pneumocli.metrics import sigmoid
 from pneumocli.records import Comparison, Difference, Evaluation, Metric
 from pneumocli.report import comparison_page
 from pneumocli.runs import RunFolder
-from pneumocli.scores import Scores
-from tests.conftest import copy_of
+from pneumocli.scores import Scores, write_predictions
+from tests.conftest import change_card, copy_of
 
 
 def test_a_comparison_of_three_runs(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
     first, _ = evaluated
-    runs = [first, *(copy_of(first, tmp_path / name) for name in ("second", "third"))]
+    runs = [first, *(copy_of(first, tmp_path / name, evaluations=True) for name in ("second", "third"))]
     for number, run in enumerate(runs[1:], start=1):  # two more seeds of the same settings, as far as config.json tells
         stored = json.loads(run.config_file.read_text())
         run.config_file.write_text(json.dumps(stored | {"seed": number}))
@@ -105,3 +117,78 @@ def test_the_sentence_says_whether_it_could_be_chance():
     assert chance.endswith("which could be chance.")
     assert "more than chance" in sentence(["a", "b"], [row(0.01, 0.03, 0.0005)])
     assert "p < 0.001" in sentence(["a", "b"], [row(0.01, 0.03, 0.0005)])
+    assert sentence(["a", "b"], [row(0.001, 0.03, 0.06)]).endswith("at the edge of chance.")
+    corrected = sentence(["a", "b"], [row(0.001, 0.03, 0.03)], {"a vs b": 0.09})
+    assert corrected.endswith("p = 0.090 after Holm: at the edge of chance.")
+    assert "cannot be told apart" in sentence(["a", "b"], [])
+
+
+def with_other_scores(run: RunFolder, seed: int) -> None:
+    """Stored predictions of a run, as if its network had seen things a little differently."""
+    evaluation, films = read_evaluation(run, "test")
+    noise = np.random.default_rng(seed).normal(size=len(films)) * 2
+    logits = [film.logit + float(shift) for film, shift in zip(films, noise, strict=True)]
+    changed = [
+        film.model_copy(update={"logit": logit, "probability": float(sigmoid(logit / evaluation.temperature))})
+        for film, logit in zip(films, logits, strict=True)
+    ]
+    write_predictions(run.evaluation_folder("test") / "predictions.csv", changed)
+
+
+def test_scratch_against_transfer(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
+    """The assignment's pair: its file, the films of both in one order, and a page with what changed sides."""
+    scratch = copy_of(evaluated[0], tmp_path / "scratch", evaluations=True)
+    transfer = copy_of(evaluated[0], tmp_path / "transfer")
+    change_card(transfer, initial_weights="IMAGENET1K_V1")  # another model file: it is evaluated first
+    with_other_scores(scratch, 0)
+    events: list[object] = []
+    config = CompareConfig(runs=(scratch.path, transfer.path), output=tmp_path / "out", seed=3)
+    comparison = compare(config, events.append)
+    told = [event.text for event in events if isinstance(event, Remark)]
+    assert any(text.startswith(f"evaluating {transfer.path} on test: its predictions are missing") for text in told)
+    assert not any(f"evaluating {scratch.path}" in text for text in told)
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        "comparison.json", "comparison.png", "comparison.html", "results.json",
+    }  # fmt: skip
+    percent = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert set(percent) == {"from_scratch_accuracy", "transfer_learning_accuracy", "improvement"}
+    by_name = {run.name: run for run in comparison.runs}
+    accuracy = by_name["transfer"].metrics["accuracy"].value
+    assert percent["transfer_learning_accuracy"] == round(accuracy * 100, 2)
+    assert comparison.seed_groups == ()
+    assert comparison.holm_p_values is None
+    headline = next(row for row in comparison.differences if row.metric == "auroc")
+    assert "patient bootstrap" in headline.method
+    assert headline.b == evaluated[1].metrics["auroc"].value
+    assert headline.a == pytest.approx(reference_auroc(scratch))
+    assert headline.low <= headline.difference <= headline.high
+    again = compare(config)
+    assert again == comparison
+    page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
+    assert "transfer minus scratch" in page
+    assert "<script" not in page
+
+
+def reference_auroc(run: RunFolder) -> float:
+    _, films = read_evaluation(run, "test")
+    return float(roc_auc_score([film.label == "PNEUMONIA" for film in films], [film.logit for film in films]))
+
+
+def test_names_are_made_unique(tmp_path: Path):
+    def names(*places: str) -> list[str]:
+        return _unique_names([RunFolder(tmp_path / place) for place in places])
+
+    assert names("runs/a", "runs/b") == ["a", "b"]
+    assert names("one/run", "two/run") == ["one-run", "two-run"]
+    assert len(set(names("x/one/run", "y/one/run"))) == 2
+    with pytest.raises(RunError, match="named twice"):
+        names("runs/a", "runs/b/../a")
+
+
+def test_an_unfinished_run_is_refused(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
+    run = copy_of(evaluated[0], tmp_path / "run")
+    run.result_file.unlink()
+    with pytest.raises(RunError, match="has not finished") as caught:
+        compare(CompareConfig(runs=(evaluated[0].path, run.path), output=tmp_path / "out"))
+    assert "--resume" in (caught.value.hint or "")
+    assert not (tmp_path / "out").exists()

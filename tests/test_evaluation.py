@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,10 @@ from pneumocli.evaluation import evaluate, evaluate_predictions, films_of
 from pneumocli.evaluation_files import is_current, read_evaluation
 from pneumocli.events import Remark
 from pneumocli.metrics import verdict
-from pneumocli.records import Evaluation, ScoredFilm
+from pneumocli.records import Evaluation, OperatingPoint, ScoredFilm
 from pneumocli.runs import RunFolder
 from pneumocli.weights import load_best
-from tests.conftest import copy_of
+from tests.conftest import change_card, copy_of
 
 CONTRACT = [
     "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc", "auroc",
@@ -49,6 +51,9 @@ def test_an_evaluation_writes_what_the_contract_says(evaluated: tuple[RunFolder,
     assert set(stored["classes"]["NORMAL"]) == {"precision", "recall", "f1", "support"}
     assert set(stored["subgroups"]) == {"bacteria", "virus"}
     assert all(set(metric) == {"value", "low", "high", "method"} for metric in stored["metrics"].values())
+    assert set(stored) >= {"operating_point", "at_half", "temperature", "bootstrap_seed", "data_flow"}
+    assert stored["model_sha256"] == run.result().sha256["model.onnx"]
+    assert stored["data_fingerprint"] == films_of(run, "test", None).fingerprint
     assert read_evaluation(run, "test")[0] == evaluation
     with (folder / "predictions.csv").open() as lines:
         rows = list(csv.DictReader(lines))
@@ -60,7 +65,13 @@ def test_an_evaluation_writes_what_the_contract_says(evaluated: tuple[RunFolder,
     assert "### test: 40 films" in run.card_file.read_text()
 
 
-def test_validation_films_score_as_they_did_during_training(trained: RunFolder, tmp_path: Path):
+@pytest.fixture
+def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers only: the pictures of an evaluation take longer than all else."""
+    monkeypatch.setattr("pneumocli.evaluation.write_evaluation", lambda *_: None)
+
+
+def test_validation_films_score_as_they_did_during_training(unwritten: None, trained: RunFolder, tmp_path: Path):
     run = copy_of(trained, tmp_path / "run")
     evaluation = evaluate(EvaluateConfig(run=run.path, split="val"))
     best = run.history()[run.result().best_epoch - 1]
@@ -103,7 +114,7 @@ def test_films_that_changed_since_training_are_refused(trained: RunFolder, phant
     assert not run.evaluation_folder("val").exists()
 
 
-def test_unreadable_films_are_refused_or_counted(trained: RunFolder, phantoms: Path, tmp_path: Path):
+def test_unreadable_films_are_refused_or_counted(unwritten: None, trained: RunFolder, phantoms: Path, tmp_path: Path):
     run = copy_of(trained, tmp_path / "run")
     shutil.copytree(phantoms, tmp_path / "data")
     film = sorted((tmp_path / "data" / "test" / "NORMAL").iterdir())[0]
@@ -116,14 +127,78 @@ def test_unreadable_films_are_refused_or_counted(trained: RunFolder, phantoms: P
     assert (evaluation.num_images, evaluation.data_flow.num_unreadable) == (39, 1)
 
 
-def test_test_films_that_were_trained_on_are_told(trained: RunFolder, phantoms: Path, tmp_path: Path):
+def test_test_films_that_were_trained_on_are_told(unwritten: None, trained: RunFolder, phantoms: Path, tmp_path: Path):
     run = copy_of(trained, tmp_path / "run")
     shutil.copytree(phantoms, tmp_path / "data")
     seen = run.manifest().of("train").rows[0]
     shutil.copy(phantoms / seen.image, tmp_path / "data" / "test" / Path(seen.image).parent.name)
     events = []
     evaluate(EvaluateConfig(run=run.path, data=tmp_path / "data"), events.append)
-    assert any(isinstance(event, Remark) and "the numbers are too good" in event.text for event in events)
+    (told,) = [event for event in events if isinstance(event, Remark) and "the numbers are too good" in event.text]
+    assert told.level == "warning"
+    assert told.text.startswith("1 test films and 1 test patients were among")
+    evaluate(EvaluateConfig(run=run.path), events.clear() or events.append)
+    assert not [event for event in events if isinstance(event, Remark) and event.level == "warning"]
+
+
+def test_the_stored_threshold_is_used_and_doubted(unwritten: None, trained: RunFolder, tmp_path: Path):
+    """A run whose operating point was chosen on a handful of validation films says so each time."""
+    run = copy_of(trained, tmp_path / "run")
+    chosen = OperatingPoint(threshold=0.3, rule="youden", chosen_on="val", sensitivity=0.9, specificity=0.8)
+    change_card(run, operating_point=chosen)
+    events: list[object] = []
+    evaluation = evaluate(EvaluateConfig(run=run.path), events.append)
+    assert evaluation.threshold.model_dump() == {"value": 0.3, "rule": "youden", "chosen_on": "val"}
+    assert set(evaluation.at_half) == {"accuracy", "sensitivity", "specificity", "ppv", "npv"}
+    assert evaluation.operating_point == chosen
+    (told,) = [event for event in events if isinstance(event, Remark) and event.level == "warning"]
+    assert "too few to carry over" in told.text
+    given = evaluate(EvaluateConfig(run=run.path, threshold=0.5), events.clear() or events.append)
+    assert given.threshold.model_dump() == {"value": 0.5, "rule": "given", "chosen_on": "given"}
+    assert given.at_half is None
+    assert not [event for event in events if isinstance(event, Remark) and event.level == "warning"]
+
+
+def test_every_film_unreadable_is_refused(unwritten: None, trained: RunFolder, phantoms: Path, tmp_path: Path):
+    shutil.copytree(phantoms / "test", tmp_path / "data" / "test")
+    for film in (tmp_path / "data").rglob("*.jpeg"):
+        film.write_bytes(b"no film")
+    with pytest.raises(DataError, match="none of the 40 films"):
+        evaluate(EvaluateConfig(run=trained.path, data=tmp_path / "data", skip_unreadable=True))
+
+
+def test_no_test_films_are_refused(trained: RunFolder, phantoms: Path, tmp_path: Path):
+    shutil.copytree(phantoms / "train", tmp_path / "data" / "train")
+    with pytest.raises(DataError, match="no test films") as caught:
+        evaluate(EvaluateConfig(run=trained.path, data=tmp_path / "data"))
+    assert caught.value.hint == "--split val scores the run's validation films"
+
+
+def test_predictions_that_are_not_those_of_the_metrics(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
+    run = copy_of(evaluated[0], tmp_path / "run", evaluations=True)
+    films = films_of(run, "test", None)
+    assert is_current(run, films, "test")
+    file = run.evaluation_folder("test") / "predictions.csv"
+    whole = file.read_text(encoding="utf-8")
+    for damaged in (
+        whole[: whole.rindex("\n", 0, -1) + 1],
+        whole.splitlines()[0] + "\n",
+        "",
+        whole + whole[-40:],
+        "\0",
+    ):
+        file.write_text(damaged, encoding="utf-8")
+        with pytest.raises(RunError):
+            read_evaluation(run, "test")
+        assert not is_current(run, films, "test")
+    file.unlink()
+    assert not is_current(run, films, "test")
+
+
+def test_another_model_makes_an_evaluation_stale(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
+    run = copy_of(evaluated[0], tmp_path / "run", evaluations=True)
+    change_card(run, initial_weights="elsewhere")
+    assert not is_current(run, films_of(run, "test", None), "test")
 
 
 def test_a_model_file_that_was_swapped_is_refused(trained: RunFolder, tmp_path: Path):
@@ -155,3 +230,27 @@ def test_films_of_one_class_leave_what_is_undefined_null(trained: RunFolder):
     assert evaluation.metrics["specificity"].value is None
     assert "NaN" not in json.dumps(evaluation.model_dump(mode="json"))
     assert "healthy" not in verdict(evaluation)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_films_are_evaluated_quickly(trained: RunFolder):
+    card = load_best(trained.best_file)[1]
+    rng = np.random.default_rng(0)
+    patients = rng.integers(0, 60_000, 100_000)
+    kinds = np.array(["normal", "bacteria", "virus"])[patients % 3]
+    logits = rng.normal(size=patients.size) + 2.0 * (kinds != "normal")
+    scored = [
+        film(f"{number}.png", "NORMAL" if kind == "normal" else "PNEUMONIA", logit, f"{kind}:{patient}").model_copy(
+            update={"kind": kind}
+        )
+        for number, (patient, kind, logit) in enumerate(zip(patients, kinds.tolist(), logits.tolist(), strict=True))
+    ]
+    tracemalloc.start()
+    began = time.perf_counter()
+    evaluation = evaluate_predictions(scored, card=card, split="test", run="x")
+    seconds = time.perf_counter() - began
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert evaluation.num_images == 100_000
+    assert seconds < 20
+    assert most < 1e9

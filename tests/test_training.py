@@ -124,13 +124,23 @@ def test_golden_losses_of_seed_0(phantoms: Path, tmp_path: Path):
 GOLDEN = [0.7368, 0.7053]
 
 
+def test_the_epoch_after_a_stop_equals_an_uninterrupted_one(phantoms: Path, tmp_path: Path):
+    """What the slow tests below show of whole runs, export included."""
+    whole = stopped(tiny(phantoms, tmp_path / "whole", epochs=3), 2)
+    parts = stopped(tiny(phantoms, tmp_path / "parts", epochs=3), 1)
+    with pytest.raises(Stop):
+        resume(ResumeConfig(resume=parts), stopping_after(2))
+    assert_same_run(whole, parts)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
         pytest.param({"class_weights": "balanced", "accumulate": 2, "patience": 5}, id="weighted"),
-        pytest.param({}, id="plain", marks=pytest.mark.slow),
-        pytest.param({"freeze": "backbone"}, id="frozen", marks=pytest.mark.slow),
-        pytest.param({"cache": False, "fit": "pad"}, id="uncached", marks=pytest.mark.slow),
+        pytest.param({"freeze": "backbone"}, id="frozen"),
+        pytest.param({"cache": False, "fit": "pad"}, id="uncached"),
+        pytest.param({"compile": True, "batch_size": 8}, id="compiled"),
     ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(settings: dict[str, object], phantoms: Path, tmp_path: Path):
@@ -192,7 +202,8 @@ def test_a_phantom_task_is_learnt(tmp_path: Path):
 
 def test_transfer_starts_from_the_given_weights(phantoms: Path, tmp_path: Path):
     torch.save(resnet18(num_classes=1000).state_dict(), tmp_path / "imagenet.pth")
-    run = train(tiny(phantoms, tmp_path / "run", epochs=1, weights=tmp_path / "imagenet.pth", freeze="backbone"))
+    settings = {"weights": tmp_path / "imagenet.pth", "freeze": "backbone"}
+    run = RunFolder(stopped(tiny(phantoms, tmp_path / "run", epochs=2, **settings), 1))
     first = torch.load(tmp_path / "imagenet.pth", weights_only=True)["conv1.weight"]
     assert torch.equal(weights_of(run.path)["conv1.weight"], first)
     assert run.config().learning_rate == 0.0001
@@ -254,6 +265,7 @@ def test_an_unreadable_film_is_named_and_refused(cache: bool, damaged: Path, tmp
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_skip_unreadable_leaves_it_out_and_records_it(damaged: Path, tmp_path: Path):
     events: list[Event] = []
     run = train(tiny(damaged, tmp_path / "run", epochs=1, skip_unreadable=True), events.append)

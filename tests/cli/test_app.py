@@ -73,6 +73,7 @@ def test_an_unfinished_run_says_how_to_finish_it(trained: RunFolder, tmp_path: P
     assert f"hint: pneumo train --resume {tmp_path / 'run'}" in done.stderr
 
 
+@pytest.mark.slow
 def test_train_prints_its_result(phantoms: Path, tmp_path: Path):
     run = tmp_path / "run"
     flags = ["--image-size", "32", "--epochs", "1", "--val-fraction", "0.25", "--batch-size", "16", "--device", "cpu"]
