@@ -124,13 +124,12 @@ def test_golden_losses_of_seed_0(phantoms: Path, tmp_path: Path):
 GOLDEN = [0.7368, 0.7053]
 
 
-def test_the_epoch_after_a_stop_equals_an_uninterrupted_one(phantoms: Path, tmp_path: Path):
+def test_the_epoch_after_a_stop_equals_an_uninterrupted_one(trained: RunFolder, phantoms: Path, tmp_path: Path):
     """What the slow tests below show of whole runs, export included."""
-    whole = stopped(tiny(phantoms, tmp_path / "whole", epochs=3), 2)
     parts = stopped(tiny(phantoms, tmp_path / "parts", epochs=3), 1)
     with pytest.raises(Stop):
         resume(ResumeConfig(resume=parts), stopping_after(2))
-    assert_same_run(whole, parts)
+    assert_same_run(trained.path, parts)
 
 
 @pytest.mark.slow
@@ -283,11 +282,20 @@ def test_official_validation_warns_that_it_selects_nothing(phantoms: Path, tmp_p
     assert any(isinstance(event, Remark) and "select nothing" in event.text for event in events)
 
 
+@pytest.fixture(scope="module")
+def begun_once(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return stopped(tiny(phantoms, tmp_path_factory.mktemp("begun") / "run", epochs=2), 1)
+
+
 class TestResumeRefuses:
     @pytest.fixture
-    def begun(self, phantoms: Path, tmp_path: Path) -> Path:
+    def begun(self, begun_once: Path, phantoms: Path, tmp_path: Path) -> Path:
+        """A copy of a run after its first epoch, with its own copy of the films."""
         shutil.copytree(phantoms, tmp_path / "data")
-        return stopped(tiny(tmp_path / "data", tmp_path / "run", epochs=2), 1)
+        shutil.copytree(begun_once, tmp_path / "run")
+        run = RunFolder(tmp_path / "run")
+        run.write_config(run.config().model_copy(update={"data": tmp_path / "data"}))
+        return run.path
 
     def refused(self, run: Path, error: type[Exception] = RunError, **settings: object) -> str:
         with pytest.raises(error) as caught:

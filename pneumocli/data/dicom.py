@@ -101,6 +101,8 @@ def _no_decoder(error: Exception) -> UnreadableFilm:
 
 
 def _check_is_radiograph(dataset: "Dataset") -> None:
+    if "PixelData" not in dataset:  # or before them an element that no longer ends where it should
+        raise UnreadableFilm("is DICOM without pixels, or damaged before them")
     modality = str(dataset.get("Modality", ""))
     if modality not in _MODALITIES:
         raise UnreadableFilm(f"is DICOM of modality {modality[:8]!r}, expected a radiograph (CR or DX)")
@@ -112,8 +114,6 @@ def _check_is_radiograph(dataset: "Dataset") -> None:
         raise UnreadableFilm(
             f"is DICOM in {interpretation[:16] or 'an unknown colour space'}, expected MONOCHROME1 or 2"
         )
-    if "PixelData" not in dataset:
-        raise UnreadableFilm("is DICOM without pixels")
     height, width = int(dataset.get("Rows", 0)), int(dataset.get("Columns", 0))
     if width * height > _MOST_PIXELS:
         raise UnreadableFilm(f"claims {width} x {height} pixels, more than {_MOST_PIXELS:,}")
