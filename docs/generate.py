@@ -9,6 +9,8 @@ import os
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
+from types import UnionType
+from typing import Annotated, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -59,12 +61,27 @@ def flags() -> str:
     return "\n".join(lines) + "\n"
 
 
+def type_name(kind: object) -> str:
+    """A type as one would write it, without pydantic's limits."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return type_name(parts[0])
+    if origin in (Union, UnionType):
+        return " | ".join(type_name(part) for part in parts)
+    if origin is Literal:
+        return f"Literal[{', '.join(map(repr, parts))}]"
+    if origin is not None:
+        return f"{type_name(origin)}[{', '.join(type_name(part) for part in parts)}]"
+    if kind is type(None) or kind is Ellipsis:
+        return "None" if kind is not Ellipsis else "..."
+    return getattr(kind, "__name__", str(kind))
+
+
 def field_table(model: type[BaseModel]) -> str:
     """A record's fields with their types and docstrings, as a Markdown table."""
     lines = ["| field | type | meaning |", "| --- | --- | --- |"]
     for name, field in model.model_fields.items():
-        kind = str(field.annotation).replace("pneumocli.records.", "").replace("typing.", "").replace("|", "\\|")
-        kind = kind.removeprefix("<class '").removesuffix("'>")
+        kind = type_name(field.annotation).replace("|", "\\|")
         lines.append(f"| `{name}` | `{kind}` | {' '.join((field.description or '').split())} |")
     return "\n".join(lines)
 

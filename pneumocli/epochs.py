@@ -72,6 +72,7 @@ class Epochs:
         self._labels = torch.tensor(training.data.train_labels)
         self._batches = self._training_batches()
         self._views: dict[int, Tensor] = {}
+        self._pace = _Pace()
 
     def _training_batches(self) -> TrainingBatches:
         config, plan = self._training.config, self._training.plan
@@ -90,7 +91,7 @@ class Epochs:
         """Trains, validates and saves one epoch."""
         training, progress = self._training, self._training.progress
         began = time.perf_counter()
-        tally = self._train(epoch)
+        tally, view = self._train(epoch)
         trained = time.perf_counter()
         loss = float(tally.loss_sum) / tally.num_films
         self._check_finite(loss, epoch, "training")
@@ -111,23 +112,35 @@ class Epochs:
         saved = time.perf_counter() - validated
         self._spend("save", saved)
         progress.seconds += saved
-        self._listener(EpochFinished(record, sens, spec, is_best=best, num_epochs=training.config.epochs))
+        self._pace.saw(validated - began + saved, tally.start_up_seconds, view)
+        self._listener(
+            EpochFinished(
+                record,
+                sens,
+                spec,
+                is_best=best,
+                num_epochs=training.config.epochs,
+                seconds_left=self._pace.left(epoch, training.config),
+            )
+        )
 
     def _spend(self, what: str, seconds: float) -> None:
         spent = self._training.progress.spent
         spent[what] = spent.get(what, 0.0) + seconds
 
-    def _train(self, epoch: int) -> Tally:
+    def _train(self, epoch: int) -> tuple[Tally, float]:
+        """Trains; also the seconds that went into a view of the films through a frozen backbone."""
         tick = _Ticker(self._training, self._listener, self._probe, epoch)
         if self._training.config.freeze == "none":
-            return train_epoch(self._learner, self._batches, self._labels, epoch, tick)
+            return train_epoch(self._learner, self._batches, self._labels, epoch, tick), 0.0
         began = time.perf_counter()
         features = self._view((epoch - 1) % FROZEN_VIEWS)
+        looked = time.perf_counter() - began
         config = self._training.config
         batches = epoch_batches(len(self._labels), config.batch_size, config.seed, epoch, smallest=1)
         tally = train_head_epoch(self._learner, features, batches, self._labels, tick)
         tally.seconds = time.perf_counter() - began
-        return tally
+        return tally, looked
 
     def _view(self, view: int) -> Tensor:
         """The features of every training film in one augmented view; computed when first asked for."""
@@ -170,6 +183,29 @@ class Epochs:
             save_best_epoch(training, self._learner, logits)
         run.write_history(tuple(training.progress.history))
         write_bytes(run.curves_file, learning_curves(training.progress.history))
+
+
+class _Pace:
+    """How long the epochs to come will take, told from those of this session."""
+
+    def __init__(self) -> None:
+        self._epochs: list[float] = []
+        self._views: list[float] = []
+
+    def saw(self, seconds: float, start_up: float, view: float) -> None:
+        """Takes note of an epoch: all its seconds, and how many of them do not come again in every epoch."""
+        self._epochs.append(seconds - start_up - view)
+        if view > 0 and len(self._views) < FROZEN_VIEWS:
+            self._views.append(view)
+
+    def left(self, epoch: int, config: TrainConfig) -> float:
+        """Seconds from the end of ``epoch`` to the end of the last."""
+        epochs = config.epochs - epoch
+        seconds = epochs * sum(self._epochs) / len(self._epochs)
+        if self._views:
+            views = min(FROZEN_VIEWS - len(self._views), epochs)
+            seconds += views * sum(self._views) / len(self._views)
+        return seconds
 
 
 class _Ticker:

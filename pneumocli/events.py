@@ -62,6 +62,7 @@ class EpochFinished:
         val_specificity: Likewise; ``None`` without negative films.
         is_best: Whether this epoch's weights are the best so far.
         num_epochs: Epochs planned in all.
+        seconds_left: Until the last of them, from the pace of this session's epochs.
     """
 
     record: EpochRecord
@@ -69,6 +70,7 @@ class EpochFinished:
     val_specificity: float | None
     is_best: bool
     num_epochs: int
+    seconds_left: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ def card_of(config: TrainConfig, data: TrainingData, record: EpochRecord, val_lo
             method=config.val,
             num_images=len(val.rows),
             num_patients=val.num_patients,
+            fraction=len(val.rows) / (len(val.rows) + len(data.train_labels)),
             loss=record.val_loss,
             accuracy=record.val_accuracy,
             auroc=record.val_auroc,

@@ -99,6 +99,8 @@ class ValidationSummary(Record):
     method: Literal["patient", "block", "official"]
     num_images: Count
     num_patients: Count
+    fraction: Fraction
+    """Share of the films that were held out, after rounding to a k-fold's 1/k and with the set's own val films."""
     loss: Finite
     accuracy: Fraction
     auroc: Fraction | None
@@ -202,7 +204,8 @@ class RunResult(Record):
     peak_memory_bytes: Count | None
     """Of the training process; ``None`` where the system does not tell."""
     time_shares: dict[str, Fraction]
-    """Where the time of the epochs went: share of ``wait`` (for batches), ``compute``, ``validate``, ``save``."""
+    """Where the time went: shares of ``decode`` (listing, hashing and decoding films, before the first epoch), ``wait``
+    (for batches: augmentation that the step could not hide), ``compute``, ``validate`` and ``save``."""
     num_unreadable: Count
     """Films left out because ``--skip-unreadable`` was given."""
     unreadable: tuple[str, ...]

@@ -118,17 +118,30 @@ class Tally:
         num_films: Films of all processes.
         wait_seconds: Spent waiting for batches.
         seconds: From the first batch's request to the last step.
+        start_up_seconds: What the first step took longer than the others: compiling, first allocations.
     """
 
     loss_sum: Tensor
     num_films: int = 0
     wait_seconds: float = 0.0
     seconds: float = 0.0
+    start_up_seconds: float = 0.0
     _began: float = field(default_factory=time.perf_counter, repr=False)
+    _first: float = field(default=0.0, repr=False)
+    _steps: int = field(default=0, repr=False)
+
+    def step_done(self, num_films: int) -> None:
+        """Counts a step on so many films."""
+        self.num_films += num_films
+        self._steps += 1
+        if self._steps == 1:
+            self._first = time.perf_counter() - self._began
 
     def stop(self) -> None:
         """Takes the time."""
         self.seconds = time.perf_counter() - self._began
+        if self._steps > 1:
+            self.start_up_seconds = max(0.0, self._first - (self.seconds - self._first) / (self._steps - 1))
 
 
 def _tally(device: torch.device) -> Tally:
@@ -161,7 +174,7 @@ def train_epoch(learner: Learner, batches: TrainingBatches, labels: Tensor, epoc
                 torch.autograd.backward(learner.scaler.scale(loss))
             if part.is_last:
                 _step(learner)
-                tally.num_films += len(part.batch)
+                tally.step_done(len(part.batch))
                 tick(tally.num_films, tally.loss_sum)
         tally.loss_sum = learner.team.summed(tally.loss_sum)
         float(tally.loss_sum)  # waits for the device, so that the time is the work's
@@ -300,7 +313,7 @@ def train_head_epoch(learner: Learner, features: Tensor, batches: list[list[int]
         torch.autograd.backward(_weighted_loss(alone, logits, labels, numbers, batch, tally))
         learner.optimizer.step()
         learner.optimizer.zero_grad(set_to_none=True)
-        tally.num_films += len(batch)
+        tally.step_done(len(batch))
         tick(tally.num_films, tally.loss_sum)
     float(tally.loss_sum)
     tally.stop()

@@ -1,5 +1,6 @@
 """``train()`` and ``resume()``: the order of things, epoch by epoch."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -48,10 +49,11 @@ def train(config: TrainConfig, listener: Listener = ignore) -> RunFolder:
         told = listener if processes.is_writer else ignore
         device = resolve_device(own_device(config.device, processes))
         network = _initial_network(config, told)
+        began = time.perf_counter()
         data = _in_turn(processes, lambda: prepare(config, told))
+        progress = Progress(history=[], best_epoch=0, seconds=0.0, spent={"decode": time.perf_counter() - began})
         plan = make_plan(config, device, len(data.train_labels), processes, told)
         run = _new_run(config, plan, data, processes)
-        progress = Progress(history=[], best_epoch=0, seconds=0.0, spent={})
         _run_epochs(Training(run, config, plan, data, network, progress, processes, told), None)
     return run
 
@@ -92,7 +94,9 @@ def resume(config: ResumeConfig, listener: Listener = ignore) -> RunFolder:
         plan = restored_plan(checkpoint.plan, config, settings, processes)
         network = build_network(settings.seed)
         network.load_state_dict(checkpoint.model)
+        began = time.perf_counter()
         data = _in_turn(processes, lambda: prepare_again(settings, run.manifest(), told))
+        progress.spent["decode"] = progress.spent.get("decode", 0.0) + time.perf_counter() - began
         if processes.is_writer and config.epochs is not None:
             run.write_config(settings)
         training = Training(run, settings, plan, data, network, progress, processes, told)

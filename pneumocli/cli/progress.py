@@ -51,7 +51,6 @@ class Progress(ABC):
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._epoch_seconds: list[float] = []
 
     def show(self, event: Event) -> None:
         """Shows one event."""
@@ -67,6 +66,7 @@ class Progress(ABC):
                 self._line(f"{verb} into [bold]{escape(str(event.path))}[/], {event.num_epochs} epochs")
             case EpochFinished():
                 self._line(self._epoch_line(event))
+                self._ends_at(time.monotonic() + event.seconds_left)
             case DeviceSampled():
                 self._device(event)
             case Remark(level="warning"):
@@ -76,7 +76,6 @@ class Progress(ABC):
 
     def _epoch_line(self, event: EpochFinished) -> str:
         record = event.record
-        self._epoch_seconds.append(record.seconds)
         shown = [
             f"epoch {record.epoch}/{event.num_epochs}",
             f"loss {record.train_loss:.4f}",
@@ -88,15 +87,17 @@ class Progress(ABC):
             if record.images_per_second >= 20
             else f"{record.images_per_second:.1f} img/s",
         ]
-        left = event.num_epochs - record.epoch
-        if left:
-            shown.append(f"{duration(left * sum(self._epoch_seconds) / len(self._epoch_seconds))} left")
+        if record.epoch < event.num_epochs:
+            shown.append(f"{duration(event.seconds_left)} left")
         if event.is_best:
             shown.append("[green]best[/]")
         return "  ".join(shown)
 
     def _line(self, markup: str) -> None:
         self._console.print(markup)
+
+    def _ends_at(self, moment: float) -> None:  # noqa: B027 - lines have no clock
+        """Takes note of when, by the monotonic clock, the training will end."""
 
     @abstractmethod
     def close(self) -> None:
@@ -175,6 +176,16 @@ class _AmountColumn(ProgressColumn):
         return Text.assemble(self._count.render(task), f" {unit}{rate}")
 
 
+class _TimeLeftColumn(TimeRemainingColumn):
+    """rich's estimate from the last half minute, or the core's where it knows better what is still to come."""
+
+    def render(self, task: Task) -> Text:
+        ends_at = task.fields.get("ends_at")
+        if ends_at is None:
+            return super().render(task)
+        return Text(duration(max(0.0, ends_at - time.monotonic())), style="progress.remaining")
+
+
 class _Bars(RichBars):
     """rich's bars with the state of the GPU below them."""
 
@@ -202,7 +213,7 @@ class RichProgress(Progress):
                 _AmountColumn(),
                 TimeElapsedColumn(),
                 TextColumn("left"),
-                TimeRemainingColumn(),
+                _TimeLeftColumn(),
                 TextColumn("[dim]{task.fields[detail]}"),
                 console=self._console,
                 transient=True,
@@ -217,6 +228,10 @@ class RichProgress(Progress):
     def _advance(self, event: TaskAdvanced) -> None:
         if event.task in self._tasks:
             self._drawn().update(self._tasks[event.task], completed=event.completed, detail=escape(event.detail))
+
+    def _ends_at(self, moment: float) -> None:
+        if "training" in self._tasks:
+            self._drawn().update(self._tasks["training"], ends_at=moment, refresh=True)
 
     def _finish(self, event: TaskFinished) -> None:
         if event.task in self._tasks:

@@ -10,6 +10,15 @@ from pneumocli.cli.progress import duration
 from pneumocli.records import NOTICE, Metric, RunResult, SeedSummary
 from pneumocli.runs import RunFolder
 
+# Where the time of a training went, in words: the names of RunResult.time_shares.
+_SPENT = {
+    "decode": "reading films",
+    "wait": "waiting for batches",
+    "compute": "training",
+    "validate": "validating",
+    "save": "saving",
+}
+
 
 def training_summary(run: RunFolder, result: RunResult) -> RenderableType:
     """What a training came to, and where to go from there."""
@@ -23,7 +32,7 @@ def training_summary(run: RunFolder, result: RunResult) -> RenderableType:
     table.add_row("best epoch", f"{result.best_epoch} of {result.num_epochs}{stopped}")
     table.add_row("validation", f"auroc {auroc}, accuracy {result.val_accuracy:.1%}")
     table.add_row("time", f"{duration(result.seconds)}, {result.images_per_second:,.1f} images/s")
-    table.add_row("spent on", ", ".join(f"{name} {share:.0%}" for name, share in result.time_shares.items()))
+    table.add_row("spent on", ", ".join(f"{_SPENT[name]} {share:.0%}" for name, share in result.time_shares.items()))
     if result.peak_memory_bytes is not None:
         table.add_row("peak memory", f"{result.peak_memory_bytes / 1e9:.2f} GB")
     if result.num_unreadable:

@@ -54,7 +54,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         data_fingerprint="0" * 64,
         num_train_images=0,
         best_epoch=1,
-        validation=ValidationSummary(method="patient", num_images=0, num_patients=0, loss=0, accuracy=0, auroc=None),
+        validation=ValidationSummary(
+            method="patient", num_images=0, num_patients=0, fraction=0, loss=0, accuracy=0, auroc=None
+        ),
     )
     save_best(folder / "best.pt", build_network(seed=0).state_dict(), card)
     export(folder / "best.pt", folder / "model.onnx", card, np.zeros((2, 1, 224, 224), np.uint8))

@@ -28,7 +28,7 @@ def epoch(number: int, *, best: bool = False, auroc: float | None = 0.9) -> Epoc
         epoch=number, train_loss=0.5, val_loss=0.4, val_accuracy=0.9, val_auroc=auroc, learning_rate=0.001, seconds=30,
         images_per_second=67.8,
     )  # fmt: skip
-    return EpochFinished(record, 0.98, None, is_best=best, num_epochs=3)
+    return EpochFinished(record, 0.98, None, is_best=best, num_epochs=3, seconds_left=(3 - number) * 30)
 
 
 GPU = DeviceSampled("NVIDIA T4", 3 << 30, 15 << 30, 0.97)
@@ -87,7 +87,7 @@ def test_plain_lines_hold_one_line_per_epoch_and_no_carriage_return(tmp_path):
 
 def test_a_terminal_gets_bars_with_loss_rate_and_the_gpu(tmp_path):
     text = plain(shown(RichProgress, recorded(tmp_path), terminal=True))
-    for words in ("training", "epoch 1/3", "best", "NVIDIA T4  3.0 of 15.0 GiB", "left"):
+    for words in ("training", "epoch 1/3", "best", "NVIDIA T4  3.0 of 15.0 GiB", "left 30 s"):
         assert words in text, words
 
 
