@@ -1,8 +1,10 @@
 """What tests share: phantoms, one trained run, and a machine that no test can leave traces on."""
 
+import ctypes
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 # A shell starts its background jobs deaf to Ctrl-C, and what they start inherits it: tests that send it would fail.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 24, 1, 2  # linux/prctl.h, linux/capability.h
+
+
+def obey_permissions() -> None:
+    """For ``preexec_fn``: the program that follows obeys the permissions of files even if root starts it."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    for capability in (_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH):
+        if libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "prctl")
+
 
 SHARED = Path(os.environ.get("PNEUMO_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
 

@@ -1,6 +1,8 @@
 """Real processes, really stopped: SIGKILL, SIGTERM, Ctrl-C, and the run that comes after."""
 
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import obey_permissions
 from tests.test_training import assert_same_run
 
 pytestmark = pytest.mark.slow
@@ -78,6 +81,67 @@ def test_a_killed_run_resumes_to_the_same_bits(epochs: int, phantoms: Path, whol
     resumed(run)
     assert_same_run(whole, run)
     assert not list(run.glob(".*.part")), "a temporary file of the killed process is left"
+
+
+def test_a_run_killed_again_and_again_ends_with_the_same_bits(phantoms: Path, whole: Path, tmp_path: Path):
+    """At moments that nobody chose: while it imports, decodes, trains, validates, saves, exports."""
+    run, moments = tmp_path / "run", random.Random(4711)
+    kills = 0
+    while not (run / "result.json").exists():
+        if (run / "last.pt").exists():
+            argv = command("train", "--resume", str(run))
+        else:  # killed before its first epoch was done: as the hint says
+            shutil.rmtree(run, ignore_errors=True)
+            argv = command("train", "--data", str(phantoms), "--run-dir", str(run), *SETTINGS)
+        process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            # After eight kills it may finish: how far a session comes depends on the machine.
+            _, err = process.communicate(timeout=moments.uniform(2, 9) if kills < 8 else 300)
+            assert process.returncode == 0, err.decode()
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+    assert kills > 0
+    assert_same_run(whole, run)
+    assert not list(run.glob(".*.part"))
+
+
+def test_what_a_power_cut_leaves_is_overcome(phantoms: Path, whole: Path, tmp_path: Path):
+    """Half a checkpoint under its temporary name, a torn history, no curves; last.pt itself is renamed when whole."""
+    run = tmp_path / "run"
+    process = started(phantoms, run)
+    wait_for_epochs(process, run, 2)
+    process.kill()
+    process.wait()
+    content = (run / "last.pt").read_bytes()
+    (run / ".last.pt.abc.part").write_bytes(content[: len(content) // 2])
+    (run / "history.csv").write_bytes(b"epoch,tra")
+    (run / "curves.png").write_bytes(b"")
+    resumed(run)
+    assert_same_run(whole, run)
+    assert not list(run.glob(".*.part"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="takes root's rights away by a call of Linux")
+def test_a_read_only_folder_is_told_and_nothing_is_lost(phantoms: Path, whole: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    process = started(phantoms, run)
+    wait_for_epochs(process, run, 1)
+    process.kill()
+    process.wait()
+    before = {file.name: file.read_bytes() for file in run.iterdir()}
+    run.chmod(0o500)
+    argv = command("train", "--resume", str(run))
+    refused = subprocess.run(argv, capture_output=True, text=True, preexec_fn=obey_permissions, check=False)
+    run.chmod(0o700)
+    assert refused.returncode == 1
+    assert f"cannot write {run}" in refused.stderr
+    assert "Permission denied" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert {file.name: file.read_bytes() for file in run.iterdir()} == before
+    resumed(run)
+    assert_same_run(whole, run)
 
 
 @pytest.mark.parametrize(

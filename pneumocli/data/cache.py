@@ -11,10 +11,9 @@ import struct
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,19 +163,27 @@ def _key(manifest: Manifest, form: str) -> str:
 def _build(path: Path, manifest: Manifest, decode: Callable[[Path], Pixels], listener: Listener) -> None:
     task = "decoding films"
     listener(TaskStarted(task, len(manifest.rows)))
-    sizes: list[tuple[int, int]] = []
-    with atomic_write(path, "wb") as file:
-        for pixels in ordered_map(lambda row: _decode_or_empty(manifest.path(row), decode), manifest.rows):
-            sizes.append((pixels.shape[0], pixels.shape[1]))
-            file.write(pixels.tobytes())
-            listener(TaskAdvanced(task, len(sizes)))
-        _write_table(file, sizes)
+    films = ordered_map(lambda row: _decode_or_empty(manifest.path(row), decode), manifest.rows)
+    write_films(path, films, lambda done: listener(TaskAdvanced(task, done)))
     listener(TaskFinished(task))
 
 
-def _write_table(file: IO[bytes], sizes: Sequence[tuple[int, int]]) -> None:
-    file.write(np.asarray(sizes, dtype="<u4").tobytes())
-    file.write(_TAIL.pack(len(sizes), _MAGIC))
+def write_films(path: Path, films: Iterable[Pixels], tick: Callable[[int], None] = lambda _: None) -> None:
+    """Writes a cache file, atomically.
+
+    Args:
+        path: Its place.
+        films: uint8 (H,W) each; taken one by one, so that they need not fit into memory together.
+        tick: Told the films written so far.
+    """
+    sizes: list[tuple[int, int]] = []
+    with atomic_write(path, "wb") as file:
+        for pixels in films:
+            sizes.append((pixels.shape[0], pixels.shape[1]))
+            file.write(np.ascontiguousarray(pixels).data)
+            tick(len(sizes))
+        file.write(np.asarray(sizes, dtype="<u4").tobytes())
+        file.write(_TAIL.pack(len(sizes), _MAGIC))
 
 
 def _decode_or_empty(path: Path, decode: Callable[[Path], Pixels]) -> Pixels:

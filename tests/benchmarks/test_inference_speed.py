@@ -1,41 +1,27 @@
 """How fast films get their answers. ``pytest -m benchmark -s tests/benchmarks/test_inference_speed.py``.
 
-Runs on the films below ``$PNEUMO_BENCHMARK_FILMS``, or on phantoms of the size of real films. Both sides are timed in
-turn, several times, and the best counts, so that another program on the machine disturbs both alike.
+Both sides are timed in turn, several times, and the best counts, so that another program on the machine disturbs both
+alike.
 """
 
 import json
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pneumocli import __version__
-from pneumocli.data.phantom import write_phantoms
 from pneumocli.export import export
 from pneumocli.model import build_network
 from pneumocli.parallel import usable_cores
 from pneumocli.records import ModelCard, OperatingPoint, ValidationSummary
 from pneumocli.weights import save_best
+from tests.benchmarks.conftest import Run, python
 
 pytestmark = pytest.mark.benchmark
 
 HERE = Path(__file__).parent
 ROUNDS = 5
-
-
-@pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    chosen = os.environ.get("PNEUMO_BENCHMARK_FILMS")
-    if chosen:
-        return Path(chosen)
-    folder = tmp_path_factory.mktemp("films")
-    write_phantoms(folder, num_train=160, num_val=8, num_test=32, short_sides=(900, 1500))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -63,37 +49,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class Run:
-    """One process: what it took."""
-
-    seconds: float
-    peak_megabytes: float
-    output: str
-
-
-# Started by a process as small as can be: a child's peak includes what its parent held when it was forked.
-LAUNCHER = """
-import json, os, sys, time
-began = time.perf_counter()
-pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
-_, status, usage = os.wait4(pid, 0)
-found = [time.perf_counter() - began, usage.ru_maxrss / 1024, os.waitstatus_to_exitcode(status)]
-print(json.dumps(found), file=sys.stderr)
-"""
-
-
-def run(*argv: object) -> Run:
-    command = [sys.executable, "-I", "-S", "-c", LAUNCHER, sys.executable, *map(str, argv)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    seconds, peak_megabytes, code = json.loads(done.stderr.splitlines()[-1])
-    assert code == 0, done.stderr
-    return Run(seconds, peak_megabytes, done.stdout)
-
-
 def in_turn(*commands: tuple[object, ...]) -> list[list[Run]]:
     """Each command's runs, taken in turn; the first round, which fills the caches, does not count."""
-    rounds = [[run(*command) for command in commands] for _ in range(ROUNDS + 1)][1:]
+    rounds = [[python(*command) for command in commands] for _ in range(ROUNDS + 1)][1:]
     return [list(runs) for runs in zip(*rounds, strict=True)]
 
 
