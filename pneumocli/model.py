@@ -3,6 +3,7 @@
 import contextlib
 import io
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -92,7 +93,10 @@ def load_tensors(file: Path) -> object:
     if not file.is_file():
         raise ModelFileError(f"no file at {file}")
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # A newer pickle protocol either loads or is refused below: its warning tells the user nothing.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelFileError(
             f"{file} cannot be loaded safely: it is damaged, or holds objects other than tensors and plain data",

@@ -148,7 +148,7 @@ def _run_epochs(
         listener = training.listener
         if config.tensorboard and training.team.is_writer:
             listener = stack.enter_context(tensorboard_listener(run.tensorboard_folder, progress.epoch, listener))
-        stack.enter_context(_threads(plan.threads))
+        stack.enter_context(_repeatable(plan.threads))
         probe = stack.enter_context(gpu_probe(torch.device(plan.device)))
         listener(RunStarted(run.path, progress.epoch + 1, config.epochs))
         learner = _learner(training)
@@ -185,14 +185,19 @@ def _learner(training: Training) -> Learner:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Sets torch's threads: another number adds floats in another order, and a run could not be had twice."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
+def _repeatable(threads: int) -> Iterator[None]:
+    """Sets what decides the order in which floats are added: without it a run could not be had twice.
+
+    That is the number of threads on the CPU, and on CUDA which of several algorithms cuDNN takes for a convolution.
+    """
+    before = torch.get_num_threads(), torch.backends.cudnn.deterministic
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(before[0])
+        torch.backends.cudnn.deterministic = before[1]
 
 
 def _stops_early(config: TrainConfig, progress: Progress) -> bool:

@@ -253,5 +253,5 @@ def test_a_hundred_thousand_films_are_evaluated_quickly(trained: RunFolder):
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert evaluation.num_images == 100_000
-    assert seconds < 20
+    assert seconds < 60  # 9 on a quiet machine: what is quadratic takes hours
     assert most < 1e9

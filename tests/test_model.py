@@ -1,5 +1,6 @@
 """model.py: the network, its initial weights, the deployable module."""
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,9 @@ def test_a_weights_file_cannot_run_code(tmp_path: Path, capsys: pytest.CaptureFi
     assert "ran" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("content", [b"", b"no weights", b"PK\x03\x04" + bytes(200)])
+@pytest.mark.parametrize(
+    "content", [b"", b"no weights", b"PK\x03\x04" + bytes(200), pickle.dumps({"a": 1}, protocol=5)]
+)
 def test_a_damaged_weights_file_is_told(content: bytes, tmp_path: Path):
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(ModelFileError, match=r"w\.pth"):
