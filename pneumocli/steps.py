@@ -17,6 +17,7 @@ from pneumocli.data.loading import Part, TrainingBatches, stacked
 from pneumocli.distributed import Team
 from pneumocli.environment import Plan
 from pneumocli.errors import OutOfMemory
+from pneumocli.events import Listener, Remark, ignore
 from pneumocli.model import DeployableNet, freeze_backbone, set_training
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -72,6 +73,7 @@ def make_learner(  # noqa: PLR0913 - all named by the one caller
     class_weights: Tensor,
     full: int,
     team: Team,
+    listener: Listener = ignore,
 ) -> Learner:
     """Puts a network on its device and gives it an optimiser.
 
@@ -83,6 +85,7 @@ def make_learner(  # noqa: PLR0913 - all named by the one caller
         class_weights: float32 (2,).
         full: Films of a full part of a batch in this process.
         team: The processes of the training.
+        listener: Told where the network cannot be compiled after all.
     """
     device = torch.device(plan.device)
     # channels_last is how the convolutions of oneDNN and cuDNN work inside: no reordering around each of them.
@@ -98,7 +101,7 @@ def make_learner(  # noqa: PLR0913 - all named by the one caller
         network=network,
         deployable=DeployableNet(network).to(device),
         stepped=stepped,
-        compiled=torch.compile(network) if plan.compile else None,
+        compiled=_Compiled(network, listener) if plan.compile else None,
         full=full,
         optimizer=optimizer,
         scaler=torch.amp.GradScaler(device.type, enabled=plan.precision == "fp16"),
@@ -107,6 +110,26 @@ def make_learner(  # noqa: PLR0913 - all named by the one caller
         freeze=freeze,
         team=team,
     )
+
+
+class _Compiled:
+    """The compiled network; the network as it is from the first call on where this machine cannot compile it."""
+
+    def __init__(self, network: ResNet, listener: Listener) -> None:
+        self._network = network
+        self._listener = listener
+        self._forward: Callable[[Tensor], Tensor] = torch.compile(network)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        from torch._dynamo.exc import TorchDynamoException  # what torch.compile raises; it has no public name
+
+        try:
+            return self._forward(inputs)
+        except TorchDynamoException as error:  # before anything has run: no running statistics have moved
+            self._forward = self._network
+            reason = str(error).partition("\n")[0]
+            self._listener(Remark(f"the network cannot be compiled here: training without it ({reason})", "warning"))
+            return self._forward(inputs)
 
 
 @dataclass

@@ -181,6 +181,7 @@ def _learner(training: Training) -> Learner:
         class_weights=weights,
         full=config.batch_size // training.team.size // config.accumulate,
         team=training.team,
+        listener=training.listener,
     )
 
 

@@ -158,9 +158,9 @@ def planned(config: TrainConfig, films: int = 5000, team: Team | None = None, de
 def test_compiling_follows_from_the_amount_of_work_alone(two_gpus: None):
     gpu = torch.device("cuda", 0)
     assert not planned(TrainConfig(epochs=5))[0].compile
-    assert planned(TrainConfig(epochs=20), device=gpu)[0].compile
-    assert not planned(TrainConfig(epochs=5), device=gpu)[0].compile
-    assert not planned(TrainConfig(epochs=20, compile=False), device=gpu)[0].compile
+    assert planned(TrainConfig(epochs=100), device=gpu)[0].compile
+    assert not planned(TrainConfig(epochs=20), device=gpu)[0].compile
+    assert not planned(TrainConfig(epochs=100, compile=False), device=gpu)[0].compile
     if has_cpp_compiler():
         plan, told = planned(TrainConfig(epochs=1, compile=True))
         assert plan.compile

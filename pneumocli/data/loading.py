@@ -7,6 +7,7 @@ random numbers are drawn from a generator seeded by these three. So a resumed ru
 import itertools
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -103,14 +104,25 @@ class _Crops(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitems__(self, keys: list[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         # One call per batch: the generator is saved and given back once, not once per film.
-        with torch.random.fork_rng(devices=[]):
-            crops = [self._crop(epoch, film) for epoch, film in keys]
-        return torch.stack(crops), torch.tensor([film for _, film in keys])
+        with torch.random.fork_rng(devices=[]), one_thread():
+            crops = torch.stack([self._crop(epoch, film) for epoch, film in keys])
+        return crops, torch.tensor([film for _, film in keys])
 
     def _crop(self, epoch: int, film: int) -> Tensor:
         torch.default_generator.manual_seed(film_seed(self._seed, epoch, film))
         crop: Tensor = self._augment(torch.from_numpy(self._films[film]).unsqueeze(0))
         return crop
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keeps torch from spreading work over threads that is done sooner than they wake up."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Parts(Sampler[list[tuple[int, int]]]):
