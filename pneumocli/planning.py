@@ -12,7 +12,7 @@ from pneumocli.events import Listener, Remark, ignore
 from pneumocli.parallel import usable_cores
 
 # Planned films (films x epochs) from which torch.compile pays for itself. On CPU measured, see docs/benchmarks.md: half
-# a minute against 2.5 % of some 55 ms a film, paid back after 21,000 films; three times that, because both vary. On
+# a minute against 1.5 % of some 55 ms a film, paid back after 35,000 films; more than that, because both vary. On
 # CUDA reckoned, not measured: a minute against a quarter of 0.6 ms a film.
 _COMPILE_FILMS = {"cpu": 60_000, "cuda": 400_000}
 

@@ -105,7 +105,7 @@ def evaluated(trained: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> t
     return run, evaluate(EvaluateConfig(run=run.path))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real films, for tests marked ``real_data``."""
     if not SHARED.is_dir():
