@@ -101,10 +101,6 @@ class Output:
         """A remark on standard error."""
         self.listener(Remark(text))
 
-    def warn(self, text: str) -> None:
-        """A warning on standard error."""
-        self.listener(Remark(text, "warning"))
-
     def error(self, message: str, hint: str | None) -> None:
         """An error with its hint on standard error, under ``--quiet``, too."""
         self._words.print(f"[bold red]error:[/] {escape(message)}")

@@ -215,11 +215,6 @@ class TrainingBatches:
                 pixels = pixels.to(self._device, non_blocking=True)
                 yield Part(pixels, films, batch, is_last=number == len(parts))
 
-    def num_batches(self) -> int:
-        """Steps in an epoch."""
-        smallest = 2 * self._team.size * self._accumulate
-        return len(epoch_batches(self._num_films, self._batch_size, self._seed, 1, smallest=smallest))
-
 
 def _split(films: list[int], count: int) -> list[list[int]]:
     """``films`` in ``count`` contiguous parts of nearly equal length; fewer where there are too few films."""

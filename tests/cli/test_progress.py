@@ -120,7 +120,7 @@ def test_json_is_the_only_thing_on_standard_output(capsys: pytest.CaptureFixture
 def test_quiet_keeps_errors_and_hints(capsys: pytest.CaptureFixture[str]):
     output = Output(json=False, quiet=True, debug=False)
     output.note("a remark")
-    output.warn("a warning")
+    output.listener(Remark("a warning", "warning"))
     output.error("no films in [x]", "pneumo download")
     output.show(Answer(value=0.5), lambda answer: f"value {answer.value}")
     out, err = capsys.readouterr()
