@@ -5,15 +5,18 @@ must be known by all is gathered. Only the first one writes.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from pneumocli.errors import FirstProcessFailed, PneumoError, RunError
+from pneumocli.parallel import process_number
 
 _Value = TypeVar("_Value")
 
@@ -46,14 +49,28 @@ class Team:
         start = self.rank * share + min(self.rank, rest)
         return items[start : start + share + (self.rank < rest)]
 
-    def from_writer(self, value: _Value | None) -> _Value:
-        """The first process's value, on every process."""
+    def by_writer(self, work: Callable[[], _Value]) -> _Value:
+        """What ``work`` gives on the first process, the only one that does it, on every process.
+
+        Raises:
+            PneumoError: ``work`` failed. The first process raises its error, the others FirstProcessFailed: none is
+                left waiting for one that has ended.
+        """
         if self.size == 1:
-            assert value is not None  # noqa: S101 - the only process is the writer
-            return value
-        box = [value]
+            return work()
+        failure: PneumoError | None = None
+        box: list[Any] = [None, ""]
+        if self.is_writer:
+            try:
+                box[0] = work()
+            except PneumoError as error:
+                failure, box[1] = error, error.message
         dist.broadcast_object_list(box, src=0)
-        return box[0]  # type: ignore[return-value]
+        if failure is not None:
+            raise failure
+        if box[1]:
+            raise FirstProcessFailed(box[1])
+        return box[0]  # type: ignore[no-any-return]
 
     def gathered(self, rows: Tensor) -> Tensor:
         """Every process's rows, first process's first; rows may differ in number, and are on the CPU afterwards."""
@@ -87,12 +104,21 @@ def team(device_setting: str) -> Iterator[Team]:
     if size == 1:
         yield Team()
         return
-    rank, local_rank = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
+    rank, local_rank = process_number(), int(os.environ.get("LOCAL_RANK", "0"))
     on_gpu = device_setting != "cpu" and torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(local_rank)
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
     try:
         yield Team(rank, size, local_rank)
+    except RuntimeError as error:
+        if not _is_of_the_others(error):
+            raise
+        raise RunError("another process of the training has ended", "see what it or torchrun says above") from error
     finally:
         dist.destroy_process_group()
+
+
+def _is_of_the_others(error: RuntimeError) -> bool:
+    """Whether another process left, told by its end of the line; gloo raises plain RuntimeErrors."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error) or "Connection closed by peer" in str(error)

@@ -107,8 +107,7 @@ class Epochs:
         self._spend("compute", trained - began - tally.wait_seconds)
         self._spend("validate", validated - trained)
         progress.seconds += validated - began
-        if training.team.is_writer:
-            self._save(logits, best=best)
+        training.team.by_writer(lambda: self._save(logits, best=best))
         saved = time.perf_counter() - validated
         self._spend("save", saved)
         progress.seconds += saved

@@ -16,6 +16,8 @@ class PneumoError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
+    met_by_all: ClassVar[bool] = False
+    """Whether every process of a training meets it at the same place, so that the first one tells it for all."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -31,6 +33,7 @@ class SettingError(PneumoError):
     """A setting is out of its range, or two settings contradict each other."""
 
     exit_code = 2
+    met_by_all = True
 
 
 class DataError(PneumoError):
@@ -55,6 +58,14 @@ class DeviceError(PneumoError):
 
 class TrainingDiverged(PneumoError):
     """The training loss is no longer finite."""
+
+    met_by_all = True
+
+
+class FirstProcessFailed(PneumoError):
+    """The first process of a training could not do what the others waited for, and tells why."""
+
+    met_by_all = True
 
 
 class OutOfMemory(PneumoError):

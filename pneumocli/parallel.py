@@ -12,6 +12,11 @@ _Result = TypeVar("_Result")
 _AHEAD = 4  # results waiting per thread: enough that no thread idles while the caller works on one
 
 
+def process_number() -> int:
+    """This process's number among those of a training that torchrun started, from 0; 0 where it did not."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def usable_cores() -> int:
     """CPU cores that this process may run on; fewer than the machine's under taskset or a container's limit."""
     if hasattr(os, "sched_getaffinity"):

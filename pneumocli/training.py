@@ -97,8 +97,8 @@ def resume(config: ResumeConfig, listener: Listener = ignore) -> RunFolder:
         began = time.perf_counter()
         data = _in_turn(processes, lambda: prepare_again(settings, run.manifest(), told))
         progress.spent["decode"] = progress.spent.get("decode", 0.0) + time.perf_counter() - began
-        if processes.is_writer and config.epochs is not None:
-            run.write_config(settings)
+        if config.epochs is not None:
+            processes.by_writer(lambda: run.write_config(settings))
         training = Training(run, settings, plan, data, network, progress, processes, told)
         _run_epochs(training, (checkpoint.optimizer, checkpoint.scaler, checkpoint.model))
     return run
@@ -106,12 +106,9 @@ def resume(config: ResumeConfig, listener: Listener = ignore) -> RunFolder:
 
 def _in_turn(processes: Team, work: Callable[[], TrainingData]) -> TrainingData:
     """The first process decodes and hashes; the others find it done."""
-    if processes.is_writer:
-        data = work()
-        processes.from_writer(0)
-        return data
-    processes.from_writer(None)
-    return work()
+    first: list[TrainingData] = []
+    processes.by_writer(lambda: first.append(work()))
+    return first[0] if first else work()
 
 
 def _initial_network(config: TrainConfig, listener: Listener) -> ResNet:
@@ -126,14 +123,14 @@ def _initial_network(config: TrainConfig, listener: Listener) -> ResNet:
 
 
 def _new_run(config: TrainConfig, plan: Plan, data: TrainingData, processes: Team) -> RunFolder:
-    path: Path | None = None
-    if processes.is_writer:
+    def make() -> Path:
         run = RunFolder.create(config.run_dir, pretrained=config.pretrained)
         run.write_config(config)
         run.write_environment(describe(plan))
         data.manifest.write(run.manifest_file)
-        path = run.path
-    return RunFolder(processes.from_writer(path))
+        return run.path
+
+    return RunFolder(processes.by_writer(make))
 
 
 def _run_epochs(
@@ -142,9 +139,7 @@ def _run_epochs(
     """The epochs that are left, then the export."""
     run, config, plan, progress = training.run, training.config, training.plan, training.progress
     with ExitStack() as stack:
-        if training.team.is_writer:
-            stack.enter_context(run.locked())
-            run.remove_leftovers()
+        training.team.by_writer(lambda: _take(run, stack))
         listener = training.listener
         if config.tensorboard and training.team.is_writer:
             listener = stack.enter_context(tensorboard_listener(run.tensorboard_folder, progress.epoch, listener))
@@ -155,16 +150,22 @@ def _run_epochs(
         if state is not None:
             learner.optimizer.load_state_dict(state[0])
             learner.scaler.load_state_dict(state[1])
-            _mend(training, learner)
+            training.team.by_writer(lambda: _mend(training, learner))
         epochs = Epochs(training, learner, listener, probe)
         listener(TaskStarted("training", config.epochs * len(training.data.train_labels)))
         while progress.epoch < config.epochs and not _stops_early(config, progress):
             epochs.run_one(progress.epoch + 1)
         listener(TaskFinished("training"))
-        if training.team.is_writer:
-            stopped = progress.epoch < config.epochs
-            finish(run, config, training.data, progress, stopped_early=stopped, listener=listener)
-        training.team.from_writer(0 if training.team.is_writer else None)  # nobody leaves before the run is whole
+        stopped = progress.epoch < config.epochs
+        training.team.by_writer(  # nobody leaves before the run is whole
+            lambda: finish(run, config, training.data, progress, stopped_early=stopped, listener=listener)
+        )
+
+
+def _take(run: RunFolder, stack: ExitStack) -> None:
+    """Keeps other trainings out of the run for as long as the stack lasts."""
+    stack.enter_context(run.locked())
+    run.remove_leftovers()
 
 
 def _learner(training: Training) -> Learner:
@@ -211,8 +212,6 @@ def _stops_early(config: TrainConfig, progress: Progress) -> bool:
 
 def _mend(training: Training, learner: Learner) -> None:
     """Rewrites what a kill between two files may have left behind the checkpoint."""
-    if not training.team.is_writer:
-        return
     run, progress = training.run, training.progress
     run.result_file.unlink(missing_ok=True)
     run.write_history(tuple(progress.history))

@@ -232,6 +232,21 @@ def test_two_processes_train_an_unfrozen_network(phantoms: Path, tmp_path: Path)
     assert done.stdout.count("best epoch") == 1, "only the first process speaks"
 
 
+def test_a_mistake_of_several_processes_is_told_once(phantoms: Path, tmp_path: Path):
+    (tmp_path / "taken").mkdir()
+    cases = [
+        (["--data", str(tmp_path / "none")], "error: no data folder"),
+        (["--data", str(phantoms), "--run-dir", str(tmp_path / "taken")], "exists already"),
+        (["--data", str(phantoms), "--epochs", "0"], "error: --epochs"),
+    ]
+    for argv, words in cases:
+        done = torchrun("train", "--image-size", "64", "--val-fraction", "0.25", *argv)
+        assert done.returncode != 0
+        assert done.stderr.count(words) == 1, done.stderr
+        assert "[rank1]" not in done.stderr, done.stderr  # how torch marks another process's traceback
+    assert not list((tmp_path / "taken").iterdir())
+
+
 def torchrun(*argv: str) -> subprocess.CompletedProcess[str]:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     program = [*launcher, "-m", "pneumocli", *argv]

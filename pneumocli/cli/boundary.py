@@ -9,6 +9,7 @@ from types import FrameType
 
 from pneumocli.cli.output import Output
 from pneumocli.errors import PneumoError, SettingError
+from pneumocli.parallel import process_number
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
@@ -44,9 +45,13 @@ def guarded(run: Callable[[], int | None], output: Output, *, usage: str) -> int
         if output.debug:
             traceback.print_exc()
         hint = error.hint or (usage if isinstance(error, SettingError) else None)
-        output.error(error.message, hint)
+        if process_number() == 0:
+            output.error(error.message, hint)
+        elif not error.met_by_all:
+            output.error(f"process {process_number()}: {error.message}", hint)
         return error.exit_code
     except KeyboardInterrupt as stop:
         terminated = isinstance(stop, Terminated)
-        output.error("stopped by SIGTERM" if terminated else "interrupted", output.resume_hint)
+        if process_number() == 0:
+            output.error("stopped by SIGTERM" if terminated else "interrupted", output.resume_hint)
         return EXIT_TERMINATED if terminated else EXIT_INTERRUPTED

@@ -1,13 +1,12 @@
 """``pneumo train``."""
 
-import os
-
 import typer
 
 from pneumocli.cli.options import parameters_of, register_command
 from pneumocli.cli.output import Output
 from pneumocli.config import ResumeConfig, SeedsConfig, TrainConfig, flag_name, validated
 from pneumocli.errors import SettingError
+from pneumocli.parallel import process_number
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +37,7 @@ def _train(output: Output, given: dict[str, object]) -> int | None:
         run = training.resume(config, output.listener)
     else:
         run = training.train(config, output.listener)
-    if _speaks():
+    if process_number() == 0:
         output.show(run.result(), lambda result: training_summary(run, result))
     return None
 
@@ -50,13 +49,8 @@ def _train_seeds(output: Output, given: dict[str, object]) -> None:
     from pneumocli.seeds import train_seeds
 
     summary = train_seeds(config, count, output.listener)
-    if _speaks():
+    if process_number() == 0:
         output.show(summary, seeds_summary)
-
-
-def _speaks() -> bool:
-    """Whether this is the first, or only, process of a training that torchrun started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _resume_config(given: dict[str, object]) -> ResumeConfig:
