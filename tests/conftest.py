@@ -15,8 +15,8 @@ from pneumocli.files import sha256_of
 from pneumocli.records import Evaluation, ModelCard
 from pneumocli.runs import RunFolder
 
-# Threads that wait for work give their core away: on a busy machine spinning ones slow everything down tenfold.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# As the command line sets it: threads that wait for work give their core away soon.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 # Two threads: the reference machine has two cores, and bit-exactness holds for one number of threads.
 os.environ.setdefault("OMP_NUM_THREADS", "2")

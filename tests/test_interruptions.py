@@ -164,6 +164,19 @@ def test_a_polite_stop_says_how_to_resume(
     assert_same_run(whole, run)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the compiler that fails is a shell script")
+def test_a_compiler_that_fails_is_done_without(phantoms: Path, whole: Path, tmp_path: Path):
+    compiler, run = tmp_path / "c++", tmp_path / "run"
+    compiler.write_text("#!/bin/sh\nexit 1\n")
+    compiler.chmod(0o755)
+    env = {**os.environ, "CXX": str(compiler), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor")}
+    argv = command("train", "--data", str(phantoms), "--run-dir", str(run), *SETTINGS, "--compile")
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, env=env, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("cannot be compiled here: training without it") == 1
+    assert_same_run(whole, run)
+
+
 def test_a_second_training_into_the_same_run_is_refused(phantoms: Path, tmp_path: Path):
     run = tmp_path / "run"
     process = started(phantoms, run)

@@ -2,7 +2,6 @@
 
 import csv
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -149,30 +148,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one(settings: dict[str, object], 
     assert not (parts / "result.json").exists()
     resume(ResumeConfig(resume=parts))
     assert_same_run(whole.path, parts)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="the compiler that fails is a shell script")
-def test_a_compiler_that_fails_is_done_without(
-    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: RunFolder
-):
-    compiler = tmp_path / "c++"
-    compiler.write_text("#!/bin/sh\nexit 1\n")
-    compiler.chmod(0o755)
-    monkeypatch.setenv("CXX", str(compiler))
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, str(compiler)))
-    events: list[Event] = []
-
-    def listen(event: Event) -> None:
-        events.append(event)
-        stopping_after(1)(event)
-
-    with pytest.raises(Stop):
-        train(tiny(phantoms, tmp_path / "run", compile=True), listen)
-    told = [event.text for event in events if isinstance(event, Remark) and event.level == "warning"]
-    assert len([text for text in told if "cannot be compiled here: training without it" in text]) == 1
-    assert timeless(tmp_path / "run")[0] == timeless(trained.path)[0]
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ random numbers are drawn from a generator seeded by these three. So a resumed ru
 
 import itertools
 import signal
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -190,16 +191,17 @@ class TrainingBatches:
         self._device = device
         self._team = team
         self._sampler = _Parts()
-        self._loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
-            _Crops(films, image_size, seed),
-            batch_sampler=self._sampler,
-            collate_fn=_as_it_is,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=device.type == "cuda",
-            generator=torch.Generator(),  # else the loader would draw from the global one
-            worker_init_fn=_leave_signals_to_parent if workers else None,
-        )
+        with _as_many_workers_as_asked():
+            self._loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+                _Crops(films, image_size, seed),
+                batch_sampler=self._sampler,
+                collate_fn=_as_it_is,
+                num_workers=workers,
+                persistent_workers=workers > 0,
+                pin_memory=device.type == "cuda",
+                generator=torch.Generator(),  # else the loader would draw from the global one
+                worker_init_fn=_leave_signals_to_parent if workers else None,
+            )
 
     def epoch(self, epoch: int) -> Iterator[Part]:
         """The parts of the epoch's batches that this process works on, in order."""
@@ -208,12 +210,21 @@ class TrainingBatches:
         split = [_split(self._team.part(batch), self._accumulate) for batch in batches]
         self._sampler.epoch = epoch
         self._sampler.parts = [part for parts in split for part in parts]
-        loaded = iter(self._loader)
+        with _as_many_workers_as_asked():
+            loaded = iter(self._loader)
         for batch, parts in zip(batches, split, strict=True):
             for number, _ in enumerate(parts, start=1):
                 pixels, films = next(loaded)
                 pixels = pixels.to(self._device, non_blocking=True)
                 yield Part(pixels, films, batch, is_last=number == len(parts))
+
+
+@contextmanager
+def _as_many_workers_as_asked() -> Iterator[None]:
+    """Lets more workers than cores be: the user asked for them, the plan never takes more by itself."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        yield
 
 
 def _split(films: list[int], count: int) -> list[list[int]]:
