@@ -36,6 +36,7 @@ from pneumocli.records import (
 )
 from pneumocli.runs import RunFolder
 from pneumocli.scores import Scores
+from pneumocli.wording import listed
 
 _NAMED = 3
 _SIGNIFICANT = 0.05
@@ -192,7 +193,7 @@ def sentence(
     """
     rows = [row for row in differences if row.metric == "accuracy" and row.low is not None and row.high is not None]
     if not rows:
-        return f"{' and '.join(names)} cannot be told apart: accuracy is undefined on these films."
+        return f"{listed(names)} cannot be told apart: accuracy is undefined on these films."
     best = max(
         names,
         key=lambda name: next(

@@ -41,7 +41,7 @@ from pneumocli.plots import (
 from pneumocli.records import CLASS_NAMES, NOTICE, Comparison, Difference, Evaluation, ScoredFilm, SeedGroup
 from pneumocli.runs import RunFolder
 from pneumocli.scores import Scores
-from pneumocli.wording import p_text, words
+from pneumocli.wording import listed, p_text, words
 
 if TYPE_CHECKING:
     from pneumocli.comparison import Compared
@@ -104,7 +104,7 @@ def comparison_page(comparison: Comparison, runs: Sequence["Compared"]) -> str:
     names = [run.name for run in comparison.runs]
     return _render(
         "comparison.html.j2",
-        title=" and ".join(names),
+        title=listed(names),
         comparison=comparison,
         names=names,
         metric_rows=_metric_rows(comparison),

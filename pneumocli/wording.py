@@ -1,5 +1,7 @@
 """Metrics and p-values as people read them, on pages, in figures and in tables."""
 
+from collections.abc import Sequence
+
 _NAMES = {
     "f1": "F1",
     "macro_f1": "macro F1",
@@ -36,3 +38,12 @@ def p_text(p_value: float | None) -> str:
     if p_value is None:
         return ""
     return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as in a sentence.
+
+    >>> listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])
+    ('a', 'a and b', 'a, b and c')
+    """
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
