@@ -26,6 +26,19 @@ class _StoredConfig(TrainConfig):
     schema_version: Literal[1]
 
 
+def refuse_taken(path: Path | None) -> None:
+    """Refuses a folder for a new run that exists; ``None``, a name yet to be found, is free.
+
+    Raises:
+        RunError: It exists.
+    """
+    if path is not None and os.path.lexists(path):  # a link to nowhere stands in the way, too
+        raise RunError(
+            f"the run folder {path} exists already",
+            f"pneumo train --resume {path} continues it; otherwise choose another --run-dir",
+        )
+
+
 class RunFolder:
     """A run on disk: where its files are, and how they are read and written.
 
@@ -112,12 +125,8 @@ class RunFolder:
         for candidate in candidates:
             try:
                 candidate.mkdir(parents=True)
-            except FileExistsError as error:
-                if path is not None:
-                    raise RunError(
-                        f"the run folder {path} exists already",
-                        f"pneumo train --resume {path} continues it; otherwise choose another --run-dir",
-                    ) from error
+            except FileExistsError:
+                refuse_taken(path)
             except OSError as error:
                 raise RunError(f"cannot make the run folder {candidate}: {error.strerror}") from error
             else:

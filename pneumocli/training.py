@@ -21,7 +21,7 @@ from pneumocli.finishing import finish
 from pneumocli.model import build_network, imagenet_weights, load_initial_weights, read_state_dict
 from pneumocli.planning import make_plan, own_device, restored_plan
 from pneumocli.preparation import TrainingData, prepare, prepare_again
-from pneumocli.runs import RunFolder
+from pneumocli.runs import RunFolder, refuse_taken
 from pneumocli.steps import Learner, make_learner, score
 from pneumocli.tensorboard import tensorboard_listener
 from pneumocli.weights import load_best
@@ -45,6 +45,7 @@ def train(config: TrainConfig, listener: Listener = ignore) -> RunFolder:
         TrainingDiverged: The loss is no longer finite; the last finished epoch is whole.
         OutOfMemory: The device has too little memory.
     """
+    refuse_taken(config.run_dir)  # now, not after the films have been decoded
     with team(config.device) as processes:
         told = listener if processes.is_writer else ignore
         device = resolve_device(own_device(config.device, processes))

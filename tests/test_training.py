@@ -239,8 +239,10 @@ def test_nothing_is_left_behind_where_training_cannot_begin(phantoms: Path, tmp_
 
 def test_a_taken_run_folder_is_refused(phantoms: Path, tmp_path: Path):
     (tmp_path / "run").mkdir()
+    events: list[Event] = []
     with pytest.raises(RunError, match="exists already"):
-        train(tiny(phantoms, tmp_path / "run"))
+        train(tiny(phantoms, tmp_path / "run"), events.append)
+    assert not events, "films were decoded before it was told"
     assert not any((tmp_path / "run").iterdir())
 
 

@@ -4,9 +4,11 @@ import typer
 
 from pneumocli.cli.options import parameters_of, register_command
 from pneumocli.cli.output import Output
+from pneumocli.cli.render import seeds_summary, training_summary
 from pneumocli.config import ResumeConfig, SeedsConfig, TrainConfig, flag_name, validated
 from pneumocli.errors import SettingError
 from pneumocli.parallel import process_number
+from pneumocli.runs import RunFolder, refuse_taken
 
 
 def register(app: typer.Typer) -> None:
@@ -25,32 +27,52 @@ run folder is all that evaluate, predict and compare need.
 
 
 def _train(output: Output, given: dict[str, object]) -> int | None:
-    if "seeds" in given and "resume" not in given:
+    # Settings and places are checked before torch is imported: a typing mistake is answered at once.
+    if "resume" in given:
+        _resume(output, given)
+    elif "seeds" in given:
         _train_seeds(output, given)
-        return None
-    # The settings are checked before torch is imported: a typing mistake is answered at once.
-    config = _resume_config(given) if "resume" in given else validated(TrainConfig, given)
-    from pneumocli import training
-    from pneumocli.cli.render import training_summary
-
-    if isinstance(config, ResumeConfig):
-        run = training.resume(config, output.listener)
     else:
-        run = training.train(config, output.listener)
-    if process_number() == 0:
-        output.show(run.result(), lambda result: training_summary(run, result))
+        _train_once(output, given)
     return None
+
+
+def _train_once(output: Output, given: dict[str, object]) -> None:
+    config = _config_of_new_runs(given)
+    refuse_taken(config.run_dir)
+    from pneumocli.training import train
+
+    _show_run(output, train(config, output.listener))
+
+
+def _resume(output: Output, given: dict[str, object]) -> None:
+    config = _resume_config(given)
+    from pneumocli.training import resume
+
+    _show_run(output, resume(config, output.listener))
 
 
 def _train_seeds(output: Output, given: dict[str, object]) -> None:
     count = validated(SeedsConfig, {"seeds": given["seeds"]}).seeds
-    config = validated(TrainConfig, {name: value for name, value in given.items() if name != "seeds"})
-    from pneumocli.cli.render import seeds_summary
+    config = _config_of_new_runs({name: value for name, value in given.items() if name != "seeds"})
     from pneumocli.seeds import train_seeds
 
     summary = train_seeds(config, count, output.listener)
     if process_number() == 0:
         output.show(summary, seeds_summary)
+
+
+def _show_run(output: Output, run: RunFolder) -> None:
+    if process_number() == 0:
+        output.show(run.result(), lambda result: training_summary(run, result))
+
+
+def _config_of_new_runs(given: dict[str, object]) -> TrainConfig:
+    config = validated(TrainConfig, given)
+    from pneumocli.data.manifest import check_folder
+
+    check_folder(config.data)
+    return config
 
 
 def _resume_config(given: dict[str, object]) -> ResumeConfig:

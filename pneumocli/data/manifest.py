@@ -110,6 +110,19 @@ def patient_of(name: str) -> tuple[str, Kind] | None:
     return None
 
 
+def check_folder(folder: Path) -> None:
+    """Refuses a data folder that is not there.
+
+    Raises:
+        DataError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"no data folder at {folder}",
+            f"pneumo download --data {folder} gets the set; --source phantom makes a synthetic one",
+        )
+
+
 def scan(folder: Path, table: Path | None = None, listener: Listener = ignore) -> Manifest:
     """Lists the films of a data folder, without opening them.
 
@@ -125,11 +138,7 @@ def scan(folder: Path, table: Path | None = None, listener: Listener = ignore) -
     Raises:
         DataError: The folder is missing, empty or laid out otherwise, or the table is at fault.
     """
-    if not folder.is_dir():
-        raise DataError(
-            f"no data folder at {folder}",
-            f"pneumo download --data {folder} gets the set; --source phantom makes a synthetic one",
-        )
+    check_folder(folder)
     rows = tuple(sorted(_rows_of_table(folder, table) if table else _rows_of_folder(folder), key=lambda row: row.image))
     unknown = sum(row.patient == f"film:{row.image}" for row in rows)
     if unknown:
