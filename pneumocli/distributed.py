@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from pneumocli.errors import FirstProcessFailed, PneumoError, RunError
-from pneumocli.parallel import process_number
+from pneumocli.parallel import process_count, process_number
 
 _Value = TypeVar("_Value")
 
@@ -100,7 +100,7 @@ def team(device_setting: str) -> Iterator[Team]:
     Args:
         device_setting: ``cpu`` talks through gloo, anything else through nccl where CUDA is available.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    size = process_count()
     if size == 1:
         yield Team()
         return

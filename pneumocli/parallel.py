@@ -17,6 +17,11 @@ def process_number() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def process_count() -> int:
+    """How many processes of a training torchrun started; 1 where it did not."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def usable_cores() -> int:
     """CPU cores that this process may run on; fewer than the machine's under taskset or a container's limit."""
     if hasattr(os, "sched_getaffinity"):

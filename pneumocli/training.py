@@ -45,8 +45,8 @@ def train(config: TrainConfig, listener: Listener = ignore) -> RunFolder:
         TrainingDiverged: The loss is no longer finite; the last finished epoch is whole.
         OutOfMemory: The device has too little memory.
     """
-    refuse_taken(config.run_dir)  # now, not after the films have been decoded
     with team(config.device) as processes:
+        processes.by_writer(lambda: refuse_taken(config.run_dir))  # now, not after the films have been decoded
         told = listener if processes.is_writer else ignore
         device = resolve_device(own_device(config.device, processes))
         network = _initial_network(config, told)

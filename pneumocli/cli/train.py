@@ -7,7 +7,7 @@ from pneumocli.cli.output import Output
 from pneumocli.cli.render import seeds_summary, training_summary
 from pneumocli.config import ResumeConfig, SeedsConfig, TrainConfig, flag_name, validated
 from pneumocli.errors import SettingError
-from pneumocli.parallel import process_number
+from pneumocli.parallel import process_count, process_number
 from pneumocli.runs import RunFolder, refuse_taken
 
 
@@ -39,7 +39,8 @@ def _train(output: Output, given: dict[str, object]) -> int | None:
 
 def _train_once(output: Output, given: dict[str, object]) -> None:
     config = _config_of_new_runs(given)
-    refuse_taken(config.run_dir)
+    if process_count() == 1:
+        refuse_taken(config.run_dir)
     from pneumocli.training import train
 
     _show_run(output, train(config, output.listener))
@@ -69,9 +70,10 @@ def _show_run(output: Output, run: RunFolder) -> None:
 
 def _config_of_new_runs(given: dict[str, object]) -> TrainConfig:
     config = validated(TrainConfig, given)
-    from pneumocli.data.manifest import check_folder
+    if process_count() == 1:  # the core lets one of several tell it
+        from pneumocli.data.manifest import check_folder
 
-    check_folder(config.data)
+        check_folder(config.data)
     return config
 
 
