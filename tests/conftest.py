@@ -18,8 +18,8 @@ from pneumocli.runs import RunFolder
 # As the command line sets it: threads that wait for work give their core away soon.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
-# Two threads: the reference machine has two cores, and bit-exactness holds for one number of threads.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# The reference machine has two cores: one thread for each of two processes of tests, both for a single one.
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 
 # A shell starts its background jobs deaf to Ctrl-C, and what they start inherits it: tests that send it would fail.
 signal.signal(signal.SIGINT, signal.default_int_handler)

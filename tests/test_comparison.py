@@ -135,6 +135,7 @@ def with_other_scores(run: RunFolder, seed: int) -> None:
     write_predictions(run.evaluation_folder("test") / "predictions.csv", changed)
 
 
+@pytest.mark.slow
 def test_scratch_against_transfer(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
     """The assignment's pair: its file, the films of both in one order, and a page with what changed sides."""
     scratch = copy_of(evaluated[0], tmp_path / "scratch", evaluations=True)
