@@ -70,7 +70,8 @@ class Team:
             raise failure
         if box[1]:
             raise FirstProcessFailed(box[1])
-        return box[0]  # type: ignore[no-any-return]
+        value: _Value = box[0]
+        return value
 
     def gathered(self, rows: Tensor) -> Tensor:
         """Every process's rows, first process's first; rows may differ in number, and are on the CPU afterwards."""

@@ -12,7 +12,8 @@ import pytest
 from pneumocli.config import EvaluateConfig, TrainConfig
 from pneumocli.data.phantom import write_phantoms
 from pneumocli.files import sha256_of
-from pneumocli.records import Evaluation, ModelCard
+from pneumocli.metrics import sigmoid
+from pneumocli.records import ClassName, Evaluation, ModelCard, ScoredFilm
 from pneumocli.runs import RunFolder
 
 # As the command line sets it: threads that wait for work give their core away soon.
@@ -94,6 +95,15 @@ def change_card(run: RunFolder, **values: object) -> None:
     result = run.result()
     found = result.sha256 | {run.onnx_file.name: sha256_of(run.onnx_file)}
     run.write_result(result.model_copy(update={"sha256": found}))
+
+
+def scored_film(image: str, label: ClassName, logit: float, patient: str = "p") -> ScoredFilm:
+    """A scored film as an uncalibrated model at threshold 0.5 gives it."""
+    probability = float(sigmoid(logit))
+    return ScoredFilm(
+        image=image, patient=patient, kind="unknown", label=label, logit=logit, probability=probability,
+        prediction="PNEUMONIA" if probability >= 0.5 else "NORMAL",
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -16,10 +16,10 @@ from pneumocli.evaluation import evaluate, evaluate_predictions, films_of
 from pneumocli.evaluation_files import is_current, read_evaluation
 from pneumocli.events import Remark
 from pneumocli.metrics import verdict
-from pneumocli.records import Evaluation, OperatingPoint, ScoredFilm
+from pneumocli.records import Evaluation, OperatingPoint
 from pneumocli.runs import RunFolder
 from pneumocli.weights import load_best
-from tests.conftest import change_card, copy_of
+from tests.conftest import change_card, copy_of, scored_film
 
 CONTRACT = [
     "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc", "auroc",
@@ -212,19 +212,9 @@ def test_a_model_file_that_was_swapped_is_refused(trained: RunFolder, tmp_path: 
         evaluate(EvaluateConfig(run=run.path))
 
 
-def film(image: str, label: str, logit: float, patient: str = "p") -> ScoredFilm:
-    from pneumocli.metrics import sigmoid
-
-    probability = float(sigmoid(logit))
-    return ScoredFilm(
-        image=image, patient=patient, kind="unknown", label=label, logit=logit, probability=probability,
-        prediction="PNEUMONIA" if probability >= 0.5 else "NORMAL",
-    )  # type: ignore[arg-type]  # fmt: skip
-
-
 def test_films_of_one_class_leave_what_is_undefined_null(trained: RunFolder):
     card = load_best(trained.best_file)[1]
-    scored = [film(f"{number}.png", "PNEUMONIA", number - 1.0, str(number)) for number in range(4)]
+    scored = [scored_film(f"{number}.png", "PNEUMONIA", number - 1.0, str(number)) for number in range(4)]
     evaluation = evaluate_predictions(scored, card=card, split="test", run="x")
     assert evaluation.metrics["auroc"].value is None
     assert "undefined" in evaluation.metrics["auroc"].method
@@ -241,9 +231,9 @@ def test_a_hundred_thousand_films_are_evaluated_quickly(trained: RunFolder):
     kinds = np.array(["normal", "bacteria", "virus"])[patients % 3]
     logits = rng.normal(size=patients.size) + 2.0 * (kinds != "normal")
     scored = [
-        film(f"{number}.png", "NORMAL" if kind == "normal" else "PNEUMONIA", logit, f"{kind}:{patient}").model_copy(
-            update={"kind": kind}
-        )
+        scored_film(
+            f"{number}.png", "NORMAL" if kind == "normal" else "PNEUMONIA", logit, f"{kind}:{patient}"
+        ).model_copy(update={"kind": kind})
         for number, (patient, kind, logit) in enumerate(zip(patients, kinds.tolist(), logits.tolist(), strict=True))
     ]
     tracemalloc.start()

@@ -52,6 +52,15 @@ def wait_for_epochs(process: subprocess.Popen[bytes], run: Path, count: int) -> 
     raise AssertionError(f"no {count} epochs in four minutes: {err_of(run).read_text()}")
 
 
+def killed(data: Path, run: Path, *, after: int) -> Path:
+    """A training that was killed after so many epochs."""
+    process = started(data, run)
+    wait_for_epochs(process, run, after)
+    process.kill()
+    process.wait()
+    return run
+
+
 def resumed(run: Path) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         command("train", "--resume", str(run)), capture_output=True, text=True, timeout=300, check=False
@@ -109,11 +118,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(phantoms: Path, wh
 
 def test_what_a_power_cut_leaves_is_overcome(phantoms: Path, whole: Path, tmp_path: Path):
     """Half a checkpoint under its temporary name, a torn history, no curves; last.pt itself is renamed when whole."""
-    run = tmp_path / "run"
-    process = started(phantoms, run)
-    wait_for_epochs(process, run, 2)
-    process.kill()
-    process.wait()
+    run = killed(phantoms, tmp_path / "run", after=2)
     content = (run / "last.pt").read_bytes()
     (run / ".last.pt.abc.part").write_bytes(content[: len(content) // 2])
     (run / "history.csv").write_bytes(b"epoch,tra")
@@ -125,11 +130,7 @@ def test_what_a_power_cut_leaves_is_overcome(phantoms: Path, whole: Path, tmp_pa
 
 @pytest.mark.skipif(sys.platform != "linux", reason="takes root's rights away by a call of Linux")
 def test_a_read_only_folder_is_told_and_nothing_is_lost(phantoms: Path, whole: Path, tmp_path: Path):
-    run = tmp_path / "run"
-    process = started(phantoms, run)
-    wait_for_epochs(process, run, 1)
-    process.kill()
-    process.wait()
+    run = killed(phantoms, tmp_path / "run", after=1)
     before = {file.name: file.read_bytes() for file in run.iterdir()}
     run.chmod(0o500)
     argv = command("train", "--resume", str(run))
@@ -194,11 +195,7 @@ def test_a_full_disk_is_told_and_the_last_epoch_stays_whole(phantoms: Path, whol
     """A file size limit stands in for the full disk: writing last.pt fails midway."""
     import resource
 
-    run = tmp_path / "run"
-    process = started(phantoms, run)
-    wait_for_epochs(process, run, 1)
-    process.kill()
-    process.wait()
+    run = killed(phantoms, tmp_path / "run", after=1)
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -10,20 +10,10 @@ import numpy as np
 import pytest
 
 from pneumocli.evaluation_files import read_evaluation
-from pneumocli.records import Evaluation, ScoredFilm
+from pneumocli.records import Evaluation
 from pneumocli.report import evaluation_page
 from pneumocli.runs import RunFolder
-
-
-def film(image: str, label: str, logit: float, patient: str = "p") -> ScoredFilm:
-    from pneumocli.metrics import sigmoid
-
-    probability = float(sigmoid(logit))
-    return ScoredFilm(
-        image=image, patient=patient, kind="unknown", label=label, logit=logit, probability=probability,
-        prediction="PNEUMONIA" if probability >= 0.5 else "NORMAL",
-    )  # type: ignore[arg-type]  # fmt: skip
-
+from tests.conftest import scored_film
 
 HOSTILE = "test/NORMAL/<img src=x onerror=alert(1)>.jpeg"
 
@@ -33,7 +23,7 @@ def page(evaluated: tuple[RunFolder, Evaluation], phantoms: Path) -> str:
     """A report with a film whose name is an attack."""
     run, evaluation = evaluated
     _, films = read_evaluation(run, "test")
-    worst = film(HOSTILE, "NORMAL", 12.0, "hostile").model_copy(update={"prediction": "PNEUMONIA"})
+    worst = scored_film(HOSTILE, "NORMAL", 12.0, "hostile").model_copy(update={"prediction": "PNEUMONIA"})
     return evaluation_page(run, evaluation, [worst, *films], phantoms)
 
 

@@ -96,9 +96,6 @@ class Progress(ABC):
     def _line(self, markup: str) -> None:
         self._console.print(markup)
 
-    def _ends_at(self, moment: float) -> None:  # noqa: B027 - lines have no clock
-        """Takes note of when, by the monotonic clock, the training will end."""
-
     @abstractmethod
     def close(self) -> None:
         """Ends what is drawn."""
@@ -114,6 +111,10 @@ class Progress(ABC):
 
     @abstractmethod
     def _device(self, event: DeviceSampled) -> None: ...
+
+    @abstractmethod
+    def _ends_at(self, moment: float) -> None:
+        """Takes note of when, by the monotonic clock, the training will end."""
 
 
 def _number(value: float | None, form: str) -> str:
@@ -146,6 +147,9 @@ class PlainProgress(Progress):
         if not self._device_shown:
             self._device_shown = True
             self._line(_device_line(event))
+
+    def _ends_at(self, moment: float) -> None:
+        pass  # lines have no clock; each epoch's says what is left
 
     def close(self) -> None:
         """Nothing is drawn that would have to end."""
