@@ -45,6 +45,21 @@ def test_the_deployable_module_is_the_network_with_its_normalisation():
     torch.testing.assert_close(cam.mean((2, 3)) + network.fc.bias, logits, atol=1e-5, rtol=1e-5)
 
 
+def test_the_network_computes_what_torchvisions_does_bit_for_bit():
+    """Its first pooling comes before its first relu: outputs, gradients and running statistics are the same."""
+    network, original = build_network(0), resnet18(num_classes=2)
+    original.load_state_dict(network.state_dict())
+    inputs = torch.randn(6, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    for net in (network, original):
+        net.to(memory_format=torch.channels_last)
+        net(inputs).square().sum().backward()
+    for (name, mine), theirs in zip(network.named_parameters(), original.parameters(), strict=True):
+        assert torch.equal(mine.grad, theirs.grad), name
+    for name, buffer in original.state_dict().items():
+        assert torch.equal(network.state_dict()[name], buffer), name
+    assert torch.equal(network.eval()(inputs), original.eval()(inputs))
+
+
 def test_imagenets_head_is_left_behind_and_a_runs_head_is_taken_over(tmp_path: Path):
     imagenet = resnet18(num_classes=1000).state_dict()
     network = build_network(0)
