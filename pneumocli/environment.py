@@ -163,16 +163,6 @@ def _source_commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def peak_memory_bytes() -> int | None:
-    """The most memory this process has held at once; ``None`` on systems that do not tell (Windows)."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # bytes on macOS, kilobytes elsewhere
-
-
 class GpuProbe:
     """Looks at one NVIDIA GPU through its driver.
 

@@ -18,6 +18,7 @@ from pneumocli.errors import TrainingDiverged
 from pneumocli.events import EpochFinished, Listener, TaskAdvanced
 from pneumocli.files import write_bytes
 from pneumocli.finishing import card_of
+from pneumocli.memory import return_free_blocks
 from pneumocli.metrics import accuracy, auroc, log_loss, sensitivity, specificity
 from pneumocli.plots import learning_curves
 from pneumocli.preparation import TrainingData
@@ -108,6 +109,7 @@ class Epochs:
         self._spend("validate", validated - trained)
         progress.seconds += validated - began
         training.team.by_writer(lambda: self._save(logits, best=best))
+        return_free_blocks()  # else the next epoch's activations would lie beside what this one has left
         saved = time.perf_counter() - validated
         self._spend("save", saved)
         progress.seconds += saved

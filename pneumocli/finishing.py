@@ -13,11 +13,12 @@ from pneumocli.data.cache import Films
 from pneumocli.data.images import fit_film, read_film
 from pneumocli.data.loading import stacked
 from pneumocli.data.manifest import Manifest
-from pneumocli.environment import peak_memory_bytes, utc_now
+from pneumocli.environment import utc_now
 from pneumocli.events import Listener, TaskAdvanced, TaskFinished, TaskStarted
 from pneumocli.export import export
 from pneumocli.familiarity import Appearance, fit
 from pneumocli.files import sha256_of
+from pneumocli.memory import peak_memory_bytes
 from pneumocli.model import DeployableNet, StateDict, build_network
 from pneumocli.model_card import model_card
 from pneumocli.operating_points import choose_operating_point

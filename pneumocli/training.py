@@ -18,6 +18,7 @@ from pneumocli.epochs import Epochs, Training, save_best_epoch
 from pneumocli.errors import ModelFileError, RunError
 from pneumocli.events import Listener, Remark, RunStarted, TaskFinished, TaskStarted, ignore
 from pneumocli.finishing import finish
+from pneumocli.memory import return_large_blocks
 from pneumocli.model import build_network, imagenet_weights, load_initial_weights, read_state_dict
 from pneumocli.planning import make_plan, own_device, restored_plan
 from pneumocli.preparation import TrainingData, prepare, prepare_again
@@ -145,6 +146,8 @@ def _run_epochs(
         if config.tensorboard and training.team.is_writer:
             listener = stack.enter_context(tensorboard_listener(run.tensorboard_folder, progress.epoch, listener))
         stack.enter_context(_repeatable(plan.threads))
+        if plan.device == "cpu":
+            return_large_blocks()
         probe = stack.enter_context(gpu_probe(torch.device(plan.device)))
         listener(RunStarted(run.path, progress.epoch + 1, config.epochs))
         learner = _learner(training)

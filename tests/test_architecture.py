@@ -14,7 +14,7 @@ PACKAGE = ROOT / "pneumocli"
 # A module imports its own level or lower; nothing imports cli. docs/design.md shows the same table.
 LEVELS = {
     0: [
-        "errors", "files", "parallel",
+        "errors", "files", "memory", "parallel",
     ],
     1: [
         "config", "records", "events", "data.sources", "data.official", "data.findings",

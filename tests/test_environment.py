@@ -13,7 +13,6 @@ from pneumocli.environment import (
     describe,
     gpu_probe,
     has_cpp_compiler,
-    peak_memory_bytes,
     resolve_device,
     resolve_precision,
 )
@@ -139,7 +138,6 @@ def test_the_record_of_a_machine():
     record = describe(PLAN)
     assert record.device == "cpu"
     assert record.versions["torch"] == torch.__version__.split("+")[0] or record.versions["torch"] == torch.__version__
-    assert (peak_memory_bytes() or 0) > 10_000_000
 
 
 def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path):

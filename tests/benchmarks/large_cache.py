@@ -16,7 +16,7 @@ import torch
 from pneumocli.data.cache import FilmCache, Pixels, write_films
 from pneumocli.data.loading import TrainingBatches
 from pneumocli.distributed import Team
-from pneumocli.environment import peak_memory_bytes
+from pneumocli.memory import peak_memory_bytes
 
 _PATTERNS = 64  # noise is made once and shifted: making it anew would take longer than writing it
 

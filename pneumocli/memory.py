@@ -1,0 +1,55 @@
+"""Memory of this process: the most it has held, and giving back what it no longer needs."""
+
+import os
+import platform
+import sys
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ctypes import CDLL
+
+# Blocks from this size on go back to the system when they are freed. The activations of ResNet-18's first two stages
+# are larger at batch 32 and 224 pixels (26 and 13 MB): kept, they leave holes that nothing else fills. Those of its
+# later stages are many, and cost time to be had anew. Measured, see docs/benchmarks.md.
+_LARGE_BYTES = 12 * 2**20
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
+
+
+def peak_memory_bytes() -> int | None:
+    """The most memory this process has held at once; ``None`` on systems that do not tell (Windows)."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # bytes on macOS, kilobytes elsewhere
+
+
+def return_large_blocks() -> None:
+    """Has large blocks go back to the system whenever they are freed, from now on; only glibc needs to be told.
+
+    By itself it comes to keep blocks of up to 32 MB for later ones. ``MALLOC_MMAP_THRESHOLD_`` in the environment, its
+    own setting, stays in force.
+    """
+    libc = _glibc()
+    if libc is not None and "MALLOC_MMAP_THRESHOLD_" not in os.environ:
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2 * _LARGE_BYTES)  # the ratio that glibc itself keeps
+
+
+def return_free_blocks() -> None:
+    """Gives all that is free at this moment back to the system, small blocks, too; only glibc keeps it otherwise."""
+    libc = _glibc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
+@cache
+def _glibc() -> "CDLL | None":
+    if platform.libc_ver()[0] != "glibc":
+        return None
+    import ctypes
+
+    return ctypes.CDLL(None)
