@@ -10,7 +10,7 @@ from pneumocli.comparison_plots import comparison_figure
 from pneumocli.config import CompareConfig, EvaluateConfig
 from pneumocli.errors import RunError
 from pneumocli.evaluation import evaluate, films_of
-from pneumocli.evaluation_files import is_current, read_evaluation
+from pneumocli.evaluation_files import current_evaluation, read_evaluation
 from pneumocli.events import Listener, Remark, ignore
 from pneumocli.files import write_bytes, write_json, write_text
 from pneumocli.inference import Classifier
@@ -121,10 +121,12 @@ def _unique_names(runs: Sequence[RunFolder]) -> list[str]:
 
 def _compared(name: str, run: RunFolder, config: CompareConfig, listener: Listener) -> Compared:
     films = films_of(run, config.split, config.data, listener)
-    if not is_current(run, films, config.split):
+    stored = current_evaluation(run, films, config.split)
+    if stored is None:
         listener(Remark(f"evaluating {run.path} on {config.split}: its predictions are missing or stale"))
         evaluate(EvaluateConfig(run=run.path, data=config.data, split=config.split), listener)
-    evaluation, scored = read_evaluation(run, config.split)
+        stored = read_evaluation(run, config.split)
+    evaluation, scored = stored
     ordered = tuple(sorted(scored, key=lambda film: film.image))
     return Compared(name, run, evaluation, ordered, Scores.of(ordered, evaluation.temperature))
 
@@ -241,12 +243,13 @@ def _corrected(names: Sequence[str], differences: Sequence[Difference]) -> dict[
 
 def _seed_groups(runs: Sequence[Compared], values: Sequence[dict[str, float | None]]) -> list[SeedGroup]:
     """Runs whose settings are equal but for the seed and the folder; one seed trained twice is no group."""
+    settings = [run.run.config() for run in runs]
     groups: dict[str, list[int]] = defaultdict(list)
-    for index, run in enumerate(runs):
-        groups[run.run.config().model_dump_json(exclude={"seed", "run_dir", "device", "workers"})].append(index)
+    for index, setting in enumerate(settings):
+        groups[setting.model_dump_json(exclude={"seed", "run_dir", "device", "workers"})].append(index)
     found = []
     for members in groups.values():
-        if len({runs[index].run.config().seed for index in members}) < 2:
+        if len({settings[index].seed for index in members}) < 2:
             continue
         spreads = {metric: spread([values[index][metric] for index in members]) for metric in MAIN_METRICS}
         known = {metric: value for metric, value in spreads.items() if value is not None}

@@ -70,14 +70,17 @@ def read_evaluation(run: RunFolder, split: Split) -> tuple[Evaluation, tuple[Sco
     return evaluation, films
 
 
-def is_current(run: RunFolder, films: Manifest, split: Split) -> bool:
-    """Whether a stored evaluation was made of these films with the run's model, at its stored operating point."""
+def current_evaluation(
+    run: RunFolder, films: Manifest, split: Split
+) -> tuple[Evaluation, tuple[ScoredFilm, ...]] | None:
+    """A stored evaluation, if it was made of these films with the run's model, at its stored operating point."""
     try:
-        evaluation, _ = read_evaluation(run, split)
+        evaluation, scored = read_evaluation(run, split)
     except RunError:  # missing, damaged, or from another version: it is made anew
-        return False
-    return (
+        return None
+    is_current = (
         evaluation.model_sha256 == run.result().sha256["model.onnx"]
         and evaluation.data_fingerprint == films.fingerprint
         and evaluation.threshold.chosen_on != "given"
     )
+    return (evaluation, scored) if is_current else None

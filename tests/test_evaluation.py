@@ -13,7 +13,7 @@ import pytest
 from pneumocli.config import EvaluateConfig
 from pneumocli.errors import DataError, ModelFileError, RunError
 from pneumocli.evaluation import evaluate, evaluate_predictions, films_of
-from pneumocli.evaluation_files import is_current, read_evaluation
+from pneumocli.evaluation_files import current_evaluation, read_evaluation
 from pneumocli.events import Remark
 from pneumocli.metrics import verdict
 from pneumocli.records import Evaluation, OperatingPoint
@@ -90,16 +90,16 @@ def test_a_given_threshold_and_prevalence(trained: RunFolder, tmp_path: Path):
     assert evaluation.metrics["npv"].value is None
     assert evaluation.at_prevalence == {"prevalence": 0.1, "ppv": 0.1, "npv": None}
     assert evaluation.at_half is not None
-    assert not is_current(run, films_of(run, "test", None), "test"), "a comparison uses the stored threshold"
+    assert not current_evaluation(run, films_of(run, "test", None), "test"), "a comparison uses the stored threshold"
 
 
 def test_stale_predictions_are_told(evaluated: tuple[RunFolder, Evaluation], phantoms: Path, tmp_path: Path):
     run, _ = evaluated
-    assert is_current(run, films_of(run, "test", None), "test")
+    assert current_evaluation(run, films_of(run, "test", None), "test")
     shutil.copytree(phantoms, tmp_path / "other")
     next((tmp_path / "other" / "test" / "NORMAL").iterdir()).unlink()
-    assert not is_current(run, films_of(run, "test", tmp_path / "other"), "test")
-    assert not is_current(run, films_of(run, "val", None), "val")
+    assert not current_evaluation(run, films_of(run, "test", tmp_path / "other"), "test")
+    assert not current_evaluation(run, films_of(run, "val", None), "val")
 
 
 def test_films_that_changed_since_training_are_refused(trained: RunFolder, phantoms: Path, tmp_path: Path):
@@ -178,7 +178,7 @@ def test_no_test_films_are_refused(trained: RunFolder, phantoms: Path, tmp_path:
 def test_predictions_that_are_not_those_of_the_metrics(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
     run = copy_of(evaluated[0], tmp_path / "run", evaluations=True)
     films = films_of(run, "test", None)
-    assert is_current(run, films, "test")
+    assert current_evaluation(run, films, "test")
     file = run.evaluation_folder("test") / "predictions.csv"
     whole = file.read_text(encoding="utf-8")
     for damaged in (
@@ -191,15 +191,15 @@ def test_predictions_that_are_not_those_of_the_metrics(evaluated: tuple[RunFolde
         file.write_text(damaged, encoding="utf-8")
         with pytest.raises(RunError):
             read_evaluation(run, "test")
-        assert not is_current(run, films, "test")
+        assert not current_evaluation(run, films, "test")
     file.unlink()
-    assert not is_current(run, films, "test")
+    assert not current_evaluation(run, films, "test")
 
 
 def test_another_model_makes_an_evaluation_stale(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
     run = copy_of(evaluated[0], tmp_path / "run", evaluations=True)
     change_card(run, initial_weights="elsewhere")
-    assert not is_current(run, films_of(run, "test", None), "test")
+    assert not current_evaluation(run, films_of(run, "test", None), "test")
 
 
 def test_a_model_file_that_was_swapped_is_refused(trained: RunFolder, tmp_path: Path):
