@@ -20,6 +20,7 @@ from pneumocli.files import write_bytes
 from pneumocli.finishing import card_of
 from pneumocli.memory import return_free_blocks
 from pneumocli.metrics import accuracy, auroc, log_loss, sensitivity, specificity
+from pneumocli.planning import where_to_resize
 from pneumocli.plots import learning_curves
 from pneumocli.preparation import TrainingData
 from pneumocli.records import EpochRecord
@@ -85,6 +86,7 @@ class Epochs:
             seed=config.seed,
             workers=plan.workers,
             device=torch.device(plan.device),
+            resize=where_to_resize(torch.device(plan.device)),
             team=self._training.team,
         )
 

@@ -28,7 +28,8 @@ LEVELS = {
         "bootstrap", "delong", "scores", "wording",
     ],
     3: [
-        "model", "weights", "distributed", "data.loading", "inference", "onnx_file", "familiarity", "inputs",
+        "model", "weights", "distributed", "data.augmentation", "data.loading", "inference", "onnx_file", "familiarity",
+        "inputs",
     ],
     4: [
         "steps", "checkpoint", "preparation", "planning", "epochs", "finishing", "training", "tensorboard",

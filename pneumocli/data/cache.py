@@ -6,12 +6,10 @@ widths and all, then a table of their sizes.
 """
 
 import hashlib
-import os
+import mmap
 import struct
-import sys
 import time
-import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,13 +32,17 @@ _UNUSED_DAYS = 30
 
 
 class FilmCache:
-    """A cache file, opened for reading.
+    """A cache file, mapped into memory.
 
-    Films are read at their place in the file, not mapped into memory: the system keeps the file in its page cache
-    either way, but pages of a map count as the process's own memory, which then seems to grow with every film seen.
+    A film is a view of the file: cutting a crop out of it reads that part and no more, and all processes of a training
+    share what the system holds of it. Pages once read would count as this process's own memory, more with every film:
+    :meth:`let_go` gives them back to the system, which keeps what it has room for.
 
     Args:
-        path: A file that :func:`cached_films` built.
+        path: A file that :func:`write_films` wrote.
+
+    Raises:
+        ValueError: The file is another, or not whole.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,18 +50,20 @@ class FilmCache:
         self._open()
 
     def _open(self) -> None:
+        if self.path.stat().st_size < _TAIL.size:
+            raise ValueError(f"{self.path} is no film cache")
         with self.path.open("rb") as file:
-            file.seek(-_TAIL.size, os.SEEK_END)
-            tail_at = file.tell()
-            count, magic = _TAIL.unpack(file.read(_TAIL.size))
-            if magic != _MAGIC:
-                raise ValueError(f"{self.path} is no film cache")
-            file.seek(tail_at - count * _SIZE_BYTES)
-            self._sizes = np.frombuffer(file.read(count * _SIZE_BYTES), dtype="<u4").reshape(count, 2)
-        lengths = self._sizes[:, 0].astype(np.int64) * self._sizes[:, 1]
-        self._starts = np.concatenate(([0], np.cumsum(lengths)))
-        self._descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        weakref.finalize(self, os.close, self._descriptor)
+            # Not a private copy: Linux counts those against the machine's memory and refuses one that is larger.
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        table_end = len(self._map) - _TAIL.size
+        count, magic = _TAIL.unpack_from(self._map, table_end)
+        table = table_end - count * _SIZE_BYTES
+        if magic != _MAGIC or table < 0:
+            raise ValueError(f"{self.path} is no film cache")
+        self._sizes = np.frombuffer(self._map, dtype="<u4", count=2 * count, offset=table).reshape(count, 2).copy()
+        self._starts = np.concatenate(([0], np.cumsum(self._sizes.astype(np.int64).prod(axis=1))))
+        if self._starts[-1] != table:
+            raise ValueError(f"{self.path} is not whole")
 
     def __getstate__(self) -> Path:
         return self.path  # a worker process opens the file itself
@@ -72,18 +76,23 @@ class FilmCache:
         return len(self._sizes)
 
     def __getitem__(self, index: int) -> Pixels:
-        """The film's pixels, uint8 (H,W)."""
-        height, width = self._sizes[index]
-        start, length = int(self._starts[index]), int(height) * int(width)
-        pixels = np.frombuffer(bytearray(self._read(start, length)), np.uint8)  # bytearray: torch wants it writable
-        return pixels.reshape(int(height), int(width))
+        """The film's pixels, uint8 (H,W), not to be written to."""
+        height, width = map(int, self._sizes[index])
+        pixels = np.frombuffer(self._map, np.uint8, count=height * width, offset=int(self._starts[index]))
+        return pixels.reshape(height, width)
 
-    def _read(self, start: int, length: int) -> bytes:
-        if sys.platform == "win32":
-            os.lseek(self._descriptor, start, os.SEEK_SET)
-            return os.read(self._descriptor, length)
-        # pread has no file position, which forked worker processes would share.
-        return os.pread(self._descriptor, length, start)
+    def will_need(self, numbers: Sequence[int]) -> None:
+        """Has the system fetch films from the disk, all at once, that are about to be read."""
+        if hasattr(mmap, "MADV_WILLNEED"):
+            for number in numbers:
+                start, stop = int(self._starts[number]), int(self._starts[number + 1])
+                page = start - start % mmap.PAGESIZE
+                self._map.madvise(mmap.MADV_WILLNEED, page, stop - page)
+
+    def let_go(self) -> None:
+        """Gives the pages that were read back to the system; to be called after each batch of films."""
+        if hasattr(mmap, "MADV_DONTNEED"):  # Windows trims mapped pages by itself
+            self._map.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,12 @@ class FilmsOnDisk:
     def __getitem__(self, index: int) -> Pixels:
         """The film's pixels, uint8 (H,W)."""
         return self.decode(self.paths[index])
+
+    def will_need(self, numbers: Sequence[int]) -> None:
+        """Does nothing: decoding takes longer than reading."""
+
+    def let_go(self) -> None:
+        """Does nothing: nothing is kept."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +132,16 @@ class Selected:
         return len(self.numbers)
 
     def __getitem__(self, index: int) -> Pixels:
-        """The film's pixels, uint8 (H,W)."""
+        """The film's pixels, uint8 (H,W), not to be written to."""
         return self.films[self.numbers[index]]
+
+    def will_need(self, numbers: Sequence[int]) -> None:
+        """Tells which films are about to be read, see :class:`FilmCache`."""
+        self.films.will_need([self.numbers[number] for number in numbers])
+
+    def let_go(self) -> None:
+        """Gives back what reading films has taken, see :class:`FilmCache`."""
+        self.films.let_go()
 
 
 Films = FilmCache | FilmsOnDisk | Selected
@@ -143,14 +166,23 @@ def cached_films(
         PneumoError: The cache folder cannot be written, or is full.
     """
     path = cache_folder() / "films" / f"{_key(manifest, form)}.films"
-    if not path.is_file():
+    films = _opened(path)
+    if films is None:
         prune(path.parent)
         _build(path, manifest, decode, listener)
         size = path.stat().st_size
         listener(Remark(f"decoded films are kept in {path.parent} ({size / 1e6:,.0f} MB; --no-cache does without)"))
+        films = FilmCache(path)
     path.touch()
-    films = FilmCache(path)
     return films, _reasons(manifest, films, decode)
+
+
+def _opened(path: Path) -> FilmCache | None:
+    """The cache file, if it is there and whole: one that is not, after a disk's fault, is made again."""
+    try:
+        return FilmCache(path)
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _key(manifest: Manifest, form: str) -> str:

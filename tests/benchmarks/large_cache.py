@@ -40,7 +40,7 @@ def epoch(films: FilmCache, workers: int, batches: int) -> float:
     """Films per second over so many batches of 32; the start of the workers does not count."""
     source = TrainingBatches(
         films, image_size=224, batch_size=32, accumulate=1, seed=0, workers=workers, device=torch.device("cpu"),
-        team=Team(),
+        resize="workers", team=Team(),
     )  # fmt: skip
     parts = source.epoch(1)
     next(parts)

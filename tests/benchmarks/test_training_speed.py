@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -105,13 +106,18 @@ def train_films(films: Path) -> Manifest:
     return with_hashes(scan(films).of("train"))
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_batches_from_the_cache(loader: DataLoader[object], train_films: Manifest, workers: int, row: Row):
+@pytest.mark.parametrize(
+    ("resize", "workers"), [("workers", 0), ("workers", 1), ("workers", 2), ("device", 0), ("device", 1), ("device", 2)]
+)
+def test_batches_from_the_cache(
+    loader: DataLoader[object], train_films: Manifest, resize: Literal["workers", "device"], workers: int, row: Row
+):
+    """The meta device computes nothing: what is left to be resized on a GPU costs what preparing it costs."""
     decode = CropSource(224, "crop")
     cache, _ = cached_films(train_films, decode, decode.form)
     batches = TrainingBatches(
-        cache, image_size=224, batch_size=32, accumulate=1, seed=0, workers=workers, device=torch.device("cpu"),
-        team=Team(),
+        cache, image_size=224, batch_size=32, accumulate=1, seed=0, workers=workers, resize=resize,
+        device=torch.device("cpu" if resize == "workers" else "meta"), team=Team(),
     )  # fmt: skip
     rounds = 5  # epochs of ours for one of theirs, so that both take long enough to be timed
 
@@ -131,10 +137,11 @@ def test_batches_from_the_cache(loader: DataLoader[object], train_films: Manifes
         ratios.append(other * rounds / seconds)
         rates.append(len(cache) * rounds / seconds)
     who = "one process" if workers == 0 else f"{workers} workers"
+    what = "batches" if resize == "workers" else "batches for a GPU to resize"
     row(
-        f"batches from the cache, {who} / the assignment's loader, 2 workers",
+        f"{what} from the cache, {who} / the assignment's loader, 2 workers",
         f"{spread(ratios, '.1f')}; {statistics.median(rates):,.0f} films/s",
-        "10",
+        "10" if resize == "workers" else "",
     )
     assert statistics.median(ratios) > 5
 

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pneumocli.data.cache import FilmCache, FilmsOnDisk, Selected, cached_films, prune
+from pneumocli.data.cache import FilmCache, FilmsOnDisk, Selected, cached_films, prune, write_films
 from pneumocli.data.loading import CropSource
 from pneumocli.data.manifest import Manifest, scan, with_hashes
 from pneumocli.events import TaskStarted
@@ -32,7 +33,7 @@ def test_a_cached_film_equals_a_decoded_one(manifest: Manifest):
     assert len(cache) == len(disk) == len(manifest)
     for number in range(len(cache)):
         np.testing.assert_array_equal(cache[number], disk[number])
-    assert cache[3].flags.writeable
+    assert not cache[3].flags.writeable
 
 
 def test_a_second_call_decodes_nothing(manifest: Manifest):
@@ -74,10 +75,40 @@ def test_an_unreadable_film_is_named_with_its_reason(manifest: Manifest, tmp_pat
     assert not films[1].size
 
 
-def test_a_file_that_is_no_cache_is_refused(tmp_path: Path):
-    (tmp_path / "x.films").write_bytes(bytes(100))
+@pytest.mark.parametrize("content", [b"", bytes(10), bytes(100)])
+def test_a_file_that_is_no_cache_is_refused(content: bytes, tmp_path: Path):
+    (tmp_path / "x.films").write_bytes(content)
     with pytest.raises(ValueError, match="no film cache"):
         FilmCache(tmp_path / "x.films")
+
+
+@pytest.mark.parametrize("keep", [0, 5, 0.5, -30])
+def test_a_damaged_cache_is_made_again(keep: float, manifest: Manifest):
+    cache = built(manifest, f"damaged {keep}")
+    whole = cache.path.read_bytes()
+    cut = int(len(whole) * keep) if isinstance(keep, float) else keep
+    cache.path.unlink()  # not in place: the pages of a mapped file that is cut short are gone
+    cache.path.write_bytes(whole[:cut])
+    assert built(manifest, f"damaged {keep}").path.read_bytes() == whole
+    cache.path.write_bytes(whole[100:])  # its end is right, its beginning is missing
+    assert built(manifest, f"damaged {keep}").path.read_bytes() == whole
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_pages_that_were_read_go_back(tmp_path: Path):
+    def mapped_megabytes() -> float:
+        counts = Path("/proc/self/status").read_text()
+        return int(counts.split("RssFile:")[1].split()[0]) / 1024
+
+    write_films(tmp_path / "x.films", (np.ones((512, 1024), np.uint8) for _ in range(64)))
+    films = FilmCache(tmp_path / "x.films")
+    films.will_need([0, 63])
+    before = mapped_megabytes()
+    assert sum(int(films[number].sum()) for number in range(64)) == 64 * 512 * 1024
+    assert mapped_megabytes() - before > 25
+    films.let_go()
+    assert mapped_megabytes() - before < 5
+    assert films[63].all()
 
 
 def test_unused_caches_are_removed_after_thirty_days(tmp_path: Path):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pneumocli.data.cache import Selected
 from pneumocli.data.loading import TrainingBatches, crop_source_side, epoch_batches, film_seed
 from pneumocli.distributed import Team
+from tests.data.test_augmentation import OFF_BY, off
 
 
 class Noise:
@@ -23,8 +24,16 @@ class Noise:
         rng = np.random.default_rng(number)
         return rng.integers(0, 256, (60 + number, 80), np.uint8)
 
+    def will_need(self, numbers: list[int]) -> None:
+        pass
 
-def batches(*, workers: int = 0, team: Team | None = None, accumulate: int = 1, seed: int = 0) -> TrainingBatches:
+    def let_go(self) -> None:
+        pass
+
+
+def batches(
+    *, workers: int = 0, team: Team | None = None, accumulate: int = 1, seed: int = 0, resize: str = "workers"
+) -> TrainingBatches:
     return TrainingBatches(
         Selected(Noise(), tuple(range(23))),
         image_size=32,
@@ -33,6 +42,7 @@ def batches(*, workers: int = 0, team: Team | None = None, accumulate: int = 1, 
         seed=seed,
         workers=workers,
         device=torch.device("cpu"),
+        resize=resize,
         team=team or Team(),
     )
 
@@ -60,6 +70,14 @@ def test_the_number_of_workers_changes_nothing(workers: int):
         one, other = list(alone.epoch(epoch)), list(helped.epoch(epoch))
         assert [part.films.tolist() for part in one] == [part.films.tolist() for part in other]
         assert all(torch.equal(a.pixels, b.pixels) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_films_resized_on_the_device_are_those_of_the_workers(workers: int):
+    for team in (Team(), Team(1, 2)):
+        one, other = (films_of(batches(resize=place, workers=workers, team=team), 2) for place in ("workers", "device"))
+        assert one.keys() == other.keys()
+        assert all(off(one[film], other[film]) <= OFF_BY for film in one)
 
 
 def test_an_epoch_can_be_had_again_without_those_before():
