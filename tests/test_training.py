@@ -19,6 +19,7 @@ from pneumocli.runs import RunFolder
 from pneumocli.training import resume, train
 from pneumocli.weights import load_best
 from tests.conftest import tiny
+from tests.data.test_augmentation import OFF_BY
 
 RUN_FILES = {
     "MODEL_CARD.md", "best.pt", "config.json", "curves.png", "environment.json", "history.csv", "last.pt",
@@ -157,6 +158,15 @@ def test_resume_is_exact_with_workers(workers: int, phantoms: Path, tmp_path: Pa
     parts = stopped(tiny(phantoms, tmp_path / "parts", epochs=3, workers=workers), 2)
     resume(ResumeConfig(resume=parts))
     assert_same_run(whole.path, parts)
+
+
+@pytest.mark.skipif(OFF_BY > 0, reason="torch resizes 8-bit pictures in floats on this CPU: pixels may be a level off")
+def test_films_resized_on_the_device_train_the_same_network(
+    trained: RunFolder, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What a GPU does with crops, done by the CPU."""
+    monkeypatch.setattr("pneumocli.epochs.where_to_resize", lambda _: "device")
+    assert_same_run(train(tiny(phantoms, tmp_path / "run")).path, trained.path)
 
 
 @pytest.mark.slow
