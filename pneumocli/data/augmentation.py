@@ -4,7 +4,8 @@ Where a crop lies is drawn on the CPU. It is resized there by torchvision, film 
 with the same result bit for bit: what a network is trained on does not depend on the device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -82,9 +83,21 @@ def resized_at_once(crops: Crops, size: int) -> Tensor:
     """
     for_rows = _weights(crops.sizes[:, 0], crops.pixels.shape[1], size)
     for_columns = _weights(crops.sizes[:, 1], crops.pixels.shape[2], size)
-    wide = _weighted(crops.pixels.float() @ for_columns[0].mT, for_columns[1])
-    squares = _weighted(for_rows[0] @ wide, for_rows[1]).to(torch.uint8)
+    with _whole_factors():
+        wide = _weighted(crops.pixels.float() @ for_columns[0].mT, for_columns[1])
+        squares = _weighted(for_rows[0] @ wide, for_rows[1]).to(torch.uint8)
     return torch.where(crops.flipped[:, None, None], squares.flip(-1), squares).unsqueeze(1)
+
+
+@contextmanager
+def _whole_factors() -> Iterator[None]:
+    """Keeps matrix products from rounding their factors to TF32 or bfloat16, which some containers set for speed."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _weights(lengths: Tensor, extent: int, size: int) -> tuple[Tensor, Tensor]:

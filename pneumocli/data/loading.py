@@ -251,7 +251,7 @@ def _split(films: list[int], count: int) -> list[list[int]]:
     return [films[start:stop] for start, stop in itertools.pairwise(bounds)]
 
 
-def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - _Crops makes whole batches already
+def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - _Augmented makes whole batches already
     return batch
 
 

@@ -57,6 +57,18 @@ def test_the_company_a_crop_keeps_changes_nothing():
         assert torch.equal(resized_at_once(together([crop]), 64)[0], at_once[number])
 
 
+def test_a_setting_for_coarser_products_changes_nothing():
+    """TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1, in some containers, sets it for every program."""
+    crops = together([Crop(film(384, 500), False), Crop(film(120, 90), True)])
+    expected = resized_at_once(crops, 224)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert torch.equal(resized_at_once(crops, 224), expected)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 @pytest.mark.parametrize("level", [0, 1, 254, 255])
 def test_an_even_film_stays_even(level: int):
     crops = together([Crop(np.full((317, 203), level, np.uint8), False)])
