@@ -13,11 +13,11 @@ from pneumocli.events import Listener, Remark, ignore
 from pneumocli.parallel import usable_cores
 
 # Planned films (films x epochs) from which torch.compile pays for itself. On CPU measured, see docs/benchmarks.md: half
-# a minute against 1.5 % of some 55 ms a film, paid back after 35,000 films; more than that, because both vary. On
-# CUDA reckoned, not measured: a minute against a quarter of 0.6 ms a film.
+# a minute against 1 to 5 % of some 55 ms a film, paid back after 55,000 films at the latest. On CUDA
+# reckoned, not measured: a minute against a quarter of 0.6 ms a film.
 _COMPILE_FILMS = {"cpu": 60_000, "cuda": 400_000}
 
-# Workers on a GPU: each prepares some 4,000 films/s, so eight keep up with any GPU that exists.
+# Workers on a GPU: each prepares some 3,500 films/s, so eight keep up with any GPU that exists.
 _MOST_WORKERS = 8
 
 
