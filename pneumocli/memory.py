@@ -30,11 +30,10 @@ def peak_memory_bytes() -> int | None:
 def return_large_blocks() -> None:
     """Has large blocks go back to the system whenever they are freed, from now on; only glibc needs to be told.
 
-    By itself it comes to keep blocks of up to 32 MB for later ones. ``MALLOC_MMAP_THRESHOLD_`` in the environment, its
-    own setting, stays in force.
+    By itself it comes to keep blocks of up to 32 MB for later ones. Its own settings in the environment stay in force.
     """
     libc = _glibc()
-    if libc is not None and "MALLOC_MMAP_THRESHOLD_" not in os.environ:
+    if libc is not None and not _told_already():
         libc.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, 2 * _LARGE_BYTES)  # the ratio that glibc itself keeps
 
@@ -44,6 +43,12 @@ def return_free_blocks() -> None:
     libc = _glibc()
     if libc is not None:
         libc.malloc_trim(0)
+
+
+def _told_already() -> bool:
+    tunables = os.environ.get("GLIBC_TUNABLES", "")
+    names = ("mmap_threshold", "trim_threshold")
+    return any(f"MALLOC_{name.upper()}_" in os.environ or f"glibc.malloc.{name}" in tunables for name in names)
 
 
 @cache

@@ -12,6 +12,7 @@ from torchvision.models import ResNet
 
 from pneumocli.checkpoint import Progress, load_checkpoint
 from pneumocli.config import ResumeConfig, TrainConfig
+from pneumocli.data.loading import lost_workers_told
 from pneumocli.distributed import Team, team
 from pneumocli.environment import Plan, describe, gpu_probe, resolve_device
 from pneumocli.epochs import Epochs, Training, save_best_epoch
@@ -146,6 +147,9 @@ def _run_epochs(
         if config.tensorboard and training.team.is_writer:
             listener = stack.enter_context(tensorboard_listener(run.tensorboard_folder, progress.epoch, listener))
         stack.enter_context(_repeatable(plan.threads))
+        stack.enter_context(
+            lost_workers_told(f"free memory, or docker run --shm-size 1g; then pneumo train --resume {run.path}")
+        )
         if plan.device == "cpu":
             return_large_blocks()
         probe = stack.enter_context(gpu_probe(torch.device(plan.device)))

@@ -18,7 +18,7 @@ from pneumocli.environment import (
 )
 from pneumocli.errors import DeviceError, RunError
 from pneumocli.events import DeviceSampled, Remark
-from pneumocli.planning import make_plan, own_device, restored_plan
+from pneumocli.planning import make_plan, own_device, restored_plan, where_to_resize
 
 CPU = torch.device("cpu")
 PLAN = Plan(device="cpu", precision="fp32", compile=False, threads=2, workers=0, world_size=1)
@@ -205,3 +205,10 @@ def test_a_resume_without_its_device_is_told(no_gpu: None, tmp_path):
     gpu_plan = Plan(device="cuda:0", precision="fp16", compile=False, threads=2, workers=4, world_size=1)
     with pytest.raises(DeviceError, match=r"begun on cuda:0, which is not here"):
         restored_plan(gpu_plan, ResumeConfig(resume=tmp_path), TrainConfig(), Team())
+
+
+@pytest.mark.parametrize(
+    ("device", "place"), [("cpu", "workers"), ("mps", "workers"), ("cuda", "device"), ("cuda:1", "device")]
+)
+def test_cuda_resizes_crops_itself(device: str, place: str):
+    assert where_to_resize(torch.device(device)) == place

@@ -23,9 +23,9 @@ def command(*argv: str) -> list[str]:
     return [sys.executable, "-m", "pneumocli", *argv]
 
 
-def started(data: Path, run: Path) -> subprocess.Popen[bytes]:
+def started(data: Path, run: Path, *flags: str) -> subprocess.Popen[bytes]:
     """A training as a process; its words go into files beside the run."""
-    argv = command("train", "--data", str(data), "--run-dir", str(run), *SETTINGS)
+    argv = command("train", "--data", str(data), "--run-dir", str(run), *SETTINGS, *flags)
     with out_of(run).open("wb") as out, err_of(run).open("wb") as err:
         return subprocess.Popen(argv, stdout=out, stderr=err)
 
@@ -160,6 +160,23 @@ def test_a_polite_stop_says_how_to_resume(
     assert out_of(run).read_text() == ""
     assert words in err
     assert f"hint: pneumo train --resume {run}" in err
+    assert "Traceback" not in err
+    resumed(run)
+    assert_same_run(whole, run)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the worker in /proc")
+def test_a_killed_worker_is_told_and_nothing_is_lost(phantoms: Path, whole: Path, tmp_path: Path):
+    """As Linux does it when memory is short, and with SIGBUS when shared memory is."""
+    run = tmp_path / "run"
+    process = started(phantoms, run, "--workers", "1")
+    wait_for_epochs(process, run, 1)
+    for worker in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        os.kill(int(worker), signal.SIGKILL)
+    assert process.wait(60) == 1
+    err = err_of(run).read_text()
+    assert "a worker process that prepares films was killed" in err
+    assert f"pneumo train --resume {run}" in err
     assert "Traceback" not in err
     resumed(run)
     assert_same_run(whole, run)

@@ -51,8 +51,12 @@ def test_what_is_freed_goes_back(when: str, size: int):
 
 
 @glibc
-def test_glibcs_own_setting_stays_in_force(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", str(30 << 20))
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MALLOC_MMAP_THRESHOLD_", "{}"), ("GLIBC_TUNABLES", "glibc.malloc.check=0:glibc.malloc.mmap_threshold={}")],
+)
+def test_glibcs_own_setting_stays_in_force(name: str, value: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(name, value.format(30 << 20))
     assert megabytes_kept("before", 13 << 20) > 200
 
 

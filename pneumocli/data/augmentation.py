@@ -1,9 +1,11 @@
 """Random crops of films, resized and sometimes mirrored: the assignment's augmentation.
 
 Where a crop lies is drawn on the CPU. It is resized there by torchvision, film by film, or on a GPU a batch at once,
-with the same result bit for bit: what a network is trained on does not depend on the device.
+with the same result bit for bit where torch resizes 8-bit pictures in whole numbers, which it does on CPUs with AVX2;
+on others it rounds floats, and a pixel may be one grey level off.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -43,14 +45,21 @@ class Crops(NamedTuple):
     """A batch of drawn crops.
 
     Attributes:
-        pixels: uint8 (n,H,W), each crop in the upper left corner.
+        pixels: uint8 (P,), row by row, one crop after the other: side by side they would take twice the room.
         sizes: int64 (n,2), height and width of each.
         flipped: bool (n,).
+        extent: The greatest height and width, known without asking a GPU.
     """
 
     pixels: Tensor
     sizes: Tensor
     flipped: Tensor
+    extent: tuple[int, int]
+
+    def to(self, device: torch.device) -> "Crops":
+        """The same on another device, without waiting for it."""
+        pixels, sizes, flipped = (part.to(device, non_blocking=True) for part in self[:3])
+        return Crops(pixels, sizes, flipped, self.extent)
 
 
 def draw(film: Pixels) -> Crop:
@@ -70,10 +79,13 @@ def resized(crop: Crop, size: int) -> Tensor:
 def together(crops: Sequence[Crop]) -> Crops:
     """Crops as a batch, to be resized at once."""
     sizes = np.array([crop.pixels.shape for crop in crops])
-    pixels = np.zeros((len(crops), *sizes.max(axis=0)), np.uint8)
-    for place, crop in zip(pixels, crops, strict=True):
-        place[: crop.pixels.shape[0], : crop.pixels.shape[1]] = crop.pixels
-    return Crops(torch.from_numpy(pixels), torch.from_numpy(sizes), torch.tensor([crop.flipped for crop in crops]))
+    height, width = sizes.max(axis=0).tolist()
+    return Crops(
+        torch.from_numpy(np.concatenate([crop.pixels.ravel() for crop in crops])),
+        torch.from_numpy(sizes),
+        torch.tensor([crop.flipped for crop in crops]),
+        (height, width),
+    )
 
 
 def resized_at_once(crops: Crops, size: int) -> Tensor:
@@ -81,12 +93,20 @@ def resized_at_once(crops: Crops, size: int) -> Tensor:
 
     Resizing is linear in each direction, so a batch is resized by two products with matrices of weights.
     """
-    for_rows = _weights(crops.sizes[:, 0], crops.pixels.shape[1], size)
-    for_columns = _weights(crops.sizes[:, 1], crops.pixels.shape[2], size)
+    for_rows, for_columns = (_weights(crops.sizes[:, way], crops.extent[way], size) for way in (0, 1))
     with _whole_factors():
-        wide = _weighted(crops.pixels.float() @ for_columns[0].mT, for_columns[1])
+        wide = _weighted(_side_by_side(crops).float() @ for_columns[0].mT, for_columns[1])
         squares = _weighted(for_rows[0] @ wide, for_rows[1]).to(torch.uint8)
     return torch.where(crops.flipped[:, None, None], squares.flip(-1), squares).unsqueeze(1)
+
+
+def _side_by_side(crops: Crops) -> Tensor:
+    """The crops in the upper left corners of equal pictures, uint8 (n,H,W); what lies beyond them is arbitrary."""
+    heights, widths = crops.sizes.unbind(1)
+    starts = (heights * widths).cumsum(0) - heights * widths
+    row, column = (torch.arange(length, device=crops.pixels.device) for length in crops.extent)
+    places = starts[:, None, None] + row[:, None] * widths[:, None, None] + column
+    return crops.pixels[places.clamp_(max=len(crops.pixels) - 1)]
 
 
 @contextmanager
@@ -105,23 +125,28 @@ def _weights(lengths: Tensor, extent: int, size: int) -> tuple[Tensor, Tensor]:
 
     Args:
         lengths: int64 (n,), of each crop in this direction.
-        extent: Of the batch in this direction.
+        extent: The greatest of them.
         size: To resize to.
 
     Returns:
-        Whole numbers, float32 (n,size,extent), and what stands for 1, float32 (n,1,1): the arithmetic of torch's
-        ``upsample_bilinear2d_aa`` for 8-bit pictures, which is Pillow's.
+        Whole numbers, float32 (n,size,extent), 0 beyond a crop's length, and what stands for 1, float32 (n,1,1): the
+        arithmetic of torch's ``upsample_bilinear2d_aa`` for 8-bit pictures, which is Pillow's.
     """
+    device = lengths.device
     length = lengths.double()[:, None, None]
     scale = length / size
     reach = scale.clamp(min=1)
-    centres = scale * (torch.arange(size, device=lengths.device)[:, None] + 0.5)
-    pixels = torch.arange(extent, device=lengths.device)
-    weights = (1 - (pixels + 0.5 - centres).abs() / reach).clamp(min=0) * (pixels < length)
+    centres = scale * (torch.arange(size, device=device)[:, None] + 0.5)
+    taps = 2 * math.ceil(max(extent / size, 1)) + 1
+    pixels = (centres - reach + 0.5).floor() + torch.arange(taps, device=device)
+    weights = (1 - (pixels + 0.5 - centres).abs() / reach).clamp(min=0) * ((pixels >= 0) & (pixels < length))
     weights /= weights.sum(-1, keepdim=True)
     bits = (((_LARGEST_WEIGHT + 0.5) / weights.amax((1, 2), keepdim=True)).log2().ceil() - 1).clamp(max=_MOST_BITS)
     one = bits.exp2()
-    return (weights * one + 0.5).floor().float(), one.float()
+    # Those before and beyond the picture have a place, too, each its own: two for one place would be a race on a GPU.
+    matrix = torch.zeros(len(lengths), size, taps + extent + taps, device=device)
+    matrix.scatter_(-1, pixels.long() + taps, (weights * one + 0.5).floor().float())
+    return matrix[..., taps : taps + extent], one.float()
 
 
 def _weighted(sums: Tensor, one: Tensor) -> Tensor:

@@ -181,7 +181,7 @@ def _opened(path: Path) -> FilmCache | None:
     """The cache file, if it is there and whole: one that is not, after a disk's fault, is made again."""
     try:
         return FilmCache(path)
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):
         return None
 
 

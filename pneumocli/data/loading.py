@@ -23,6 +23,7 @@ from pneumocli.data.augmentation import Crop, Crops, draw, resized, resized_at_o
 from pneumocli.data.cache import Films, Pixels
 from pneumocli.data.images import make_square, read_film, shrink
 from pneumocli.distributed import Team
+from pneumocli.errors import PneumoError
 
 Fit = Literal["crop", "squash", "pad"]
 
@@ -232,8 +233,26 @@ class TrainingBatches:
     def _pixels(self, crops: Tensor | Crops) -> Tensor:
         if isinstance(crops, Tensor):
             return crops.to(self._device, non_blocking=True)
-        moved = Crops(*(part.to(self._device, non_blocking=True) for part in crops))
-        return resized_at_once(moved, self._image_size)
+        return resized_at_once(crops.to(self._device), self._image_size)
+
+
+@contextmanager
+def lost_workers_told(hint: str) -> Iterator[None]:
+    """Says in words that a worker process is gone: torch raises its end in this process, wherever that is just then.
+
+    Raises:
+        PneumoError: A worker was killed.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise PneumoError(
+            "a worker process that prepares films was killed: memory (in a container, shared memory) was short, or the "
+            "disk of the cache failed",
+            hint,
+        ) from error
 
 
 @contextmanager

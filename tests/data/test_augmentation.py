@@ -1,5 +1,7 @@
 """data/augmentation.py: crops are the same wherever they are resized."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms import v2
 
+from pneumocli.data import augmentation
 from pneumocli.data.augmentation import Crop, draw, resized, resized_at_once, together
 
 # torch resizes 8-bit pictures in whole numbers where the CPU has AVX2, elsewhere in floats that it rounds at the end.
@@ -57,16 +60,27 @@ def test_the_company_a_crop_keeps_changes_nothing():
         assert torch.equal(resized_at_once(together([crop]), 64)[0], at_once[number])
 
 
-def test_a_setting_for_coarser_products_changes_nothing():
-    """TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1, in some containers, sets it for every program."""
-    crops = together([Crop(film(384, 500), False), Crop(film(120, 90), True)])
-    expected = resized_at_once(crops, 224)
+@pytest.fixture
+def coarse_products() -> Iterator[None]:
+    """What TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1, in some containers, sets for every program, and more."""
     torch.set_float32_matmul_precision("medium")
-    try:
-        assert torch.equal(resized_at_once(crops, 224), expected)
-        assert torch.get_float32_matmul_precision() == "medium"
-    finally:
-        torch.set_float32_matmul_precision("highest")
+    yield
+    torch.set_float32_matmul_precision("highest")
+
+
+def test_a_setting_for_coarser_products_changes_nothing(coarse_products: None, monkeypatch: pytest.MonkeyPatch):
+    crops = [Crop(film(384, 500), False), Crop(film(120, 90), True)]
+    used, weighted = [], augmentation._weighted
+
+    def noting(sums: torch.Tensor, one: torch.Tensor) -> torch.Tensor:
+        used.append(torch.get_float32_matmul_precision())
+        return weighted(sums, one)
+
+    monkeypatch.setattr(augmentation, "_weighted", noting)
+    one_by_one = torch.stack([resized(crop, 224) for crop in crops])
+    assert off(resized_at_once(together(crops), 224), one_by_one) <= OFF_BY
+    assert used == ["highest", "highest"]  # not every CPU has coarser products that would change a pixel
+    assert torch.get_float32_matmul_precision() == "medium"
 
 
 @pytest.mark.parametrize("level", [0, 1, 254, 255])
@@ -77,7 +91,7 @@ def test_an_even_film_stays_even(level: int):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_gpu_resizes_as_the_cpu_does():
+def test_a_gpu_resizes_as_the_cpu_does(coarse_products: None):
     crops = together([Crop(film(384 - 9 * number, 120 + 11 * number, number), number % 2 == 0) for number in range(32)])
-    on_gpu = resized_at_once(crops._replace(**{name: part.cuda() for name, part in crops._asdict().items()}), 224)
+    on_gpu = resized_at_once(crops.to(torch.device("cuda")), 224)
     assert torch.equal(on_gpu.cpu(), resized_at_once(crops, 224))

@@ -13,6 +13,7 @@ import pytest
 from pneumocli.data.cache import FilmCache, FilmsOnDisk, Selected, cached_films, prune, write_films
 from pneumocli.data.loading import CropSource
 from pneumocli.data.manifest import Manifest, scan, with_hashes
+from pneumocli.errors import PneumoError
 from pneumocli.events import TaskStarted
 
 DECODE = CropSource(64, "crop")
@@ -94,11 +95,21 @@ def test_a_damaged_cache_is_made_again(keep: float, manifest: Manifest):
     assert built(manifest, f"damaged {keep}").path.read_bytes() == whole
 
 
+def test_a_file_where_the_cache_folder_should_be_is_told(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PNEUMO_CACHE", str(tmp_path / "file"))
+    with pytest.raises(PneumoError, match="a file stands where"):
+        built(manifest, "nowhere")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_pages_that_were_read_go_back(tmp_path: Path):
     def mapped_megabytes() -> float:
-        counts = Path("/proc/self/status").read_text()
-        return int(counts.split("RssFile:")[1].split()[0]) / 1024
+        counts = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+        # a temporary folder in memory (tmpfs) counts as shared memory
+        return sum(int(counts[name].split()[0]) for name in ("RssFile", "RssShmem")) / 1024
 
     write_films(tmp_path / "x.films", (np.ones((512, 1024), np.uint8) for _ in range(64)))
     films = FilmCache(tmp_path / "x.films")

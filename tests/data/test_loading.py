@@ -9,13 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pneumocli.data.cache import Selected
-from pneumocli.data.loading import TrainingBatches, crop_source_side, epoch_batches, film_seed
+from pneumocli.data.loading import TrainingBatches, crop_source_side, epoch_batches, film_seed, stacked
 from pneumocli.distributed import Team
 from tests.data.test_augmentation import OFF_BY, off
 
 
 class Noise:
-    """Films of different sizes, by number."""
+    """Films of different sizes, by number; notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
 
     def __len__(self) -> int:
         return 23
@@ -25,17 +28,23 @@ class Noise:
         return rng.integers(0, 256, (60 + number, 80), np.uint8)
 
     def will_need(self, numbers: list[int]) -> None:
-        pass
+        self.told.append(numbers)
 
     def let_go(self) -> None:
-        pass
+        self.told.append("done")
 
 
 def batches(
-    *, workers: int = 0, team: Team | None = None, accumulate: int = 1, seed: int = 0, resize: str = "workers"
+    films: Noise | None = None,
+    *,
+    workers: int = 0,
+    team: Team | None = None,
+    accumulate: int = 1,
+    seed: int = 0,
+    resize: str = "workers",
 ) -> TrainingBatches:
     return TrainingBatches(
-        Selected(Noise(), tuple(range(23))),
+        Selected(films or Noise(), tuple(range(23))),
         image_size=32,
         batch_size=8,
         accumulate=accumulate,
@@ -78,6 +87,18 @@ def test_films_resized_on_the_device_are_those_of_the_workers(workers: int):
         one, other = (films_of(batches(resize=place, workers=workers, team=team), 2) for place in ("workers", "device"))
         assert one.keys() == other.keys()
         assert all(off(one[film], other[film]) <= OFF_BY for film in one)
+
+
+def test_a_batchs_films_are_asked_for_together_and_let_go_of():
+    films = Noise()
+    expected = [told for part in batches(films).epoch(1) for told in (part.films.tolist(), "done")]
+    assert films.told == expected
+
+
+def test_films_of_one_size_are_asked_for_together_and_let_go_of():
+    films = Noise()
+    assert stacked(films, [4, 4]).shape == (2, 1, 64, 80)
+    assert films.told == [[4, 4], "done"]
 
 
 def test_an_epoch_can_be_had_again_without_those_before():
