@@ -1,5 +1,6 @@
 """The figures of a comparison."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from pneumocli.wording import words
 
 # Distinct to the colour-blind (Okabe and Ito 2008).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_BARS = ("accuracy", "sensitivity", "specificity", "f1", "auroc")
+_SHOWN = ("accuracy", "sensitivity", "specificity", "f1", "auroc")
 
 
 def colour_of(index: int) -> str:
@@ -26,7 +27,7 @@ def colour_of(index: int) -> str:
 def comparison_figure(comparison: Comparison, histories: Mapping[str, Sequence[EpochRecord]]) -> Figure:
     """Learning curves of all runs, and their metrics side by side with intervals."""
     figure = new_figure(12.0, 4.2)
-    loss, accuracy, bars = figure.subplots(1, 3, width_ratios=(1, 1, 1.35))
+    loss, accuracy, intervals = figure.subplots(1, 3, width_ratios=(1, 1, 1.35))
     for index, run in enumerate(comparison.runs):
         history = histories[run.name]
         epochs = [record.epoch for record in history]
@@ -38,27 +39,33 @@ def comparison_figure(comparison: Comparison, histories: Mapping[str, Sequence[E
         )
     loss.set(xlabel="epoch", ylabel="cross-entropy", title="Loss (training dashed, validation solid)")
     accuracy.set(xlabel="epoch", title="Validation accuracy")
-    width = 0.8 / len(comparison.runs)
-    places = np.arange(len(_BARS))
+    # Points, not bars: an axis that does not begin at 0 would lengthen some bars more than others.
+    step = 0.6 / len(comparison.runs)
+    places = np.arange(len(_SHOWN))
     for index, run in enumerate(comparison.runs):
-        metrics = [run.metrics[name] for name in _BARS]
-        heights = np.array([metric.value or 0.0 for metric in metrics])
-        low = np.array([metric.low if metric.low is not None else metric.value or 0.0 for metric in metrics])
-        high = np.array([metric.high if metric.high is not None else metric.value or 0.0 for metric in metrics])
-        errors = np.clip(np.stack([heights - low, high - heights]), 0, None)
-        offset = places + (index - (len(comparison.runs) - 1) / 2) * width
-        bars.bar(
-            offset, heights, width * 0.92, yerr=errors, capsize=2, color=colour_of(index), label=as_label(run.name)
+        metrics = [run.metrics[name] for name in _SHOWN]
+        values = np.array([math.nan if metric.value is None else metric.value for metric in metrics])  # nan: no point
+        low = np.where([metric.low is None for metric in metrics], values, [metric.low or 0 for metric in metrics])
+        high = np.where([metric.high is None for metric in metrics], values, [metric.high or 0 for metric in metrics])
+        intervals.errorbar(
+            places + (index - (len(comparison.runs) - 1) / 2) * step,
+            values,
+            yerr=np.clip(np.stack([values - low, high - values]), 0, None),
+            fmt="o",
+            ms=5,
+            capsize=3,
+            color=colour_of(index),
+            label=as_label(run.name),
         )
-    bars.set_xticks(places, [words(name) for name in _BARS], fontsize=8)
+    intervals.set_xticks(places, [words(name) for name in _SHOWN], fontsize=8)
     smallest = min(
-        (m.low for run in comparison.runs for name in _BARS if (m := run.metrics[name]).low is not None), default=0
+        (m.low for run in comparison.runs for name in _SHOWN if (m := run.metrics[name]).low is not None), default=0
     )
-    bars.set(
+    intervals.set(
         title=f"{comparison.split}: {comparison.num_images:,} films, 95 % intervals",
         ylim=(max(0.0, smallest - 0.1), 1.02),
     )
-    for axes in (loss, accuracy, bars):
+    for axes in (loss, accuracy, intervals):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(visible=True, axis="y", color="#dddddd", linewidth=0.6)
         axes.set_axisbelow(True)

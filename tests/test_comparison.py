@@ -17,6 +17,7 @@ from pneumocli.comparison import (
     compare,
     sentence,
 )
+from pneumocli.comparison_plots import _SHOWN, comparison_figure
 from pneumocli.config import CompareConfig
 from pneumocli.errors import RunError
 from pneumocli.evaluation_files import read_evaluation
@@ -52,6 +53,21 @@ def test_a_comparison_of_three_runs(evaluated: tuple[RunFolder, Evaluation], tmp
     assert group.metrics["accuracy"]["sd"] == 0
     assert assignment_results(comparison) is None
     assert "Films that changed sides" in comparison_page(comparison, _compared(runs))
+
+
+def test_an_undefined_number_has_no_point(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
+    run, _ = evaluated
+    copy = copy_of(run, tmp_path / "copy", evaluations=True)
+    comparison = compare(CompareConfig(runs=(run.path, copy.path), output=tmp_path / "comparison"))
+    undefined = Metric(value=None, low=None, high=None, method="undefined: one class")
+    one, other = comparison.runs
+    other = other.model_copy(update={"metrics": other.metrics | {"auroc": undefined}})
+    figure = comparison_figure(
+        comparison.model_copy(update={"runs": (one, other)}), dict.fromkeys((one.name, other.name), run.history())
+    )
+    drawn = [container.lines[0].get_ydata() for container in figure.axes[2].containers]
+    assert drawn[0].tolist() == [one.metrics[name].value for name in _SHOWN]
+    assert [name for name, value in zip(_SHOWN, drawn[1], strict=True) if np.isnan(value)] == ["auroc"]
 
 
 def _compared(runs: list[RunFolder]):
