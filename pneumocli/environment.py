@@ -98,6 +98,15 @@ def resolve_precision(setting: str, device: "torch.device") -> Precision:
     return setting  # type: ignore[return-value]
 
 
+def cpu_multiplies_bf16() -> bool | None:
+    """Whether the CPU has a matrix unit for bfloat16 (Intel's AMX); ``None`` where torch does not tell."""
+    import torch
+
+    # Not every torch from 2.9 on has it, and an ARM CPU's answer has no such entry.
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return capabilities.get("amx_bf16")
+
+
 def has_cpp_compiler() -> bool:
     """Whether ``torch.compile`` can build code for the CPU: it looks for ``$CXX``, or the system's usual compiler."""
     usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")

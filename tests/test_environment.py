@@ -1,5 +1,6 @@
 """environment.py and planning.py: devices that are there, and devices that are not."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from pneumocli.distributed import Team
 from pneumocli.environment import (
     Plan,
     cache_folder,
+    cpu_multiplies_bf16,
     describe,
     gpu_probe,
     has_cpp_compiler,
@@ -22,6 +24,11 @@ from pneumocli.planning import make_plan, own_device, restored_plan, where_to_re
 
 CPU = torch.device("cpu")
 PLAN = Plan(device="cpu", precision="fp32", compile=False, threads=2, workers=0, world_size=1)
+
+
+@pytest.fixture(autouse=True)
+def cpu_of_which_torch_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pneumocli.planning.cpu_multiplies_bf16", lambda: None)
 
 
 @pytest.fixture
@@ -175,6 +182,30 @@ def test_without_a_compiler_training_goes_on(monkeypatch: pytest.MonkeyPatch):
 def test_a_setting_without_effect_is_told(two_gpus: None):
     assert "no effect" in planned(TrainConfig(compile=True, freeze="backbone", pretrained=True))[1][0]
     assert "no effect" in planned(TrainConfig(compile=True), team=Team(0, 2))[1][0]
+
+
+def test_a_cpu_that_is_faster_in_bf16_is_told_of_and_left_to_the_user(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("pneumocli.planning.cpu_multiplies_bf16", lambda: True)
+    plan, told = planned(TrainConfig(compile=False))
+    assert plan.precision == "fp32"
+    assert told == ["this CPU multiplies bfloat16 in hardware: --precision bf16 is 1.4 to 2.5 times as fast"]
+    assert planned(TrainConfig(compile=False, precision="fp32"))[1] == []
+    in_bf16 = TrainConfig(compile=False, precision="bf16")
+    assert planned(in_bf16) == (replace(plan, precision="bf16"), [])
+    monkeypatch.setattr("pneumocli.planning.cpu_multiplies_bf16", lambda: False)
+    assert planned(TrainConfig(compile=False))[1] == []
+    assert planned(in_bf16)[1] == ["--precision bf16 is slower than fp32 on this CPU: it has no AMX"]
+
+
+def test_precision_has_no_effect_on_a_frozen_backbone():
+    told = planned(TrainConfig(precision="bf16", freeze="backbone", pretrained=True))[1]
+    assert told == ["--precision bf16 has no effect: the backbone is frozen"]
+
+
+@pytest.mark.parametrize(("told", "expected"), [({"amx_bf16": True}, True), ({"amx_bf16": False}, False), ({}, None)])
+def test_what_torch_tells_of_the_cpu(told: dict[str, bool], expected: bool | None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    assert cpu_multiplies_bf16() is expected
 
 
 def test_workers_follow_the_device(two_gpus: None):

@@ -11,6 +11,7 @@ from torchvision.models import resnet18
 
 from pneumocli.checkpoint import is_better
 from pneumocli.config import ResumeConfig, TrainConfig
+from pneumocli.environment import cpu_multiplies_bf16
 from pneumocli.errors import DataError, DeviceError, ModelFileError, RunError, TrainingDiverged
 from pneumocli.events import EpochFinished, Event, Remark, RunStarted
 from pneumocli.model import build_network
@@ -141,6 +142,11 @@ def test_the_epoch_after_a_stop_equals_an_uninterrupted_one(trained: RunFolder, 
         pytest.param({"freeze": "backbone"}, id="frozen"),
         pytest.param({"cache": False, "fit": "pad"}, id="uncached"),
         pytest.param({"compile": True, "batch_size": 8}, id="compiled"),
+        pytest.param(
+            {"precision": "bf16"},
+            id="bf16",
+            marks=pytest.mark.skipif(cpu_multiplies_bf16() is False, reason="takes minutes on a CPU without AMX"),
+        ),
     ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(settings: dict[str, object], phantoms: Path, tmp_path: Path):
