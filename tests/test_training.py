@@ -172,7 +172,8 @@ def test_films_resized_on_the_device_train_the_same_network(
 ):
     """What a GPU does with crops, done by the CPU."""
     monkeypatch.setattr("pneumocli.epochs.where_to_resize", lambda _: "device")
-    assert_same_run(train(tiny(phantoms, tmp_path / "run")).path, trained.path)
+    run = stopped(tiny(phantoms, tmp_path / "run"), 1)
+    assert timeless(run) == timeless(trained.path)[:1]
 
 
 @pytest.mark.slow
