@@ -259,6 +259,17 @@ def test_two_processes_train_an_unfrozen_network(phantoms: Path, tmp_path: Path)
     assert done.stdout.count("best epoch") == 1, "only the first process speaks"
 
 
+def test_a_second_process_leaves_the_word_to_the_first_and_waits_for_it():
+    """If it ended at once, torchrun would stop a first process that has not come as far, and nobody would say why."""
+    env = {**os.environ, "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
+    second = subprocess.Popen(command("train", "--epochs", "0"), stderr=subprocess.PIPE, text=True, env=env)
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.wait(10)
+    second.send_signal(signal.SIGTERM)
+    _, err = second.communicate(timeout=60)
+    assert (second.returncode, err) == (2, "")
+
+
 def test_a_mistake_of_several_processes_is_told_once(phantoms: Path, tmp_path: Path):
     (tmp_path / "taken").mkdir()
     cases = [

@@ -1,8 +1,10 @@
 """The one place where errors become words and exit codes, and where a stop from outside is answered."""
 
+import contextlib
 import logging
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from types import FrameType
@@ -13,6 +15,8 @@ from pneumocli.parallel import process_number
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
+
+_MOST_SECONDS_BEHIND = 30.0  # that the first process of a training comes to an error later than another
 
 
 class Terminated(KeyboardInterrupt):
@@ -26,6 +30,12 @@ def answer_sigterm() -> None:
         raise Terminated
 
     signal.signal(signal.SIGTERM, stop)
+
+
+def _let_the_first_process_tell() -> None:
+    """Waits to be ended: torchrun stops all processes once one has failed, the first even before its first word."""
+    with contextlib.suppress(KeyboardInterrupt):
+        time.sleep(_MOST_SECONDS_BEHIND)
 
 
 def guarded(run: Callable[[], int | None], output: Output, *, usage: str) -> int:
@@ -47,7 +57,9 @@ def guarded(run: Callable[[], int | None], output: Output, *, usage: str) -> int
         hint = error.hint or (usage if isinstance(error, SettingError) else None)
         if process_number() == 0:
             output.error(error.message, hint)
-        elif not error.met_by_all:
+        elif error.met_by_all:
+            _let_the_first_process_tell()
+        else:
             output.error(f"process {process_number()}: {error.message}", hint)
         return error.exit_code
     except KeyboardInterrupt as stop:
