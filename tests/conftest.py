@@ -5,9 +5,11 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from pneumocli.config import EvaluateConfig, TrainConfig
 from pneumocli.data.phantom import write_phantoms
@@ -54,11 +56,26 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="session")
-def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Has one of all processes of a test session make a folder, while the others wait for it."""
+    own = tmp_path_factory.getbasetemp()
+    root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        with FileLock(root / f"{name}.lock"):
+            if not (done := root / f"{name}.done").exists():
+                fill(root / name)
+                done.touch()
+        return root / name
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def phantoms(made_once) -> Path:
     """A data folder of small phantoms: read it, never change it."""
-    folder = tmp_path_factory.mktemp("phantoms") / "chest_xray"
-    write_phantoms(folder, num_train=72, num_val=8, num_test=40, short_sides=(90, 130))
-    return folder
+    films = {"num_train": 72, "num_val": 8, "num_test": 40, "short_sides": (90, 130)}
+    return made_once("chest_xray", lambda folder: write_phantoms(folder, **films))
 
 
 def tiny(films: Path, run_dir: Path, **settings: object) -> TrainConfig:
@@ -68,11 +85,15 @@ def tiny(films: Path, run_dir: Path, **settings: object) -> TrainConfig:
 
 
 @pytest.fixture(scope="session")
-def trained(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def trained(phantoms: Path, made_once) -> RunFolder:
     """A finished run on the phantoms: read it, never change it (copy it first)."""
-    from pneumocli.training import train
 
-    return train(tiny(phantoms, tmp_path_factory.mktemp("runs") / "scratch"))
+    def fill(folder: Path) -> None:
+        from pneumocli.training import train
+
+        train(tiny(phantoms, folder))
+
+    return RunFolder(made_once("scratch", fill))
 
 
 def copy_of(run: RunFolder, folder: Path, *, evaluations: bool = False) -> RunFolder:

@@ -134,9 +134,12 @@ def loaded_after(*argv: str, code: int = 0) -> set[str]:
         (["train", "--epochs", "0"], 2),
         (["train", "--frobnicate"], 2),
         (["train", "--resume", "x", "--lr", "1"], 2),
+        (["train", "--resume", "none"], 1),
+        (["evaluate", "none"], 1),
+        (["compare", "none", "neither"], 1),
     ],
 )
-def test_help_and_usage_errors_load_nothing_heavy(argv: list[str], code: int):
+def test_help_and_mistakes_load_nothing_heavy(argv: list[str], code: int):
     assert not loaded_after(*argv, code=code) & HEAVY
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from pneumocli.export import export
@@ -11,6 +12,7 @@ from pneumocli.runs import RunFolder
 from pneumocli.weights import load_best, save_best
 
 
+@pytest.mark.slow
 def test_a_wild_network_is_exported_within_what_float32_holds(trained: RunFolder, tmp_path: Path):
     """After an epoch of a few steps logits reach several hundred: 1e-4 is below their rounding."""
     _, card = load_best(trained.best_file)

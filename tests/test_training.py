@@ -47,6 +47,12 @@ def stopped(config: TrainConfig, epoch: int) -> Path:
     return config.run_dir
 
 
+@pytest.fixture(scope="module")
+def begun_once(phantoms: Path, made_once) -> Path:
+    """A run stopped after the first of its two epochs: read it, never change it (copy it first)."""
+    return made_once("begun", lambda folder: stopped(tiny(phantoms, folder), 1))
+
+
 def weights_of(run: Path, file: str = "best.pt") -> dict[str, torch.Tensor]:
     loaded = torch.load(run / file, weights_only=True)
     return loaded["weights"] if file == "best.pt" else loaded["model"]
@@ -126,12 +132,12 @@ def test_golden_losses_of_seed_0(phantoms: Path, tmp_path: Path):
 GOLDEN = [0.7368, 0.7053]
 
 
-def test_the_epoch_after_a_stop_equals_an_uninterrupted_one(trained: RunFolder, phantoms: Path, tmp_path: Path):
+def test_the_epoch_after_a_stop_equals_an_uninterrupted_one(trained: RunFolder, begun_once: Path, tmp_path: Path):
     """What the slow tests below show of whole runs, export included."""
-    parts = stopped(tiny(phantoms, tmp_path / "parts", epochs=3), 1)
+    shutil.copytree(begun_once, tmp_path / "parts")
     with pytest.raises(Stop):
-        resume(ResumeConfig(resume=parts), stopping_after(2))
-    assert_same_run(trained.path, parts)
+        resume(ResumeConfig(resume=tmp_path / "parts"), stopping_after(2))
+    assert_same_run(trained.path, tmp_path / "parts")
 
 
 @pytest.mark.slow
@@ -218,7 +224,7 @@ def test_a_phantom_task_is_learnt(tmp_path: Path):
 
 def test_transfer_starts_from_the_given_weights(phantoms: Path, tmp_path: Path):
     torch.save(resnet18(num_classes=1000).state_dict(), tmp_path / "imagenet.pth")
-    settings = {"weights": tmp_path / "imagenet.pth", "freeze": "backbone"}
+    settings = {"weights": tmp_path / "imagenet.pth", "freeze": "backbone", "image_size": 32}
     run = RunFolder(stopped(tiny(phantoms, tmp_path / "run", epochs=2, **settings), 1))
     first = torch.load(tmp_path / "imagenet.pth", weights_only=True)["conv1.weight"]
     assert torch.equal(weights_of(run.path)["conv1.weight"], first)
@@ -231,7 +237,7 @@ def test_an_infinite_loss_stops_before_anything_is_written(phantoms: Path, tmp_p
     weights["fc.weight"] = torch.full_like(weights["fc.weight"], 3e38)
     torch.save(weights, tmp_path / "w.pth")
     with pytest.raises(TrainingDiverged) as caught:
-        train(tiny(phantoms, tmp_path / "run", weights=tmp_path / "w.pth", learning_rate=0.5))
+        train(tiny(phantoms, tmp_path / "run", weights=tmp_path / "w.pth", learning_rate=0.5, image_size=32))
     assert "epoch 1 is not finite at learning rate 0.5" in caught.value.message
     assert "--lr 0.05" in (caught.value.hint or "")
     assert not (tmp_path / "run" / "last.pt").exists()
@@ -299,11 +305,6 @@ def test_official_validation_warns_that_it_selects_nothing(phantoms: Path, tmp_p
     run = train(tiny(phantoms, tmp_path / "run", epochs=1, val="official"), events.append)
     assert len(run.manifest().of("val")) == 8
     assert any(isinstance(event, Remark) and "select nothing" in event.text for event in events)
-
-
-@pytest.fixture(scope="module")
-def begun_once(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return stopped(tiny(phantoms, tmp_path_factory.mktemp("begun") / "run", epochs=2), 1)
 
 
 class TestResumeRefuses:

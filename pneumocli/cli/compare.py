@@ -9,6 +9,7 @@ from pneumocli.cli.output import Output
 from pneumocli.cli.render import metric_text
 from pneumocli.config import CompareConfig
 from pneumocli.records import NOTICE, Comparison, Difference
+from pneumocli.runs import RunFolder
 from pneumocli.wording import p_text, words
 
 _SHOWN = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "auroc", "brier_score")
@@ -24,6 +25,8 @@ def register(app: typer.Typer) -> None:
         Evaluates a run first if its predictions are missing or stale. The paired patient bootstrap is the headline;
         exact McNemar and DeLong stand beside it.
         """
+        for run in config.runs:
+            RunFolder.open_finished(run)  # a wrong name is told before scikit-learn is imported
         from pneumocli.comparison import compare as run_comparison
 
         output.show(run_comparison(config, output.listener), comparison_table)

@@ -9,6 +9,7 @@ from pneumocli.cli.output import Output
 from pneumocli.cli.render import metric_text
 from pneumocli.config import EvaluateConfig
 from pneumocli.records import NOTICE, Evaluation
+from pneumocli.runs import RunFolder
 
 _SHOWN = {
     "accuracy": "accuracy",
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
         Writes predictions, metrics, figures and a report into RUN/evaluations/SPLIT and renews the model card. The
         threshold is the one stored with the model; nothing is tuned on the films that are scored.
         """
+        RunFolder.open_finished(config.run)  # a wrong name is told before scikit-learn is imported
         from pneumocli.evaluation import evaluate as run_evaluation
 
         evaluation = run_evaluation(config, output.listener)

@@ -48,6 +48,8 @@ def _train_once(output: Output, given: dict[str, object]) -> None:
 
 def _resume(output: Output, given: dict[str, object]) -> None:
     config = _resume_config(given)
+    if process_count() == 1:
+        RunFolder.open(config.resume)
     from pneumocli.training import resume
 
     _show_run(output, resume(config, output.listener))

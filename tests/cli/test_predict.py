@@ -107,14 +107,14 @@ def test_mistakes_are_told_in_a_sentence(argv: list[str], code: int, message: st
     assert "hint:" in done.stderr
 
 
-def test_no_heavy_package_is_loaded(trained: RunFolder, film: Path):
+def test_no_heavy_package_is_loaded(trained: RunFolder, film: Path, tmp_path: Path):
     program = (
         "import sys, atexit; sys.argv = ['pneumo', 'predict', *sys.argv[1:]];"
         "atexit.register(lambda: print('loaded', *sorted({name.split('.')[0] for name in sys.modules})));"
         "from pneumocli.cli.app import main; main()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, film, "--run", trained.path, "--explain", trained.path.parent / "why"],
+        [sys.executable, "-c", program, film, "--run", trained.path, "--explain", tmp_path],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     loaded = set(done.stdout.splitlines()[-1].split())
