@@ -215,20 +215,17 @@ def _told(best: str, row: Difference, adjusted: Mapping[str, float]) -> str:
     amount = f"{sign * row.difference * 100:.1f} percentage points (95 % interval {low * 100:.1f} to {high * 100:.1f})"
     if row.difference == 0:
         return f"{best} and {other} are equally accurate."
-    pair = _pair_name(row)
-    p_value = adjusted.get(pair, row.p_value)
+    p_value = adjusted.get(row.pair, row.p_value)
     if low > 0 and p_value is not None and p_value < _SIGNIFICANT:
         chance = "more than chance would explain"
     else:
         chance = "at the edge of chance" if low > 0 else "which could be chance"
     told = ""
     if p_value is not None:
-        told = f", p {'< 0.001' if p_value < 0.001 else f'= {p_value:.3f}'}{' after Holm' if pair in adjusted else ''}"
+        told = (
+            f", p {'< 0.001' if p_value < 0.001 else f'= {p_value:.3f}'}{' after Holm' if row.pair in adjusted else ''}"
+        )
     return f"{best} is more accurate than {other} by {amount}{told}: {chance}."
-
-
-def _pair_name(row: Difference) -> str:
-    return f"{row.run_a} vs {row.run_b}"
 
 
 def _corrected(names: Sequence[str], differences: Sequence[Difference]) -> dict[str, float] | None:
@@ -238,7 +235,7 @@ def _corrected(names: Sequence[str], differences: Sequence[Difference]) -> dict[
         row for row in differences if row.metric == "accuracy" and row.p_value is not None and "bootstrap" in row.method
     ]
     adjusted = holm([row.p_value for row in rows if row.p_value is not None])
-    return {_pair_name(row): p for row, p in zip(rows, adjusted, strict=True)}
+    return {row.pair: p for row, p in zip(rows, adjusted, strict=True)}
 
 
 def _seed_groups(runs: Sequence[Compared], values: Sequence[dict[str, float | None]]) -> list[SeedGroup]:

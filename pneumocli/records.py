@@ -345,6 +345,11 @@ class Difference(Record):
     p_value: Fraction | None
     method: str
 
+    @property
+    def pair(self) -> str:
+        """The two runs as ``a vs b``: their key in :attr:`Comparison.holm_p_values`."""
+        return f"{self.run_a} vs {self.run_b}"
+
 
 class PartialDownload(Record):
     """Beside a file that is being fetched: which file the bytes belong to."""

@@ -1,13 +1,16 @@
 """Comparison of runs: what may be paired, what is written, what the sentence says."""
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
+from pneumocli.cli.compare import comparison_table
 from pneumocli.comparison import (
     Compared,
     _check_same_films,
@@ -53,6 +56,20 @@ def test_a_comparison_of_three_runs(evaluated: tuple[RunFolder, Evaluation], tmp
     assert group.metrics["accuracy"]["sd"] == 0
     assert assignment_results(comparison) is None
     assert "Films that changed sides" in comparison_page(comparison, _compared(runs))
+    assert_a_line_per_pair_and_setting(comparison)
+
+
+def assert_a_line_per_pair_and_setting(comparison: Comparison) -> None:
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(comparison_table(comparison))
+    lines = console.export_text().splitlines()
+    assert [line for line in lines if "minus" in line] == [
+        "│ second minus scratch │         +0.0 │    1.000 │         +0.0 │ 1.000 │",
+        "│ third minus scratch  │         +0.0 │    1.000 │         +0.0 │ 1.000 │",
+        "│ third minus second   │         +0.0 │    1.000 │         +0.0 │ 1.000 │",
+    ]
+    assert sum("±" in line for line in lines) == 1
+    assert all(len(line) <= 80 for line in lines)
 
 
 def test_an_undefined_number_has_no_point(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):

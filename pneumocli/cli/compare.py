@@ -1,5 +1,7 @@
 """``pneumo compare``."""
 
+from itertools import combinations
+
 import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -13,6 +15,7 @@ from pneumocli.runs import RunFolder
 from pneumocli.wording import p_text, words
 
 _SHOWN = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "auroc", "brier_score")
+_SHOWN_OF_MANY = ("accuracy", "sensitivity", "specificity", "auroc")
 
 
 def register(app: typer.Typer) -> None:
@@ -33,20 +36,76 @@ def register(app: typer.Typer) -> None:
 
 
 def comparison_table(comparison: Comparison) -> RenderableType:
-    """A comparison for people: the sentence, the runs side by side, and each pair's differences."""
-    runs = Table(
-        title=f"{comparison.split}: {comparison.num_images:,} films of {comparison.num_patients:,} patients",
-        title_justify="left",
-    )
+    """A comparison for people: the sentence, the runs, how they differ, and how far the seeds of a setting lie apart.
+
+    Two runs stand side by side with every metric and method. More of them stand below each other with the metrics
+    that the sentence is about, for 15 pairs of 6 runs fill screens: all of it is in the page.
+    """
+    parts = _both_runs(comparison) if len(comparison.runs) == 2 else _many_runs(comparison)
+    return Group(comparison.sentence, *parts, NOTICE)
+
+
+def _both_runs(comparison: Comparison) -> list[Table]:
+    runs = Table(title=_films(comparison), title_justify="left")
     runs.add_column("metric")
     for run in comparison.runs:
         runs.add_column(run.name, justify="right", overflow="fold")
     for name in _SHOWN:
-        cells = (metric_text(run.metrics[name]) for run in comparison.runs)
-        runs.add_row(words(name), *(f"{value}\n[dim]{interval}[/]" for value, interval in cells))
-    pairs = sorted({(row.run_a, row.run_b) for row in comparison.differences})
-    tables = [_difference_table(comparison, a, b) for a, b in pairs]
-    return Group(comparison.sentence, runs, *tables, NOTICE)
+        runs.add_row(words(name), *(_below(*metric_text(run.metrics[name])) for run in comparison.runs))
+    return [runs, _difference_table(comparison, *(run.name for run in comparison.runs))]
+
+
+def _many_runs(comparison: Comparison) -> list[Table]:
+    runs = Table(title=_films(comparison), title_justify="left")
+    runs.add_column("run", overflow="fold")
+    for name in _SHOWN_OF_MANY:
+        runs.add_column(words(name), justify="right")
+    for run in comparison.runs:
+        shown = (metric_text(run.metrics[name]) for name in _SHOWN_OF_MANY)
+        runs.add_row(run.name, *(_below(value, interval.replace("%", "")) for value, interval in shown))
+    tables = [runs, _pairs_table(comparison)]
+    if comparison.seed_groups:
+        tables.append(_seeds_table(comparison))
+    return tables
+
+
+def _films(comparison: Comparison) -> str:
+    return f"{comparison.split}: {comparison.num_images:,} films of {comparison.num_patients:,} patients"
+
+
+def _pairs_table(comparison: Comparison) -> Table:
+    """A line per pair of runs: accuracy with Holm's p-value, and AUROC, both by the patient bootstrap."""
+    table = Table(
+        title="Differences in points, by the patient bootstrap", title_justify="left",
+        caption="every metric and method: comparison.html", caption_justify="left",
+    )  # fmt: skip
+    table.add_column("runs", overflow="fold")
+    for name in ("accuracy", "p (Holm)", "AUROC", "p"):
+        table.add_column(name, justify="right")
+    rows = {(row.run_a, row.run_b, row.metric): row for row in comparison.differences if "bootstrap" in row.method}
+    for first, second in combinations((run.name for run in comparison.runs), 2):
+        accuracy, auroc = (rows[first, second, name] for name in ("accuracy", "auroc"))
+        (*amount, _), (*area, p_value) = _cells(accuracy), _cells(auroc)
+        adjusted = p_text((comparison.holm_p_values or {}).get(accuracy.pair))
+        table.add_row(f"{second} minus {first}", _below(*amount), adjusted, _below(*area), p_value)
+    return table
+
+
+def _seeds_table(comparison: Comparison) -> Table:
+    """Runs of one setting: mean and standard deviation over their seeds."""
+    table = Table(title="Seeds of one setting, mean and standard deviation", title_justify="left")
+    table.add_column("runs", overflow="fold")
+    for name in _SHOWN_OF_MANY:
+        table.add_column(words(name), justify="right")
+    for group in comparison.seed_groups:
+        spreads = (group.metrics.get(name) for name in _SHOWN_OF_MANY)
+        cells = (f"{found['mean']:.1%} ± {found['sd'] * 100:.1f}" if found else "undefined" for found in spreads)
+        table.add_row("\n".join(group.runs), *cells)
+    return table
+
+
+def _below(value: str, interval: str) -> str:
+    return f"{value}\n[dim]{interval}[/]"
 
 
 def _difference_table(comparison: Comparison, a: str, b: str) -> Table:
