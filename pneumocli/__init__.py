@@ -4,10 +4,15 @@ Every command of the ``pneumo`` command line is one function here, under the sam
 use, so that importing the package loads neither torch nor numpy.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+# From version 1.29 on ONNX Runtime reports sessions, and the names of model files, to its maker, unless this is set
+# before its first import. What is done with films of patients is nobody's business; who wants it sets it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from pneumocli.comparison import compare

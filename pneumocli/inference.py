@@ -26,6 +26,8 @@ from pneumocli.parallel import ordered_map, usable_cores
 from pneumocli.records import ModelCard
 from pneumocli.runs import RunFolder
 
+ort.disable_telemetry_events()  # Windows does not heed what the package sets in the environment
+
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 

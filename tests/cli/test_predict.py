@@ -107,6 +107,16 @@ def test_mistakes_are_told_in_a_sentence(argv: list[str], code: int, message: st
     assert "hint:" in done.stderr
 
 
+def test_nobody_is_told_of_a_prediction(trained: RunFolder, film: Path, tmp_path: Path):
+    """ONNX Runtime keeps an identifier and its reports in the home folder until it sends them."""
+    kept_away = {"CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "LOCALAPPDATA", "APPDATA"}
+    environment = {name: value for name, value in os.environ.items() if name not in kept_away}
+    home = {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    argv = [sys.executable, "-m", "pneumocli", "predict", film, "--run", trained.path]
+    subprocess.run(argv, env=environment | home, capture_output=True, check=True, timeout=120)
+    assert not list(tmp_path.rglob("*onnxruntime*"))
+
+
 def test_no_heavy_package_is_loaded(trained: RunFolder, film: Path, tmp_path: Path):
     program = (
         "import sys, atexit; sys.argv = ['pneumo', 'predict', *sys.argv[1:]];"
