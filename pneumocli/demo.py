@@ -6,7 +6,7 @@ from pathlib import Path
 from pneumocli.comparison import compare
 from pneumocli.config import CompareConfig, DemoConfig, EvaluateConfig, PredictConfig, TrainConfig
 from pneumocli.data.phantom import write_phantoms
-from pneumocli.errors import PneumoError
+from pneumocli.errors import PneumoError, shell_word
 from pneumocli.evaluation import evaluate
 from pneumocli.events import Listener, Remark, ignore
 from pneumocli.prediction import predict
@@ -49,7 +49,9 @@ def demo(config: DemoConfig, listener: Listener = ignore) -> Demonstration:
     """
     folder = config.output
     if folder.exists() and any(folder.iterdir()):
-        raise PneumoError(f"{folder} exists already and is not empty", f"rm -r {folder}, or choose another --output")
+        raise PneumoError(
+            f"{folder} exists already and is not empty", f"rm -r {shell_word(folder)}, or choose another --output"
+        )
     data = folder / "data"
     listener(Remark(f"1/5  drawing synthetic films into {data}"))
     write_phantoms(data, num_train=240, num_val=16, num_test=80, listener=listener)

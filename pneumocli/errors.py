@@ -4,7 +4,23 @@ The core raises these and translates a library's exceptions where they arise (``
 line has a single boundary, which catches only these; anything else is a bug and keeps its traceback.
 """
 
+import shlex
+import sys
+from pathlib import Path
 from typing import ClassVar
+
+
+def shell_word(path: Path) -> str:
+    """A path as one word of a command that a hint gives to paste.
+
+    >>> shell_word(Path("runs/scratch")), shell_word(Path("my runs"))
+    ('runs/scratch', "'my runs'")
+    """
+    if sys.platform == "win32":  # its shells know double quotes only
+        from subprocess import list2cmdline
+
+        return list2cmdline([str(path)])
+    return shlex.quote(str(path))
 
 
 class PneumoError(Exception):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pneumocli.data.manifest import Manifest
-from pneumocli.errors import RunError
+from pneumocli.errors import RunError, shell_word
 from pneumocli.files import read_record, write_bytes, write_json, write_text
 from pneumocli.model_card import model_card
 from pneumocli.plots import (
@@ -65,7 +65,7 @@ def read_evaluation(run: RunFolder, split: Split) -> tuple[Evaluation, tuple[Sco
         raise RunError(
             f"{folder / PREDICTIONS_NAME} holds {len(films)} films, {METRICS_NAME} beside it was made of "
             f"{evaluation.num_images}",
-            f"pneumo evaluate {run.path} --split {split}",
+            f"pneumo evaluate {shell_word(run.path)} --split {split}",
         )
     return evaluation, films
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationError
 
 from pneumocli.config import DEFAULT_RUNS, TrainConfig
-from pneumocli.errors import ModelFileError, RunError
+from pneumocli.errors import ModelFileError, RunError, shell_word
 from pneumocli.files import dump_json, locked, read_record, sha256_of, write_csv, write_json, write_text
 from pneumocli.records import Environment, EpochRecord, RunResult
 
@@ -35,7 +35,7 @@ def refuse_taken(path: Path | None) -> None:
     if path is not None and os.path.lexists(path):  # a link to nowhere stands in the way, too
         raise RunError(
             f"the run folder {path} exists already",
-            f"pneumo train --resume {path} continues it; otherwise choose another --run-dir",
+            f"pneumo train --resume {shell_word(path)} continues it; otherwise choose another --run-dir",
         )
 
 
@@ -93,7 +93,7 @@ class RunFolder:
         if not run.finished:
             raise RunError(
                 f"the run {path} has not finished: it has no result.json after {len(run.history())} epochs",
-                f"pneumo train --resume {path}",
+                f"pneumo train --resume {shell_word(path)}",
             )
         return run
 

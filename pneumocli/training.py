@@ -16,7 +16,7 @@ from pneumocli.data.loading import lost_workers_told
 from pneumocli.distributed import Team, team
 from pneumocli.environment import Plan, describe, gpu_probe, resolve_device
 from pneumocli.epochs import Epochs, Training, save_best_epoch
-from pneumocli.errors import ModelFileError, RunError
+from pneumocli.errors import ModelFileError, RunError, shell_word
 from pneumocli.events import Listener, Remark, RunStarted, TaskFinished, TaskStarted, ignore
 from pneumocli.finishing import finish
 from pneumocli.memory import return_large_blocks
@@ -90,7 +90,7 @@ def resume(config: ResumeConfig, listener: Listener = ignore) -> RunFolder:
     if run.finished and progress.epoch == settings.epochs:
         raise RunError(
             f"{run.path} has finished its {progress.epoch} epochs",
-            f"pneumo train --resume {run.path} --epochs {2 * progress.epoch} trains on",
+            f"pneumo train --resume {shell_word(run.path)} --epochs {2 * progress.epoch} trains on",
         )
     with team(config.device or settings.device) as processes:
         told = listener if processes.is_writer else ignore
@@ -148,7 +148,9 @@ def _run_epochs(
             listener = stack.enter_context(tensorboard_listener(run.tensorboard_folder, progress.epoch, listener))
         stack.enter_context(_repeatable(plan.threads))
         stack.enter_context(
-            lost_workers_told(f"free memory, or docker run --shm-size 1g; then pneumo train --resume {run.path}")
+            lost_workers_told(
+                f"free memory, or docker run --shm-size 1g; then pneumo train --resume {shell_word(run.path)}"
+            )
         )
         if plan.device == "cpu":
             return_large_blocks()

@@ -1,6 +1,7 @@
 """``pneumo download``."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -8,6 +9,7 @@ import typer
 from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
 from pneumocli.config import DownloadConfig
+from pneumocli.errors import shell_word
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -48,4 +50,4 @@ def _lines(result: "DownloadResult") -> Iterator[str]:
         yield f"{result.num_bytes_fetched:,} bytes fetched{breaks}"
     if result.archive:
         yield f"zip kept: {result.archive}"
-    yield f"next: pneumo verify-data {result.folder}"
+    yield f"next: pneumo verify-data {shell_word(Path(result.folder))}"

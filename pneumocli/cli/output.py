@@ -11,6 +11,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 
 from pneumocli.cli.progress import PlainProgress, Progress, RichProgress
+from pneumocli.errors import shell_word
 from pneumocli.events import Event, Remark, RunStarted
 from pneumocli.files import dump_json
 
@@ -55,7 +56,7 @@ class Output:
     def listener(self, event: Event) -> None:
         """Shows an event of the core."""
         if isinstance(event, RunStarted):
-            self.resume_hint = f"pneumo train --resume {event.path}"
+            self.resume_hint = f"pneumo train --resume {shell_word(event.path)}"
         if self._progress is not None:
             self._progress.show(event)
 

@@ -7,6 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from pneumocli.cli.progress import duration
+from pneumocli.errors import shell_word
 from pneumocli.records import NOTICE, Metric, RunResult, SeedSummary
 from pneumocli.runs import RunFolder
 
@@ -37,7 +38,7 @@ def training_summary(run: RunFolder, result: RunResult) -> RenderableType:
         table.add_row("peak memory", f"{result.peak_memory_bytes / 1e9:.2f} GB")
     if result.num_unreadable:
         table.add_row("unreadable", f"{result.num_unreadable} films left out, named in result.json")
-    table.add_row("next", f"pneumo evaluate {run.path}")
+    table.add_row("next", f"pneumo evaluate {shell_word(run.path)}")
     return table
 
 

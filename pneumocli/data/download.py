@@ -14,7 +14,7 @@ from pneumocli.data.findings import Verification
 from pneumocli.data.holdings import SOURCE_FILE, Holding, checked, counts_of, holding_at
 from pneumocli.data.sources import CITATION, LICENCE
 from pneumocli.data.workplace import Workplace
-from pneumocli.errors import DownloadError, SettingError
+from pneumocli.errors import DownloadError, SettingError, shell_word
 from pneumocli.events import Listener, Remark, ignore
 from pneumocli.files import write_json
 from pneumocli.records import Count, DataSource, Record
@@ -92,7 +92,7 @@ def _nothing_to_do(config: DownloadConfig, holding: Holding, listener: Listener)
         raise DownloadError(
             f"{config.data} holds another set than {config.source}'s: {holding.check.title}",
             f"choose another folder with --data DIR; pneumo download --source {config.source} "
-            f"--data {config.data} --force replaces it",
+            f"--data {shell_word(config.data)} --force replaces it",
         )
     listener(Remark(f"{config.data} is complete ({holding.check.title}): nothing to do; --force starts over"))
     return DownloadResult(folder=str(config.data), already_complete=True, check=holding.check)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pneumocli.data.images import UnreadableFilm, is_film_name, read_film
 from pneumocli.environment import cache_folder
-from pneumocli.errors import DataError, PneumoError, RunError
+from pneumocli.errors import DataError, PneumoError, RunError, shell_word
 from pneumocli.events import Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
 from pneumocli.files import sha256_of, write_csv, write_json
 from pneumocli.parallel import ordered_map
@@ -119,7 +119,7 @@ def check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise DataError(
             f"no data folder at {folder}",
-            f"pneumo download --data {folder} gets the set; --source phantom makes a synthetic one",
+            f"pneumo download --data {shell_word(folder)} gets the set; --source phantom makes a synthetic one",
         )
 
 
@@ -165,7 +165,7 @@ def _rows_of_folder(folder: Path) -> list[ManifestRow]:
             raise DataError(f"{folder} holds no films, but {inner} looks like the set", f"name {inner} instead")
         raise DataError(
             f"no films in {folder}: expected {_LAYOUT}, found {_listing(folder)}",
-            f"pneumo download --data {folder} gets the set",
+            f"pneumo download --data {shell_word(folder)} gets the set",
         )
     return rows
 

@@ -17,7 +17,7 @@ from pneumocli.data.manifest import COLUMNS, Manifest, scan
 from pneumocli.data.official import counts, kaggle_films, mendeley_films
 from pneumocli.data.phantom import README_NAME
 from pneumocli.data.recognition import TITLES, Comparison, mislabelled_by_name, recognise
-from pneumocli.errors import DataError
+from pneumocli.errors import DataError, shell_word
 from pneumocli.events import Listener, Remark, ignore
 from pneumocli.files import write_text
 from pneumocli.records import CLASS_NAMES, ClassName, ManifestRow, Split
@@ -155,7 +155,7 @@ def _subject(config: VerifyDataConfig, listener: Listener) -> _Subject:
     if config.manifest is not None:
         raise DataError(
             f"{table} and --manifest {config.manifest} are both tables, expected one",
-            f"pneumo verify-data FOLDER --manifest {config.manifest}",
+            f"pneumo verify-data FOLDER --manifest {shell_word(config.manifest)}",
         )
     if not _is_run_manifest(table):
         return _Subject(scan(table.parent, table, listener), "table", table)

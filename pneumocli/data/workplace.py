@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pneumocli.config import DownloadConfig
 from pneumocli.data.holdings import checked, surplus_in
-from pneumocli.errors import DataError, DownloadError
+from pneumocli.errors import DataError, DownloadError, shell_word
 from pneumocli.files import locked, write_failure
 
 
@@ -84,7 +84,7 @@ class Workplace:
         if not config.force:
             raise DownloadError(
                 f"{config.data} is there already, and nothing says that it is whole: {_found_in(self.target)}",
-                f"pneumo download --data {config.data} --force replaces it; or {elsewhere}",
+                f"pneumo download --data {shell_word(config.data)} --force replaces it; or {elsewhere}",
             )
 
     def put_in_place(self) -> None:

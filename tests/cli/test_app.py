@@ -65,12 +65,13 @@ def test_debug_shows_where_an_error_came_from(tmp_path: Path):
 def test_an_unfinished_run_says_how_to_finish_it(trained: RunFolder, tmp_path: Path):
     import shutil
 
-    shutil.copytree(trained.path, tmp_path / "run")
-    (tmp_path / "run" / "result.json").unlink()
-    done = pneumo("evaluate", str(tmp_path / "run"))
+    run = tmp_path / "my run"
+    shutil.copytree(trained.path, run)
+    (run / "result.json").unlink()
+    done = pneumo("evaluate", str(run))
     assert done.returncode == 1
     assert "has not finished" in done.stderr
-    assert f"hint: pneumo train --resume {tmp_path / 'run'}" in done.stderr
+    assert f"hint: pneumo train --resume '{run}'\n" in done.stderr
 
 
 @pytest.mark.slow
