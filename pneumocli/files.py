@@ -42,8 +42,7 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     temporary: str | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".part")
+        descriptor, temporary = _temporary_beside(path)
         with os.fdopen(descriptor, mode, **text) as file:  # type: ignore[call-overload]
             yield file
             file.flush()
@@ -60,6 +59,15 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def _temporary_beside(path: Path) -> tuple[int, str]:
+    """An open, empty file in the folder of ``path``, which is made if need be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".part")
+    except OSError as error:  # of whatever kind, such as a link that leads to itself: it is about this file
+        raise write_failure(path, error) from error
 
 
 _WRITE_ERRORS = frozenset(

@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,13 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_old_file():
         file.write("x")
         file.flush()
     assert "no space left" in write_failure(Path("x"), caught.value).message
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(PneumoError, match=r"cannot write .*loop/x"):
+        write_text(tmp_path / "loop" / "x", "new")
 
 
 def test_an_error_of_the_block_itself_is_not_taken_for_a_failed_write(tmp_path: Path):

@@ -10,6 +10,7 @@ import mmap
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from pneumocli.data.images import READER_VERSION, UnreadableFilm
 from pneumocli.data.manifest import Manifest
 from pneumocli.environment import cache_folder
+from pneumocli.errors import PneumoError
 from pneumocli.events import Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
 from pneumocli.files import atomic_write
 from pneumocli.parallel import ordered_map
@@ -173,15 +175,16 @@ def cached_films(
         size = path.stat().st_size
         listener(Remark(f"decoded films are kept in {path.parent} ({size / 1e6:,.0f} MB; --no-cache does without)"))
         films = FilmCache(path)
-    path.touch()
+    with suppress(OSError):  # another user's cache, or a read-only one, serves as well
+        path.touch()
     return films, _reasons(manifest, films, decode)
 
 
 def _opened(path: Path) -> FilmCache | None:
-    """The cache file, if it is there and whole: one that is not, after a disk's fault, is made again."""
+    """The cache file, if it can be read and is whole: one that is not, after a disk's fault, is made again."""
     try:
         return FilmCache(path)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):
+    except (OSError, ValueError):
         return None
 
 
@@ -196,7 +199,12 @@ def _build(path: Path, manifest: Manifest, decode: Callable[[Path], Pixels], lis
     task = "decoding films"
     listener(TaskStarted(task, len(manifest.rows)))
     films = ordered_map(lambda row: _decode_or_empty(manifest.path(row), decode), manifest.rows)
-    write_films(path, films, lambda done: listener(TaskAdvanced(task, done)))
+    try:
+        write_films(path, films, lambda done: listener(TaskAdvanced(task, done)))
+    except PneumoError as error:
+        raise PneumoError(
+            error.message, "PNEUMO_CACHE=FOLDER pneumo train ... keeps decoded films there; --no-cache does without"
+        ) from error
     listener(TaskFinished(task))
 
 
@@ -235,7 +243,8 @@ def _reasons(manifest: Manifest, films: FilmCache, decode: Callable[[Path], Pixe
             except UnreadableFilm as error:
                 reasons[row.image] = error.reason
             else:  # read on the second try: a network drive's hiccup when the cache was built
-                films.path.unlink()
+                with suppress(OSError):
+                    films.path.unlink()
                 reasons[row.image] = "could not be read when the cache was built; try again"
     return reasons
 
@@ -244,8 +253,9 @@ def prune(folder: Path, *, now: float | None = None) -> None:
     """Removes cache files that no training has used for 30 days; a cache must not grow for ever."""
     limit = (time.time() if now is None else now) - _UNUSED_DAYS * 86_400
     for file in _cache_files(folder):
-        if file.stat().st_mtime < limit:
-            file.unlink(missing_ok=True)
+        with suppress(OSError):  # another training removes it at the same time, or it is another user's
+            if file.stat().st_mtime < limit:
+                file.unlink()
 
 
 def _cache_files(folder: Path) -> Iterator[Path]:

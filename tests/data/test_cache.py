@@ -2,8 +2,10 @@
 
 import os
 import pickle
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from pneumocli.data.loading import CropSource
 from pneumocli.data.manifest import Manifest, scan, with_hashes
 from pneumocli.errors import PneumoError
 from pneumocli.events import TaskStarted
+from tests.conftest import obey_permissions
 
 DECODE = CropSource(64, "crop")
 
@@ -100,8 +103,40 @@ def test_a_file_where_the_cache_folder_should_be_is_told(
 ):
     (tmp_path / "file").touch()
     monkeypatch.setenv("PNEUMO_CACHE", str(tmp_path / "file"))
-    with pytest.raises(PneumoError, match="a file stands where"):
+    with pytest.raises(PneumoError, match="a file stands where") as caught:
         built(manifest, "nowhere")
+    assert "--no-cache" in (caught.value.hint or "")
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root can give files to another user")
+def test_a_cache_of_another_user_that_may_only_be_read_serves_as_well(phantoms: Path, tmp_path: Path):
+    program = (
+        "import sys; from pathlib import Path; import numpy as np;"
+        "from pneumocli.data.cache import cached_films; from pneumocli.data.manifest import scan, with_hashes;"
+        "films = with_hashes(scan(Path(sys.argv[1])).of('test'));"
+        "cached_films(films, lambda path: np.ones((4, 4), np.uint8), 'ones', print)"
+    )
+
+    def decoded(preexec: Callable[[], None] | None = None) -> bool:
+        argv = [sys.executable, "-c", program, phantoms]
+        environment = {**os.environ, "PNEUMO_CACHE": str(tmp_path / "cache")}
+        done = subprocess.run(
+            argv, env=environment, capture_output=True, text=True, preexec_fn=preexec, check=True, timeout=60
+        )
+        return "decoding" in done.stdout
+
+    assert decoded()
+    (file,) = (tmp_path / "cache" / "films").iterdir()
+    old = file.with_name("old.films")
+    old.touch()
+    for path in (file, old, file.parent):
+        os.chown(path, 12345, 12345)
+    for path in (file, old):
+        path.chmod(0o444)
+        os.utime(path, (0, time.time() - 31 * 86_400))
+    file.parent.chmod(0o555)
+    assert not decoded(obey_permissions)
+    assert old.exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
