@@ -19,6 +19,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.progress import Progress as RichBars
+from rich.table import Column
 from rich.text import Text
 
 from pneumocli.events import (
@@ -167,7 +168,7 @@ class _AmountColumn(ProgressColumn):
     """Bytes with speed for downloads, counts with rate for the rest."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(Column(no_wrap=True))  # a narrow terminal cuts it off: wrapped, a bar grew to several lines
         self._bytes = DownloadColumn(binary_units=True)
         self._speed = TransferSpeedColumn()
         self._count = MofNCompleteColumn()
@@ -217,7 +218,7 @@ class RichProgress(Progress):
                 _AmountColumn(),
                 TimeElapsedColumn(),
                 TextColumn("left"),
-                _TimeLeftColumn(),
+                _TimeLeftColumn(table_column=Column(no_wrap=True)),
                 TextColumn("[dim]{task.fields[detail]}"),
                 console=self._console,
                 transient=True,

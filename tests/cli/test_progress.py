@@ -91,6 +91,19 @@ def test_a_terminal_gets_bars_with_loss_rate_and_the_gpu(tmp_path):
         assert words in text, words
 
 
+@pytest.mark.parametrize("width", [40, 60])
+def test_a_bar_stays_one_line_on_a_narrow_terminal(width: int):
+    console = Console(file=io.StringIO(), force_terminal=True, width=width)
+    progress = RichProgress(console)
+    progress.show(TaskStarted("training", 300))
+    progress.show(TaskAdvanced("training", 100, "epoch 1/3  loss 0.5000"))
+    progress.show(epoch(3))
+    bars = progress._drawn()
+    lines = console.render_lines(bars.make_tasks_table(bars.tasks))
+    progress.close()
+    assert len(lines) == 1
+
+
 def test_bars_leave_a_later_task_room(tmp_path):
     again = [TaskStarted("scoring films", None), TaskAdvanced("scoring films", 5), TaskFinished("scoring films")]
     assert "scoring films" in plain(shown(RichProgress, recorded(tmp_path) + again, terminal=True))
