@@ -8,7 +8,13 @@ import typer
 
 from pneumocli import __version__
 from pneumocli.cli import compare, demo, download, evaluate, predict, train, verify_data
-from pneumocli.cli.boundary import EXIT_INTERRUPTED, EXIT_TERMINATED, Terminated, answer_sigterm
+from pneumocli.cli.boundary import (
+    EXIT_INTERRUPTED,
+    EXIT_TERMINATED,
+    Terminated,
+    answer_sigterm,
+    end_at_the_next_signal,
+)
 from pneumocli.cli.options import set_app_wide
 
 app = typer.Typer(
@@ -59,4 +65,6 @@ def main() -> NoReturn:
         sys.exit(EXIT_TERMINATED)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
+    finally:
+        end_at_the_next_signal()
     sys.exit(0)

@@ -32,6 +32,15 @@ def answer_sigterm() -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
+def end_at_the_next_signal() -> None:
+    """Lets Ctrl-C and SIGTERM end the process as they do by default: its work is done and told about.
+
+    While the interpreter shuts down, an exception of a signal's would be a traceback that nobody can catch.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _let_the_first_process_tell() -> None:
     """Waits to be ended: torchrun stops all processes once one has failed, the first even before its first word."""
     with contextlib.suppress(KeyboardInterrupt):

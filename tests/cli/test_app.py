@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,18 @@ def raising(error: BaseException):
 )
 def test_the_boundary_turns_errors_into_codes(error: BaseException, code: int):
     assert guarded(raising(error), output(), usage="pneumo x --help") == code
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without a signal")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_program_ends_leaves_no_traceback(number: signal.Signals):
+    program = (
+        f"import atexit, os, sys; atexit.register(lambda: os.kill(os.getpid(), {number.value}));"
+        "sys.argv = ['pneumo', '--version']; from pneumocli.cli.app import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == -number
+    assert done.stderr == ""
 
 
 def test_the_boundary_hides_no_bug():
