@@ -10,6 +10,7 @@ from pneumocli.calibration import fit_temperature
 from pneumocli.checkpoint import Progress
 from pneumocli.config import TrainConfig
 from pneumocli.data.cache import Films
+from pneumocli.data.film import still_there
 from pneumocli.data.images import fit_film, read_film
 from pneumocli.data.loading import stacked
 from pneumocli.data.manifest import Manifest
@@ -124,7 +125,9 @@ def _with_familiarity(
     chosen = rows[::step][:_FAMILIAR_FILMS]
 
     def look(path_number: int) -> tuple[NDArray[np.uint8], float]:
-        film = read_film(manifest.path(chosen[path_number]))
+        path = manifest.path(chosen[path_number])
+        with still_there(path):
+            film = read_film(path)
         height, width = film.pixels.shape
         return fit_film(film.pixels, config.image_size, config.fit), width / height
 

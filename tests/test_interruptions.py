@@ -145,6 +145,24 @@ def test_a_read_only_folder_is_told_and_nothing_is_lost(phantoms: Path, whole: P
     assert_same_run(whole, run)
 
 
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_film_that_vanishes_is_named_and_nothing_is_lost(workers: str, phantoms: Path, tmp_path: Path):
+    shutil.copytree(phantoms, tmp_path / "data")
+    run = tmp_path / "run"
+    process = started(tmp_path / "data", run, "--no-cache", "--workers", workers)
+    wait_for_epochs(process, run, 1)
+    rows = (run / "manifest.csv").read_text().splitlines()
+    film = tmp_path / "data" / next(row for row in rows if ",train," in row).split(",")[0]
+    film.rename(tmp_path / "aside")
+    assert process.wait(120) == 1
+    error = err_of(run).read_text()
+    assert f"error: {film} cannot be opened: No such file or directory; it could be read when" in error
+    assert "Traceback" not in error
+    (tmp_path / "aside").rename(film)
+    resumed(run)
+    assert (run / "result.json").exists()
+
+
 @pytest.mark.parametrize(
     ("number", "code", "words"), [(signal.SIGTERM, 143, "stopped by SIGTERM"), (signal.SIGINT, 130, "interrupted")]
 )

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumocli.data.film import still_there
 from pneumocli.data.images import READER_VERSION, UnreadableFilm
 from pneumocli.data.manifest import Manifest
 from pneumocli.environment import cache_folder
@@ -109,7 +110,9 @@ class FilmsOnDisk:
 
     def __getitem__(self, index: int) -> Pixels:
         """The film's pixels, uint8 (H,W)."""
-        return self.decode(self.paths[index])
+        path = self.paths[index]
+        with still_there(path):
+            return self.decode(path)
 
     def will_need(self, numbers: Sequence[int]) -> None:
         """Does nothing: decoding takes longer than reading."""

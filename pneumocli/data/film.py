@@ -1,6 +1,9 @@
 """What a film is once it is read, and how reading one fails."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,22 @@ class UnreadableFilm(DataError):
     def __init__(self, reason: str, hint: str | None = None) -> None:
         super().__init__(reason, hint)
         self.reason = reason
+
+
+@contextmanager
+def still_there(path: Path) -> Iterator[None]:
+    """Names a film that could be read when a training began, and cannot be any more.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        yield
+    except UnreadableFilm as error:
+        raise DataError(
+            f"{path} {error.reason}; it could be read when the training began",
+            "put it back as it was: then --resume continues the training",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ def epoch_batches(num_films: int, batch_size: int, seed: int, epoch: int, *, sma
 _Loaded = tuple[Tensor | Crops, Tensor]
 
 
-class _Augmented(Dataset[_Loaded]):
+class _Augmented(Dataset[_Loaded | PneumoError]):
     """Batches of augmented films by (epoch, film number): resized, or as they are to be resized at once."""
 
     def __init__(self, films: Films, seed: int, finish: Callable[[list[Crop]], Tensor | Crops]) -> None:
@@ -107,7 +107,13 @@ class _Augmented(Dataset[_Loaded]):
         self._seed = seed
         self._finish = finish
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> _Loaded:
+    def __getitems__(self, keys: list[tuple[int, int]]) -> _Loaded | PneumoError:
+        try:
+            return self._batch_of(keys)
+        except PneumoError as error:
+            return error  # raised, it would reach the other process with a worker's traceback as its message
+
+    def _batch_of(self, keys: list[tuple[int, int]]) -> _Loaded:
         self._films.will_need([film for _, film in keys])
         # One call per batch: the generator is saved and given back once, not once per film.
         with torch.random.fork_rng(devices=[]), one_thread():
@@ -205,7 +211,7 @@ class TrainingBatches:
         self._team = team
         self._sampler = _Parts()
         with _as_many_workers_as_asked():
-            self._loader: DataLoader[_Loaded] = DataLoader(
+            self._loader: DataLoader[_Loaded | PneumoError] = DataLoader(
                 _Augmented(films, seed, partial(_one_by_one, size=image_size) if resize == "workers" else together),
                 batch_sampler=self._sampler,
                 collate_fn=_as_it_is,
@@ -217,7 +223,11 @@ class TrainingBatches:
             )
 
     def epoch(self, epoch: int) -> Iterator[Part]:
-        """The parts of the epoch's batches that this process works on, in order."""
+        """The parts of the epoch's batches that this process works on, in order.
+
+        Raises:
+            DataError: A film cannot be read any more.
+        """
         smallest = 2 * self._team.size * self._accumulate
         batches = epoch_batches(self._num_films, self._batch_size, self._seed, epoch, smallest=smallest)
         split = [_split(self._team.part(batch), self._accumulate) for batch in batches]
@@ -227,13 +237,24 @@ class TrainingBatches:
             loaded = iter(self._loader)
         for batch, parts in zip(batches, split, strict=True):
             for number, _ in enumerate(parts, start=1):
-                crops, films = next(loaded)
+                crops, films = _ready(next(loaded))
                 yield Part(self._pixels(crops), films, batch, is_last=number == len(parts))
 
     def _pixels(self, crops: Tensor | Crops) -> Tensor:
         if isinstance(crops, Tensor):
             return crops.to(self._device, non_blocking=True)
         return resized_at_once(crops.to(self._device), self._image_size)
+
+
+def _ready(loaded: _Loaded | PneumoError) -> _Loaded:
+    if not isinstance(loaded, PneumoError):
+        return loaded
+    try:
+        raise loaded
+    finally:
+        # The error and this frame would hold each other, and through others the workers, until the interpreter ends
+        # them itself: torch takes that for a failure and prints a traceback.
+        del loaded
 
 
 @contextmanager
