@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.futures import Future, collect_all
+from torch.nn.parallel import DistributedDataParallel
 
 from pneumocli.errors import FirstProcessFailed, PneumoError, RunError
 from pneumocli.parallel import process_count, process_number
@@ -92,6 +94,30 @@ class Team:
         if self.size > 1:
             for buffer in module.buffers():
                 dist.broadcast(buffer, src=0)
+
+
+def exchanging(network: nn.Module, device: torch.device) -> DistributedDataParallel:
+    """The network with its gradients averaged over all processes in each backward pass.
+
+    From three processes on CPUs each gradient is averaged by itself. Their numbers are added in an order that depends
+    on where in a message they stand, and from the second step of a session on torch packs gradients into other
+    messages: the last bits of a resumed run would differ. It costs 3 % of the speed; GPUs promise no equal bits.
+
+    Args:
+        network: On the device; the first process's parameters are given to all.
+        device: This process's.
+    """
+
+    def one_by_one(_: None, bucket: dist.GradBucket) -> Future[Tensor]:  # type: ignore[name-defined] # torch wants it
+        bucket.buffer().div_(dist.get_world_size())
+        exchanged = [dist.all_reduce(gradient, async_op=True) for gradient in bucket.gradients()]
+        done = collect_all([work.get_future() for work in exchanged])
+        return done.then(lambda _: bucket.buffer())
+
+    wrapped = DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
+    if device.type == "cpu" and dist.get_world_size() > 2:
+        wrapped.register_comm_hook(None, one_by_one)
+    return wrapped
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from torchvision.models import ResNet
 
 from pneumocli.data.cache import Films
 from pneumocli.data.loading import Part, TrainingBatches, stacked
-from pneumocli.distributed import Team
+from pneumocli.distributed import Team, exchanging
 from pneumocli.environment import Plan
 from pneumocli.errors import OutOfMemory
 from pneumocli.events import Listener, Remark, ignore
@@ -99,7 +99,7 @@ def make_learner(  # noqa: PLR0913 - all named by the one caller
     optimizer = torch.optim.Adam(trained, lr=learning_rate, fused=device.type in ("cpu", "cuda"))
     stepped: nn.Module = network
     if team.size > 1 and freeze == "none":
-        stepped = DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
+        stepped = exchanging(network, device)
     return Learner(
         network=network,
         deployable=DeployableNet(network).to(device),

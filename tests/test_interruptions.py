@@ -303,8 +303,20 @@ def test_a_mistake_of_several_processes_is_told_once(phantoms: Path, tmp_path: P
     assert not list((tmp_path / "taken").iterdir())
 
 
-def torchrun(*argv: str) -> subprocess.CompletedProcess[str]:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+@pytest.mark.parametrize("count", [2, 3])
+def test_several_processes_resume_bit_for_bit(count: int, phantoms: Path, tmp_path: Path):
+    common = ["--image-size", "32", "--batch-size", "8", "--val-fraction", "0.25", "--device", "cpu"]
+    for run, epochs in (("whole", "2"), ("parts", "1")):
+        flags = ["--data", str(phantoms), "--run-dir", str(tmp_path / run), "--epochs", epochs]
+        done = torchrun("train", *common, *flags, count=count)
+        assert done.returncode == 0, done.stderr
+    done = torchrun("train", "--resume", str(tmp_path / "parts"), "--epochs", "2", count=count)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def torchrun(*argv: str, count: int = 2) -> subprocess.CompletedProcess[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count), "--standalone"]
     program = [*launcher, "-m", "pneumocli", *argv]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(program, capture_output=True, text=True, timeout=400, env=env, check=False)
