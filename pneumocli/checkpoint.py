@@ -92,10 +92,7 @@ def load_checkpoint(run: RunFolder) -> Checkpoint:
     """
     file = run.checkpoint_file
     if not file.is_file():
-        raise RunError(
-            f"{run.path} has no last.pt: it was stopped before its first epoch was done",
-            f"remove the folder and train again: rm -r {run.path}",
-        )
+        raise RunError(f"{run.path} has no last.pt: it was stopped before its first epoch was done", run.continue_hint)
     loaded = load_tensors(file)
     try:
         if not isinstance(loaded, Mapping) or loaded["schema_version"] != _VERSION:

@@ -23,6 +23,15 @@ def shell_word(path: Path) -> str:
     return shlex.quote(str(path))
 
 
+def resume_command(run: Path) -> str:
+    """The command that continues a run.
+
+    >>> resume_command(Path("my runs/scratch"))
+    "pneumo train --resume 'my runs/scratch'"
+    """
+    return f"pneumo train --resume {shell_word(run)}"
+
+
 class PneumoError(Exception):
     """A failure to be told to the user.
 

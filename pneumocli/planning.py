@@ -15,7 +15,7 @@ from pneumocli.environment import (
     resolve_device,
     resolve_precision,
 )
-from pneumocli.errors import DeviceError, RunError, shell_word
+from pneumocli.errors import DeviceError, RunError, resume_command, shell_word
 from pneumocli.events import Listener, Remark, ignore
 from pneumocli.parallel import usable_cores
 
@@ -134,7 +134,7 @@ def restored_plan(recorded: Plan, config: ResumeConfig, settings: TrainConfig, p
         except DeviceError as error:
             raise DeviceError(
                 f"the run was begun on {recorded.device}, which is not here: {error.message}",
-                f"pneumo train --resume {shell_word(config.resume)} --device cpu (not bit-identical)",
+                f"{resume_command(config.resume)} --device cpu (not bit-identical)",
             ) from error
         return replace(recorded, device=str(device))
     device = resolve_device(own_device(config.device, processes))

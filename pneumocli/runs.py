@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationError
 
 from pneumocli.config import DEFAULT_RUNS, TrainConfig
-from pneumocli.errors import ModelFileError, RunError, shell_word
+from pneumocli.errors import ModelFileError, RunError, resume_command, shell_word
 from pneumocli.files import dump_json, locked, read_record, sha256_of, write_csv, write_json, write_text
 from pneumocli.records import Environment, EpochRecord, RunResult
 
@@ -35,7 +35,7 @@ def refuse_taken(path: Path | None) -> None:
     if path is not None and os.path.lexists(path):  # a link to nowhere stands in the way, too
         raise RunError(
             f"the run folder {path} exists already",
-            f"pneumo train --resume {shell_word(path)} continues it; otherwise choose another --run-dir",
+            f"{resume_command(path)} continues it; otherwise choose another --run-dir",
         )
 
 
@@ -93,7 +93,7 @@ class RunFolder:
         if not run.finished:
             raise RunError(
                 f"the run {path} has not finished: it has no result.json after {len(run.history())} epochs",
-                f"pneumo train --resume {shell_word(path)}",
+                resume_command(path),
             )
         return run
 
@@ -140,8 +140,8 @@ class RunFolder:
         Raises:
             RunError: Another process trains into this run.
         """
-        # The config is written once and never replaced, so a lock on it needs no file of its own.
-        with locked(self.config_file, f"another process is training into {self.path}", "wait for it, or stop it"):
+        # The manifest is written once and never replaced, so a lock on it needs no file of its own.
+        with locked(self.manifest_file, f"another process is training into {self.path}", "wait for it, or stop it"):
             yield
 
     def remove_leftovers(self) -> None:
@@ -153,6 +153,13 @@ class RunFolder:
     def finished(self) -> bool:
         """Whether the training came to its end."""
         return self.result_file.is_file()
+
+    @property
+    def continue_hint(self) -> str:
+        """What continues a training that was stopped: before its first epoch was saved there is nothing to resume."""
+        if self.checkpoint_file.is_file():
+            return resume_command(self.path)
+        return f"no epoch is finished: rm -r {shell_word(self.path)}, then the same command again"
 
     def write_config(self, config: TrainConfig) -> None:
         """Writes ``config.json``."""

@@ -16,7 +16,7 @@ from pneumocli.data.loading import lost_workers_told
 from pneumocli.distributed import Team, team
 from pneumocli.environment import Plan, describe, gpu_probe, resolve_device
 from pneumocli.epochs import Epochs, Training, save_best_epoch
-from pneumocli.errors import ModelFileError, RunError, shell_word
+from pneumocli.errors import ModelFileError, RunError, resume_command
 from pneumocli.events import Listener, Remark, RunStarted, TaskFinished, TaskStarted, ignore
 from pneumocli.finishing import finish
 from pneumocli.memory import return_large_blocks
@@ -47,7 +47,7 @@ def train(config: TrainConfig, listener: Listener = ignore) -> RunFolder:
         TrainingDiverged: The loss is no longer finite; the last finished epoch is whole.
         OutOfMemory: The device has too little memory.
     """
-    with team(config.device) as processes:
+    with team(config.device) as processes, ExitStack() as stack:
         processes.by_writer(lambda: refuse_taken(config.run_dir))  # now, not after the films have been decoded
         told = listener if processes.is_writer else ignore
         device = resolve_device(own_device(config.device, processes))
@@ -57,6 +57,7 @@ def train(config: TrainConfig, listener: Listener = ignore) -> RunFolder:
         progress = Progress(history=[], best_epoch=0, seconds=0.0, spent={"decode": time.perf_counter() - began})
         plan = make_plan(config, device, len(data.train_labels), processes, told)
         run = _new_run(config, plan, data, processes)
+        processes.by_writer(lambda: _take(run, stack))
         _run_epochs(Training(run, config, plan, data, network, progress, processes, told), None)
     return run
 
@@ -83,6 +84,13 @@ def resume(config: ResumeConfig, listener: Listener = ignore) -> RunFolder:
     settings = run.config()
     if config.epochs is not None:
         settings = settings.model_copy(update={"epochs": config.epochs})
+    with team(config.device or settings.device) as processes, ExitStack() as stack:
+        processes.by_writer(lambda: _take(run, stack))
+        _resume(run, config, settings, processes, listener)
+    return run
+
+
+def _resume(run: RunFolder, config: ResumeConfig, settings: TrainConfig, processes: Team, listener: Listener) -> None:
     checkpoint = load_checkpoint(run)
     progress = checkpoint.progress
     if progress.epoch > settings.epochs:
@@ -90,21 +98,19 @@ def resume(config: ResumeConfig, listener: Listener = ignore) -> RunFolder:
     if run.finished and progress.epoch == settings.epochs:
         raise RunError(
             f"{run.path} has finished its {progress.epoch} epochs",
-            f"pneumo train --resume {shell_word(run.path)} --epochs {2 * progress.epoch} trains on",
+            f"{resume_command(run.path)} --epochs {2 * progress.epoch} trains on",
         )
-    with team(config.device or settings.device) as processes:
-        told = listener if processes.is_writer else ignore
-        plan = restored_plan(checkpoint.plan, config, settings, processes)
-        network = build_network(settings.seed)
-        network.load_state_dict(checkpoint.model)
-        began = time.perf_counter()
-        data = _in_turn(processes, lambda: prepare_again(settings, run.manifest(), told))
-        progress.spent["decode"] = progress.spent.get("decode", 0.0) + time.perf_counter() - began
-        if config.epochs is not None:
-            processes.by_writer(lambda: run.write_config(settings))
-        training = Training(run, settings, plan, data, network, progress, processes, told)
-        _run_epochs(training, (checkpoint.optimizer, checkpoint.scaler, checkpoint.model))
-    return run
+    told = listener if processes.is_writer else ignore
+    plan = restored_plan(checkpoint.plan, config, settings, processes)
+    network = build_network(settings.seed)
+    network.load_state_dict(checkpoint.model)
+    began = time.perf_counter()
+    data = _in_turn(processes, lambda: prepare_again(settings, run.manifest(), told))
+    progress.spent["decode"] = progress.spent.get("decode", 0.0) + time.perf_counter() - began
+    if config.epochs is not None:
+        processes.by_writer(lambda: run.write_config(settings))
+    training = Training(run, settings, plan, data, network, progress, processes, told)
+    _run_epochs(training, (checkpoint.optimizer, checkpoint.scaler, checkpoint.model))
 
 
 def _in_turn(processes: Team, work: Callable[[], TrainingData]) -> TrainingData:
@@ -139,18 +145,15 @@ def _new_run(config: TrainConfig, plan: Plan, data: TrainingData, processes: Tea
 def _run_epochs(
     training: Training, state: tuple[dict[str, object], dict[str, object], dict[str, Tensor]] | None
 ) -> None:
-    """The epochs that are left, then the export."""
+    """The epochs that are left, then the export; the run is this training's own."""
     run, config, plan, progress = training.run, training.config, training.plan, training.progress
     with ExitStack() as stack:
-        training.team.by_writer(lambda: _take(run, stack))
         listener = training.listener
         if config.tensorboard and training.team.is_writer:
             listener = stack.enter_context(tensorboard_listener(run.tensorboard_folder, progress.epoch, listener))
         stack.enter_context(_repeatable(plan.threads))
         stack.enter_context(
-            lost_workers_told(
-                f"free memory, or docker run --shm-size 1g; then pneumo train --resume {shell_word(run.path)}"
-            )
+            lost_workers_told(f"free memory, or docker run --shm-size 1g; then {resume_command(run.path)}")
         )
         if plan.device == "cpu":
             return_large_blocks()

@@ -29,8 +29,8 @@ def save_tensors(file: Path, content: object) -> None:
         try:
             torch.save(content, handle)
         except RuntimeError as error:
-            # When a write fails, torch's writer trips over its own position; the system's error is the context.
-            if isinstance(error.__context__, OSError):
+            # When a write fails or is interrupted, torch's writer trips over its own position: the context is what was.
+            if isinstance(error.__context__, OSError | KeyboardInterrupt):
                 raise error.__context__ from error
             raise
 

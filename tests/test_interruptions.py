@@ -183,6 +183,35 @@ def test_a_polite_stop_says_how_to_resume(
     assert_same_run(whole, run)
 
 
+def test_a_stop_before_the_first_epoch_does_not_advise_to_resume(phantoms: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    process = started(phantoms, run, "--image-size", "224")
+    deadline = time.monotonic() + 120
+    while not (run / "manifest.csv").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    assert not (run / "last.pt").exists(), "the machine was faster than this test expects"
+    assert f"hint: no epoch is finished: rm -r {run}, then the same command again" in err_of(run).read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
+def test_a_scheduler_that_stops_all_processes_at_once_is_answered_as_a_stop(phantoms: Path, tmp_path: Path):
+    """Slurm and Kubernetes send SIGTERM to every process; a worker's end must not pass for a failure."""
+    run = tmp_path / "run"
+    process = started(phantoms, run, "--workers", "2")
+    wait_for_epochs(process, run, 1)
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for pid in (*map(int, workers), process.pid):
+        os.kill(pid, signal.SIGTERM)
+    assert process.wait(60) == 143
+    err = err_of(run).read_text()
+    assert "error: stopped by SIGTERM" in err
+    assert f"hint: pneumo train --resume {run}" in err
+    assert "Traceback" not in err
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the worker in /proc")
 def test_a_killed_worker_is_told_and_nothing_is_lost(phantoms: Path, whole: Path, tmp_path: Path):
     """As Linux does it when memory is short, and with SIGBUS when shared memory is."""
@@ -220,10 +249,16 @@ def test_a_second_training_into_the_same_run_is_refused(phantoms: Path, tmp_path
     second = subprocess.run(
         command("train", "--resume", str(run)), capture_output=True, text=True, timeout=300, check=False
     )
+    # --epochs replaces config.json: the lock must not be on a file that goes away.
+    third = subprocess.run(
+        command("train", "--resume", str(run), "--epochs", "9"), capture_output=True, text=True, check=False
+    )
     process.kill()
     process.wait()
-    assert second.returncode == 1
-    assert "another process is training" in second.stderr
+    for refused in (second, third):
+        assert refused.returncode == 1
+        assert "another process is training" in refused.stderr
+    assert '"epochs": 4' in (run / "config.json").read_text(), "a refused resume changes nothing"
 
 
 def test_a_full_disk_is_told_and_the_last_epoch_stays_whole(phantoms: Path, whole: Path, tmp_path: Path):

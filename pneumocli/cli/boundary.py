@@ -27,6 +27,9 @@ def answer_sigterm() -> None:
     """Turns SIGTERM into :class:`Terminated` in the main thread, so that the run is left whole and told about."""
 
     def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's signature
+        # Worker processes may get it, too; torch would take their end for a failure and raise that anywhere.
+        if hasattr(signal, "SIGCHLD"):
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         raise Terminated
 
     signal.signal(signal.SIGTERM, stop)
@@ -74,5 +77,5 @@ def guarded(run: Callable[[], int | None], output: Output, *, usage: str) -> int
     except KeyboardInterrupt as stop:
         terminated = isinstance(stop, Terminated)
         if process_number() == 0:
-            output.error("stopped by SIGTERM" if terminated else "interrupted", output.resume_hint)
+            output.stopped("stopped by SIGTERM" if terminated else "interrupted")
         return EXIT_TERMINATED if terminated else EXIT_INTERRUPTED

@@ -11,9 +11,9 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 
 from pneumocli.cli.progress import PlainProgress, Progress, RichProgress
-from pneumocli.errors import shell_word
 from pneumocli.events import Event, Remark, RunStarted
 from pneumocli.files import dump_json
+from pneumocli.runs import RunFolder
 
 _Result = TypeVar("_Result")
 
@@ -29,7 +29,7 @@ class Output:
         debug: Errors come with their traceback.
 
     Attributes:
-        resume_hint: What to advise when the command is stopped from outside.
+        resume_hint: What to advise when the command is stopped from outside; a training's own hint comes first.
     """
 
     def __init__(self, *, json: bool, quiet: bool, debug: bool) -> None:
@@ -37,6 +37,7 @@ class Output:
         self.quiet = quiet
         self.debug = debug
         self.resume_hint: str | None = None
+        self._run: RunFolder | None = None
         width = None if sys.stdout.isatty() else _PLAIN_WIDTH
         self._results = Console(file=sys.stdout, width=width, highlight=False)
         self._words = Console(file=sys.stderr, highlight=False, soft_wrap=True)
@@ -56,7 +57,7 @@ class Output:
     def listener(self, event: Event) -> None:
         """Shows an event of the core."""
         if isinstance(event, RunStarted):
-            self.resume_hint = f"pneumo train --resume {shell_word(event.path)}"
+            self._run = RunFolder(event.path)
         if self._progress is not None:
             self._progress.show(event)
 
@@ -101,6 +102,10 @@ class Output:
     def note(self, text: str) -> None:
         """A remark on standard error."""
         self.listener(Remark(text))
+
+    def stopped(self, message: str) -> None:
+        """The error of a stop from outside, with what continues the work: as the files are now, not as they were."""
+        self.error(message, self.resume_hint if self._run is None else self._run.continue_hint)
 
     def error(self, message: str, hint: str | None) -> None:
         """An error with its hint on standard error, under ``--quiet``, too."""

@@ -5,12 +5,15 @@ random numbers are drawn from a generator seeded by these three. So a resumed ru
 """
 
 import itertools
+import os
 import signal
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,6 +98,8 @@ def epoch_batches(num_films: int, batch_size: int, seed: int, epoch: int, *, sma
         batches[-2:] = [batches[-2] + batches[-1]]
     return batches
 
+
+_SECONDS_BEHIND_WORKERS = 2.0
 
 _Loaded = tuple[Tensor | Crops, Tensor]
 
@@ -219,7 +224,7 @@ class TrainingBatches:
                 persistent_workers=workers > 0,
                 pin_memory=device.type == "cuda",
                 generator=torch.Generator(),  # else the loader would draw from the global one
-                worker_init_fn=_leave_signals_to_parent if workers else None,
+                worker_init_fn=_prepare_worker if workers else None,
             )
 
     def epoch(self, epoch: int) -> Iterator[Part]:
@@ -269,6 +274,9 @@ def lost_workers_told(hint: str) -> Iterator[None]:
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise
+        # A scheduler sends SIGTERM to all processes, and a worker ends first: this one's own comes while it waits.
+        if (signal.strsignal(signal.SIGTERM) or "SIGTERM") in str(error):
+            time.sleep(_SECONDS_BEHIND_WORKERS)
         raise PneumoError(
             "a worker process that prepares films was killed: memory (in a container, shared memory) was short, or the "
             "disk of the cache failed",
@@ -295,11 +303,13 @@ def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - _Augmented makes whole batch
     return batch
 
 
-def _leave_signals_to_parent(worker: int) -> None:  # noqa: ARG001 - the DataLoader's signature
+def _prepare_worker(worker: int) -> None:  # noqa: ARG001 - the DataLoader's signature
     # Ctrl-C reaches the whole process group; the parent ends its workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
+    # A thread hands batches over. Where shared memory is short it drops them, and the parent would wait for ever.
+    Queue._on_queue_feeder_error = staticmethod(lambda *_: os._exit(1))  # type: ignore[attr-defined]
 
 
 def stacked(films: Films, numbers: list[int]) -> Tensor:
