@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 from pydicom.uid import JPEGLSLossless, RLELossless
 
-from tests.data.released import film_bytes, some_of, write_films
 from tests.data.test_dicom import radiograph, ramp, saved
+from tests.helpers.released import film_bytes, some_of, write_films
 
 FILM = some_of("train", "NORMAL", 1)[0]
 TWIN = some_of("train", "NORMAL", 2)[1]

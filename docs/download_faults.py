@@ -18,10 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pneumocli.data.official import kaggle_films
 from pneumocli.data.phantom import write_phantoms
-from tests.data.kaggle_server import Fault, ReleaseServer
-from tests.data.zips import films_of, kaggle_zip, zip_of
+from pneumocli.verification.release_lists import kaggle_films
+from tests.helpers.kaggle_server import Fault, ReleaseServer
+from tests.helpers.zips import films_of, kaggle_zip, zip_of
 
 ROOT = Path(__file__).parents[1]
 PLACE = "chest_xray/train/NORMAL/IM-0115-0001.jpeg"
@@ -96,7 +96,13 @@ def surroundings(folder: Path) -> dict[str, str]:
 
 def pneumo(server: ReleaseServer, folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
     """Starts ``pneumo download`` with the sources pointed at ``server``."""
-    command = [sys.executable, str(ROOT / "tests" / "data" / "download_driver.py"), server.url, "download", *arguments]
+    command = [
+        sys.executable,
+        str(ROOT / "tests" / "helpers" / "download_driver.py"),
+        server.url,
+        "download",
+        *arguments,
+    ]
     return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -88,7 +88,7 @@ def field_table(model: type[BaseModel]) -> str:
 
 def run_folder_page() -> str:
     """``docs/run-folder.md`` with the field tables between its markers renewed."""
-    from pneumocli import records
+    from pneumocli.core import records
 
     text = (ROOT / "docs" / "run-folder.md").read_text(encoding="utf-8")
     for name in ("ManifestRow", "EpochRecord", "Environment", "RunResult", "ModelCard", "OperatingPoint", "ScoredFilm"):

@@ -8,15 +8,14 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from pneumocli.core.version import __version__ as __version__
 
 # From version 1.29 on ONNX Runtime reports sessions, and the names of model files, to its maker, unless this is set
 # before its first import. What is done with films of patients is nobody's business; who wants it sets it to 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
-    from pneumocli.comparison import compare
-    from pneumocli.config import (
+    from pneumocli.core.config import (
         CompareConfig,
         DownloadConfig,
         EvaluateConfig,
@@ -24,33 +23,34 @@ if TYPE_CHECKING:
         TrainConfig,
         VerifyDataConfig,
     )
-    from pneumocli.data.download import download
-    from pneumocli.data.verification import verify_data
-    from pneumocli.errors import PneumoError
-    from pneumocli.evaluation import evaluate
-    from pneumocli.inference import Classifier
-    from pneumocli.prediction import predict
-    from pneumocli.runs import RunFolder
-    from pneumocli.training import resume, train
+    from pneumocli.core.errors import PneumoError
+    from pneumocli.evaluation.compare import compare
+    from pneumocli.evaluation.evaluate import evaluate
+    from pneumocli.inference.classifier import Classifier
+    from pneumocli.inference.predict import predict
+    from pneumocli.release.download import download
+    from pneumocli.run_folder import RunFolder
+    from pneumocli.training.train import resume, train
+    from pneumocli.verification.verify import verify_data
 
 # public name -> module that defines it
 _PUBLIC = {
-    "Classifier": "pneumocli.inference",
-    "CompareConfig": "pneumocli.config",
-    "DownloadConfig": "pneumocli.config",
-    "EvaluateConfig": "pneumocli.config",
-    "PneumoError": "pneumocli.errors",
-    "PredictConfig": "pneumocli.config",
-    "RunFolder": "pneumocli.runs",
-    "TrainConfig": "pneumocli.config",
-    "VerifyDataConfig": "pneumocli.config",
-    "compare": "pneumocli.comparison",
-    "download": "pneumocli.data.download",
-    "evaluate": "pneumocli.evaluation",
-    "predict": "pneumocli.prediction",
-    "resume": "pneumocli.training",
-    "train": "pneumocli.training",
-    "verify_data": "pneumocli.data.verification",
+    "Classifier": "pneumocli.inference.classifier",
+    "CompareConfig": "pneumocli.core.config",
+    "DownloadConfig": "pneumocli.core.config",
+    "EvaluateConfig": "pneumocli.core.config",
+    "PneumoError": "pneumocli.core.errors",
+    "PredictConfig": "pneumocli.core.config",
+    "RunFolder": "pneumocli.run_folder",
+    "TrainConfig": "pneumocli.core.config",
+    "VerifyDataConfig": "pneumocli.core.config",
+    "compare": "pneumocli.evaluation.compare",
+    "download": "pneumocli.release.download",
+    "evaluate": "pneumocli.evaluation.evaluate",
+    "predict": "pneumocli.inference.predict",
+    "resume": "pneumocli.training.train",
+    "train": "pneumocli.training.train",
+    "verify_data": "pneumocli.verification.verify",
 }
 
 __all__ = [

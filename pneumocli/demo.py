@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pneumocli.comparison import compare
-from pneumocli.config import CompareConfig, DemoConfig, EvaluateConfig, PredictConfig, TrainConfig
+from pneumocli.core.config import CompareConfig, DemoConfig, EvaluateConfig, PredictConfig, TrainConfig
+from pneumocli.core.errors import PneumoError, shell_word
+from pneumocli.core.events import Listener, Remark, ignore
+from pneumocli.core.records import Comparison, Evaluation, Prediction
 from pneumocli.data.phantom import write_phantoms
-from pneumocli.errors import PneumoError, shell_word
-from pneumocli.evaluation import evaluate
-from pneumocli.events import Listener, Remark, ignore
-from pneumocli.prediction import predict
-from pneumocli.records import Comparison, Evaluation, Prediction
-from pneumocli.runs import RunFolder
-from pneumocli.training import train
+from pneumocli.evaluation.compare import compare
+from pneumocli.evaluation.evaluate import evaluate
+from pneumocli.inference.predict import predict
+from pneumocli.run_folder import RunFolder
+from pneumocli.training.train import train
 
 _LEARNING_RATES = (0.001, 0.0001)
 _PREDICTED = 6

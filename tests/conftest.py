@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from pneumocli.config import EvaluateConfig, TrainConfig
+from pneumocli.core.config import EvaluateConfig, TrainConfig
+from pneumocli.core.files import sha256_of
+from pneumocli.core.records import ClassName, Evaluation, ModelCard, ScoredFilm
 from pneumocli.data.phantom import write_phantoms
-from pneumocli.files import sha256_of
-from pneumocli.metrics import sigmoid
-from pneumocli.records import ClassName, Evaluation, ModelCard, ScoredFilm
-from pneumocli.runs import RunFolder
+from pneumocli.metrics.classification import sigmoid
+from pneumocli.run_folder import RunFolder
 
 # As the command line sets it: threads that wait for work give their core away soon.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
@@ -90,7 +90,7 @@ def trained(phantoms: Path, made_once) -> RunFolder:
     """A finished run on the phantoms: read it, never change it (copy it first)."""
 
     def fill(folder: Path) -> None:
-        from pneumocli.training import train
+        from pneumocli.training.train import train
 
         train(tiny(phantoms, folder))
 
@@ -107,7 +107,7 @@ def change_card(run: RunFolder, **values: object) -> None:
     """Gives the model file of a copied run another card, as if it had been trained so."""
     import onnx
 
-    from pneumocli.onnx_file import CARD_KEY
+    from pneumocli.model.onnx_file import CARD_KEY
 
     model = onnx.load(run.onnx_file)
     (entry,) = [item for item in model.metadata_props if item.key == CARD_KEY]
@@ -131,7 +131,7 @@ def scored_film(image: str, label: ClassName, logit: float, patient: str = "p") 
 @pytest.fixture(scope="session")
 def evaluated(trained: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, Evaluation]:
     """A copy of the trained run with its test films evaluated: read it, never change it."""
-    from pneumocli.evaluation import evaluate
+    from pneumocli.evaluation.evaluate import evaluate
 
     run = copy_of(trained, tmp_path_factory.mktemp("evaluated") / "scratch")
     return run, evaluate(EvaluateConfig(run=run.path))

@@ -11,34 +11,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pneumocli"
 
-# A module imports its own level or lower; nothing imports cli. docs/design.md shows the same table.
-LEVELS = {
-    0: [
-        "errors", "files", "memory", "parallel",
-    ],
-    1: [
-        "config", "records", "events", "data.sources", "data.official", "data.findings",
-    ],
-    2: [
-        "environment", "runs", "data.download", "data.archive", "data.transfer", "data.network_errors",
-        "data.kaggle_client", "data.workplace", "data.holdings", "data.release_zip", "data.film",
-        "data.images", "data.dicom", "data.manifest", "data.splits", "data.recognition", "data.verdicts",
-        "data.verification", "data.verification_page", "data.properties", "data.duplicates", "data.phantom",
-        "data.cache", "metrics", "intervals", "operating_points", "calibration", "paired", "curves",
-        "bootstrap", "delong", "scores", "wording",
-    ],
-    3: [
-        "model", "weights", "distributed", "data.augmentation", "data.loading", "inference", "onnx_file", "familiarity",
-        "inputs",
-    ],
-    4: [
-        "steps", "checkpoint", "preparation", "planning", "epochs", "finishing", "training", "tensorboard",
-        "export", "evaluation", "evaluation_files", "prediction", "answer_table", "comparison", "comparison_plots",
-        "explanation", "plots", "report", "demo", "seeds", "model_card", "seed_groups", "report_data", "colour_map",
-    ],
-}  # fmt: skip
-LEVEL_OF = {name: level for level, names in LEVELS.items() for name in names}
-
 HEAVY = {"torch", "torchvision", "sklearn", "scipy", "matplotlib", "kaggle", "onnxruntime", "PIL", "numpy"}
 
 
@@ -48,53 +20,6 @@ def modules() -> dict[str, Path]:
         for path in sorted(PACKAGE.rglob("*.py"))
         if path.name not in ("__init__.py", "__main__.py")
     }
-
-
-def imports_of(path: Path) -> set[str]:
-    """Modules of this package that a file imports, anywhere in it but under TYPE_CHECKING."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    found: set[str] = set()
-    typing_only = {
-        id(node)
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
-        for node in ast.walk(block)
-    }
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.ImportFrom) or id(node) in typing_only:
-            continue
-        package, _, base = (node.module or "").partition(".")
-        if package == "pneumocli":
-            names = [f"{base}.{alias.name}".lstrip(".") for alias in node.names]
-            found.update(name if name in modules() else base for name in names)
-    return found - {""}
-
-
-def test_every_module_has_a_level():
-    names = {name for name in modules() if not name.startswith("cli.")}
-    assert names <= set(LEVEL_OF), f"give these a level: {sorted(names - set(LEVEL_OF))}"
-
-
-@pytest.mark.parametrize("name", [name for name in modules() if not name.startswith("cli.")])
-def test_a_module_imports_its_own_level_or_lower(name: str):
-    for imported in imports_of(modules()[name]):
-        assert not imported.startswith("cli"), f"{name} imports {imported}"
-        assert LEVEL_OF[imported] <= LEVEL_OF[name], f"{name} (L{LEVEL_OF[name]}) imports {imported}"
-
-
-def test_there_are_no_cycles():
-    graph = {name: imports_of(path) & set(modules()) for name, path in modules().items()}
-    done: set[str] = set()
-
-    def visit(name: str, trail: tuple[str, ...]) -> None:
-        assert name not in trail, f"cycle: {' -> '.join((*trail, name))}"
-        if name not in done:
-            for imported in graph[name]:
-                visit(imported, (*trail, name))
-            done.add(name)
-
-    for name in graph:
-        visit(name, ())
 
 
 def test_typer_and_rich_stay_in_the_command_line():

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from pneumocli.config import ResumeConfig
-from pneumocli.errors import OutOfMemory
-from pneumocli.runs import RunFolder
-from pneumocli.steps import make_learner, score
-from pneumocli.training import resume, train
+from pneumocli.core.config import ResumeConfig
+from pneumocli.core.errors import OutOfMemory
+from pneumocli.run_folder import RunFolder
+from pneumocli.training.step import make_learner, score
+from pneumocli.training.train import resume, train
 from tests.conftest import tiny
-from tests.test_training import Stop, stopped, stopping_after, timeless
+from tests.training.test_train import Stop, stopped, stopping_after, timeless
 
 pytestmark = [
     pytest.mark.gpu,
@@ -48,12 +48,12 @@ def test_a_batch_too_large_is_told_with_what_to_do(phantoms: Path, tmp_path: Pat
 
 
 def test_validation_gives_the_logits_of_the_cpu(trained: RunFolder, phantoms: Path):
-    from pneumocli.data.cache import FilmsOnDisk
-    from pneumocli.distributed import Team
-    from pneumocli.environment import Plan
-    from pneumocli.model import build_network
-    from pneumocli.preparation import EvaluationForm
-    from pneumocli.weights import load_best
+    from pneumocli.model.device import Plan
+    from pneumocli.model.network import build_network
+    from pneumocli.model.weights import load_best
+    from pneumocli.training.dataset import EvaluationForm
+    from pneumocli.training.distributed import Team
+    from pneumocli.training.film_cache import FilmsOnDisk
 
     manifest = trained.manifest().of("val")
     films = FilmsOnDisk(tuple(manifest.path(row) for row in manifest.rows), EvaluationForm(64, "crop"))

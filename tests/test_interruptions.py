@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import obey_permissions
-from tests.test_training import assert_same_run
+from tests.training.test_train import assert_same_run
 
 pytestmark = pytest.mark.slow
 

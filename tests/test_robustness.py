@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pneumocli.runs import RunFolder
+from pneumocli.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -21,8 +21,8 @@ import random, resource, sys, tempfile
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
 import numpy as np
-from pneumocli.errors import PneumoError
-from pneumocli.inference import Classifier, score_films
+from pneumocli.core.errors import PneumoError
+from pneumocli.inference.classifier import Classifier, score_films
 
 kind, whole, model, first, count = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
 content = whole.read_bytes()
@@ -144,8 +144,8 @@ def test_a_model_file_that_is_code_does_not_run(tmp_path: Path):
     import pickle
     import zipfile
 
-    from pneumocli.errors import ModelFileError
-    from pneumocli.inference import Classifier
+    from pneumocli.core.errors import ModelFileError
+    from pneumocli.inference.classifier import Classifier
 
     trace = tmp_path / "ran"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pneumocli.runs import RunFolder
+from pneumocli.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from pneumocli import __version__
 from pneumocli.cli import compare, demo, download, evaluate, predict, train, verify_data
 from pneumocli.cli.boundary import (
     EXIT_INTERRUPTED,
@@ -15,7 +14,11 @@ from pneumocli.cli.boundary import (
     answer_sigterm,
     end_at_the_next_signal,
 )
+from pneumocli.cli.collector import collect_rarely
 from pneumocli.cli.options import set_app_wide
+from pneumocli.core.version import __version__
+
+collect_rarely()
 
 app = typer.Typer(
     name="pneumo",

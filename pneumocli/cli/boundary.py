@@ -10,8 +10,8 @@ from collections.abc import Callable
 from types import FrameType
 
 from pneumocli.cli.output import Output
-from pneumocli.errors import PneumoError, SettingError
-from pneumocli.parallel import process_number
+from pneumocli.core.errors import PneumoError, SettingError
+from pneumocli.core.parallel import process_number
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143

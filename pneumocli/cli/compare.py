@@ -9,10 +9,10 @@ from rich.table import Table
 from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
 from pneumocli.cli.render import metric_text
-from pneumocli.config import CompareConfig
-from pneumocli.records import NOTICE, Comparison, Difference
-from pneumocli.runs import RunFolder
-from pneumocli.wording import p_text, words
+from pneumocli.core.config import CompareConfig
+from pneumocli.core.records import NOTICE, Comparison, Difference
+from pneumocli.reporting.text import p_text, words
+from pneumocli.run_folder import RunFolder
 
 _SHOWN = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "auroc", "brier_score")
 _SHOWN_OF_MANY = ("accuracy", "sensitivity", "specificity", "auroc")
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
         """
         for run in config.runs:
             RunFolder.open_finished(run)  # a wrong name is told before scikit-learn is imported
-        from pneumocli.comparison import compare as run_comparison
+        from pneumocli.evaluation.compare import compare as run_comparison
 
         output.show(run_comparison(config, output.listener), comparison_table)
 

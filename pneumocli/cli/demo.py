@@ -4,7 +4,7 @@ import typer
 
 from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
-from pneumocli.config import DemoConfig
+from pneumocli.core.config import DemoConfig
 
 
 def register(app: typer.Typer) -> None:

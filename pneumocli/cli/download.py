@@ -8,13 +8,13 @@ import typer
 
 from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
-from pneumocli.config import DownloadConfig
-from pneumocli.errors import shell_word
+from pneumocli.core.config import DownloadConfig
+from pneumocli.core.errors import shell_word
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from pneumocli.data.download import DownloadResult
+    from pneumocli.release.download import DownloadResult
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
         From Kaggle unless --source or --archive is given. DIR is either whole or not there: a download that was
         stopped is continued by the same command, and a second call on a whole set does nothing.
         """
-        from pneumocli.data.download import download
+        from pneumocli.release.download import download
 
         output.resume_hint = "run the same command again: it continues where it stopped"
         output.show(download(config, output.listener), _summary)

@@ -7,9 +7,9 @@ from rich.table import Table
 from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
 from pneumocli.cli.render import metric_text
-from pneumocli.config import EvaluateConfig
-from pneumocli.records import NOTICE, Evaluation
-from pneumocli.runs import RunFolder
+from pneumocli.core.config import EvaluateConfig
+from pneumocli.core.records import NOTICE, Evaluation
+from pneumocli.run_folder import RunFolder
 
 _SHOWN = {
     "accuracy": "accuracy",
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
         threshold is the one stored with the model; nothing is tuned on the films that are scored.
         """
         RunFolder.open_finished(config.run)  # a wrong name is told before scikit-learn is imported
-        from pneumocli.evaluation import evaluate as run_evaluation
+        from pneumocli.evaluation.evaluate import evaluate as run_evaluation
 
         evaluation = run_evaluation(config, output.listener)
         output.show(evaluation, evaluation_tables)
@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
 
 def evaluation_tables(evaluation: Evaluation) -> RenderableType:
     """An evaluation for people: what it means, the metrics, the table of the classes."""
-    from pneumocli.metrics import verdict
+    from pneumocli.metrics.classification import verdict
 
     point = evaluation.threshold
     title = (

@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from pneumocli.cli.boundary import guarded
 from pneumocli.cli.output import Output
-from pneumocli.config import Flag, Settings, flag_name, validated
+from pneumocli.core.config import Flag, Settings, flag_name, validated
 
 _Config = TypeVar("_Config", bound=Settings)
 

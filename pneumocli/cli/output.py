@@ -11,9 +11,9 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 
 from pneumocli.cli.progress import PlainProgress, Progress, RichProgress
-from pneumocli.events import Event, Remark, RunStarted
-from pneumocli.files import dump_json
-from pneumocli.runs import RunFolder
+from pneumocli.core.events import Event, Remark, RunStarted
+from pneumocli.core.files import dump_json
+from pneumocli.run_folder import RunFolder
 
 _Result = TypeVar("_Result")
 

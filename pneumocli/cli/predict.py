@@ -5,8 +5,8 @@ import typer
 from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
 from pneumocli.cli.predict_tables import Tally, answers, prediction_table
-from pneumocli.config import PredictConfig
-from pneumocli.errors import DataError
+from pneumocli.core.config import PredictConfig
+from pneumocli.core.errors import DataError
 
 __all__ = ["prediction_table", "register"]
 
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
         be read is told about, the rest go on, and the exit code is 1. Runs on ONNX Runtime, without torch, unless
         --device names a GPU.
         """
-        from pneumocli.prediction import predict as run_predict
+        from pneumocli.inference.predict import predict as run_predict
 
         tally = Tally(most=_SHOWN)
         if config.csv is not None:

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from pneumocli.records import CLASS_NAMES, NOTICE, POSITIVE_CLASS, ModelCard, OperatingPoint, Prediction
+from pneumocli.core.records import CLASS_NAMES, NOTICE, POSITIVE_CLASS, ModelCard, OperatingPoint, Prediction
 
 _BAR_CELLS = 24
 

@@ -22,7 +22,7 @@ from rich.progress import Progress as RichBars
 from rich.table import Column
 from rich.text import Text
 
-from pneumocli.events import (
+from pneumocli.core.events import (
     DeviceSampled,
     EpochFinished,
     Event,

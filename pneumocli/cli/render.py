@@ -7,9 +7,9 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from pneumocli.cli.progress import duration
-from pneumocli.errors import shell_word
-from pneumocli.records import NOTICE, Metric, RunResult, SeedSummary
-from pneumocli.runs import RunFolder
+from pneumocli.core.errors import shell_word
+from pneumocli.core.records import NOTICE, Metric, RunResult, SeedSummary
+from pneumocli.run_folder import RunFolder
 
 # Where the time of a training went, in words: the names of RunResult.time_shares.
 _SPENT = {

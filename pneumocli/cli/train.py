@@ -5,10 +5,10 @@ import typer
 from pneumocli.cli.options import parameters_of, register_command
 from pneumocli.cli.output import Output
 from pneumocli.cli.render import seeds_summary, training_summary
-from pneumocli.config import ResumeConfig, SeedsConfig, TrainConfig, flag_name, validated
-from pneumocli.errors import SettingError
-from pneumocli.parallel import process_count, process_number
-from pneumocli.runs import RunFolder, refuse_taken
+from pneumocli.core.config import ResumeConfig, SeedsConfig, TrainConfig, flag_name, validated
+from pneumocli.core.errors import SettingError
+from pneumocli.core.parallel import process_count, process_number
+from pneumocli.run_folder import RunFolder, refuse_taken
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +41,7 @@ def _train_once(output: Output, given: dict[str, object]) -> None:
     config = _config_of_new_runs(given)
     if process_count() == 1:
         refuse_taken(config.run_dir)
-    from pneumocli.training import train
+    from pneumocli.training.train import train
 
     _show_run(output, train(config, output.listener))
 
@@ -50,7 +50,7 @@ def _resume(output: Output, given: dict[str, object]) -> None:
     config = _resume_config(given)
     if process_count() == 1:
         RunFolder.open(config.resume)
-    from pneumocli.training import resume
+    from pneumocli.training.train import resume
 
     _show_run(output, resume(config, output.listener))
 
@@ -58,7 +58,7 @@ def _resume(output: Output, given: dict[str, object]) -> None:
 def _train_seeds(output: Output, given: dict[str, object]) -> None:
     count = validated(SeedsConfig, {"seeds": given["seeds"]}).seeds
     config = _config_of_new_runs({name: value for name, value in given.items() if name != "seeds"})
-    from pneumocli.seeds import train_seeds
+    from pneumocli.training.seeds import train_seeds
 
     summary = train_seeds(config, count, output.listener)
     if process_number() == 0:

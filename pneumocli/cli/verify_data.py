@@ -4,7 +4,7 @@ import typer
 
 from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
-from pneumocli.config import VerifyDataConfig
+from pneumocli.core.config import VerifyDataConfig
 
 EXIT_PROBLEMS = 3
 
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
         Given a run's manifest.csv, proves that its splits are disjoint and its films unchanged.
         """
         from pneumocli.cli.verify_data_tables import verification_table
-        from pneumocli.data.verification import verify_data
+        from pneumocli.verification.verify import verify_data
 
         result = verify_data(config, output.listener)
         output.show(result, verification_table)

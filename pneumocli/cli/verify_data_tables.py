@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from pneumocli.data.findings import Cell, Finding, Verification
+from pneumocli.verification.records import Cell, Finding, Verification
 
 _EXAMPLES = 2  # of films per problem; --json names all
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumocli.errors import DataError
+from pneumocli.core.errors import DataError
 
 Pixels = NDArray[np.uint8]
 

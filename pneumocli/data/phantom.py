@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from pneumocli.events import Listener, TaskAdvanced, TaskFinished, TaskStarted, ignore
-from pneumocli.files import write_bytes, write_text
-from pneumocli.records import Kind, Split
+from pneumocli.core.events import Listener, TaskAdvanced, TaskFinished, TaskStarted, ignore
+from pneumocli.core.files import write_bytes, write_text
+from pneumocli.core.records import Kind, Split
 
 _Map = NDArray[np.float32]
 

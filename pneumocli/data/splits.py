@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 
+from pneumocli.core.errors import DataError
+from pneumocli.core.records import ManifestRow, Split
 from pneumocli.data.manifest import Manifest
-from pneumocli.errors import DataError
-from pneumocli.records import ManifestRow, Split
 
 Method = Literal["patient", "block", "official"]
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pneumocli.data.cache import FilmCache, Pixels, write_films
-from pneumocli.data.loading import TrainingBatches
-from pneumocli.distributed import Team
-from pneumocli.memory import peak_memory_bytes
+from pneumocli.core.memory import peak_memory_bytes
+from pneumocli.training.distributed import Team
+from pneumocli.training.film_cache import FilmCache, Pixels, write_films
+from pneumocli.training.loader import TrainingBatches
 
 _PATTERNS = 64  # noise is made once and shifted: making it anew would take longer than writing it
 

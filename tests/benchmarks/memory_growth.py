@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from pneumocli.config import TrainConfig
-from pneumocli.events import EpochFinished, Event
-from pneumocli.training import train
+from pneumocli.core.config import TrainConfig
+from pneumocli.core.events import EpochFinished, Event
+from pneumocli.training.train import train
 
 EPOCHS = 20
 

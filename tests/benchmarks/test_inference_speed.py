@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from pneumocli import __version__
-from pneumocli.export import export
-from pneumocli.model import build_network
-from pneumocli.parallel import usable_cores
-from pneumocli.records import ModelCard, OperatingPoint, ValidationSummary
-from pneumocli.weights import save_best
+from pneumocli.core.parallel import usable_cores
+from pneumocli.core.records import ModelCard, OperatingPoint, ValidationSummary
+from pneumocli.model.network import build_network
+from pneumocli.model.weights import save_best
+from pneumocli.training.export import export
 from tests.benchmarks.conftest import Run, python
 
 pytestmark = pytest.mark.benchmark

@@ -18,15 +18,15 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from pneumocli.config import TrainConfig
-from pneumocli.data.cache import cached_films
-from pneumocli.data.loading import CropSource, TrainingBatches, crop_source_side
+from pneumocli.core.config import TrainConfig
+from pneumocli.core.events import EpochFinished, Event
+from pneumocli.core.records import RunResult
 from pneumocli.data.manifest import Manifest, scan, with_hashes
-from pneumocli.distributed import Team
-from pneumocli.events import EpochFinished, Event
-from pneumocli.records import RunResult
-from pneumocli.runs import RunFolder
-from pneumocli.training import train
+from pneumocli.run_folder import RunFolder
+from pneumocli.training.distributed import Team
+from pneumocli.training.film_cache import cached_films
+from pneumocli.training.loader import CropSource, TrainingBatches, crop_source_side
+from pneumocli.training.train import train
 from tests.benchmarks.conftest import Row, python
 from tests.benchmarks.memory_growth import EPOCHS
 
@@ -118,7 +118,7 @@ def test_batches_from_the_cache(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """What a GPU would resize is left as it is: what workers do for it is measured, not what it does itself."""
-    monkeypatch.setattr("pneumocli.data.loading.resized_at_once", lambda crops, _: crops.pixels)
+    monkeypatch.setattr("pneumocli.training.loader.resized_at_once", lambda crops, _: crops.pixels)
     decode = CropSource(224, "crop")
     cache, _ = cached_films(train_films, decode, decode.form)
     batches = TrainingBatches(

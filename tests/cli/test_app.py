@@ -11,8 +11,8 @@ import pytest
 
 from pneumocli.cli.boundary import Terminated, guarded
 from pneumocli.cli.output import Output
-from pneumocli.errors import DataError, SettingError
-from pneumocli.runs import RunFolder
+from pneumocli.core.errors import DataError, SettingError
+from pneumocli.run_folder import RunFolder
 
 
 def pneumo(*argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.kaggle_server import Fault, ReleaseServer
-from tests.data.zips import films_of, kaggle_zip
+from tests.helpers.kaggle_server import Fault, ReleaseServer
+from tests.helpers.zips import films_of, kaggle_zip
 
 ROOT = Path(__file__).parents[2]
-DRIVER = ROOT / "tests" / "data" / "download_driver.py"
+DRIVER = ROOT / "tests" / "helpers" / "download_driver.py"
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_help_and_import_stay_light() -> None:
     heavy = "{'kaggle', 'kagglesdk', 'requests', 'torch', 'torchvision', 'numpy', 'PIL', 'sklearn', 'scipy'}"
     note = f"import atexit, sys; atexit.register(lambda: print('LOADED', sorted({heavy} & set(sys.modules)))); "
     for statement in (
-        "import pneumocli.data.download",
+        "import pneumocli.release.download",
         "from pneumocli.cli.app import app; app(['download', '--help'], standalone_mode=False)",
         "from pneumocli.cli.app import app; app(['download', '--source', 'nowhere'], standalone_mode=True)",
     ):

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from pneumocli.cli.predict_tables import Tally, answers, on_one_line, operating_point_line, prediction_table
-from pneumocli.records import OperatingPoint, Prediction
-from pneumocli.runs import RunFolder
+from pneumocli.core.records import OperatingPoint, Prediction
+from pneumocli.run_folder import RunFolder
 
 
 def pneumo(*argv: object, stdin: bytes = b"", cwd: Path | None = None, **environment: str):
@@ -166,7 +166,7 @@ def test_many_films_are_counted():
 
 
 def test_a_name_cannot_forge_a_line(trained: RunFolder):
-    from pneumocli.inference import Classifier
+    from pneumocli.inference.classifier import Classifier
 
     tally = Tally(most=1)
     tally.add(answer("a.png\n  NORMAL  \x1b[31m"))

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from pneumocli.cli.output import Output
 from pneumocli.cli.progress import PlainProgress, Progress, RichProgress, duration
-from pneumocli.events import (
+from pneumocli.core.events import (
     DeviceSampled,
     EpochFinished,
     Event,
@@ -20,7 +20,7 @@ from pneumocli.events import (
     TaskFinished,
     TaskStarted,
 )
-from pneumocli.records import EpochRecord
+from pneumocli.core.records import EpochRecord
 
 
 def epoch(number: int, *, best: bool = False, auroc: float | None = 0.9) -> EpochFinished:

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pneumocli.cli.app import app
-from tests.data.released import empty_films, kaggle_rows, some_of, write_films
+from tests.helpers.released import empty_films, kaggle_rows, some_of, write_films
 from tests.test_architecture import loaded_after
 
 runner = CliRunner()

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 def test_damaged_films(count: int):
     running = {
         form: subprocess.Popen(
-            [sys.executable, "-m", "tests.data.damage", form, str(count), "0"],
+            [sys.executable, "-m", "tests.helpers.damage", form, str(count), "0"],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pneumocli.core.errors import DataError, RunError
+from pneumocli.core.events import Event, Remark
+from pneumocli.core.files import sha256_of
 from pneumocli.data.manifest import Manifest, find_unreadable, patient_of, scan, with_hashes
-from pneumocli.environment import cache_folder
-from pneumocli.errors import DataError, RunError
-from pneumocli.events import Event, Remark
-from pneumocli.files import sha256_of
+from pneumocli.model.device import cache_folder
 
 
 def touch(folder: Path, *images: str) -> Path:

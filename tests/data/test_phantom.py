@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pneumocli.core.events import Event, TaskFinished, TaskStarted
 from pneumocli.data.images import read_film
 from pneumocli.data.manifest import patient_of, scan
 from pneumocli.data.phantom import README_NAME, draw_phantom, write_phantoms
-from pneumocli.events import Event, TaskFinished, TaskStarted
 
 
 def digests(folder: Path) -> dict[str, str]:

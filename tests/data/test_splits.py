@@ -6,12 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pneumocli.core.errors import DataError
+from pneumocli.core.records import CLASS_NAMES, ManifestRow
 from pneumocli.data.manifest import Manifest, scan
-from pneumocli.data.official import kaggle_films
 from pneumocli.data.splits import Method, with_validation
-from pneumocli.errors import DataError
-from pneumocli.records import CLASS_NAMES, ManifestRow
-from tests.data.released import kaggle_rows
+from pneumocli.verification.release_lists import kaggle_films
+from tests.helpers.released import kaggle_rows
 
 
 def film(patient: str, kind: str, split: str, number: int) -> ManifestRow:

@@ -1,0 +1,313 @@
+"""Every setting of the user: one field of one frozen pydantic model.
+
+A field's flag, bounds, default, help and JSON all come from here; ``cli/options.py`` turns a model into the options of
+a command. Nothing edits a config after validation. ``None`` stands for "auto" where a field says so, and is resolved
+once, from the device and the amount of work.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pneumocli.core.errors import SettingError
+from pneumocli.core.records import Split
+
+DEFAULT_DATA = Path("data/chest_xray")
+DEFAULT_RUNS = Path("runs")
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """How a field is spelled on the command line, where that is not ``--field-name``.
+
+    Attributes:
+        names: Option declarations in Typer's notation, such as ``("--learning-rate", "--lr")`` or
+            ``("--pretrained/--scratch",)``; empty for the name that follows from the field.
+        argument: The field is a positional argument.
+        metavar: What stands for the value in the help text.
+        default: What the help text says of a default that depends on other settings.
+    """
+
+    names: tuple[str, ...] = ()
+    argument: bool = False
+    metavar: str | None = None
+    default: str | None = None
+
+
+class Settings(BaseModel):
+    """Base of every config: immutable, and strict about names."""
+
+    # defer_build: a command builds the validators it uses, not those of every record and setting there is.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
+
+
+_Settings = TypeVar("_Settings", bound=Settings)
+
+
+def flag_name(model: type[Settings], field: str) -> str:
+    """How a field of ``model`` is called on the command line: ``--val-fraction``, or ``RUN`` for an argument."""
+    known = model.model_fields.get(field)
+    flag = next((item for item in known.metadata if isinstance(item, Flag)), Flag()) if known else Flag()
+    if flag.argument:
+        return flag.metavar or field.upper()
+    return flag.names[0].split("/")[0] if flag.names else "--" + field.replace("_", "-")
+
+
+def validated(model: type[_Settings], values: Mapping[str, object]) -> _Settings:
+    """Builds a config from what the user gave.
+
+    Raises:
+        SettingError: A value is out of range or of the wrong form, or two contradict each other; all faults in one
+            sentence, each with its flag, what was found and what was expected.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        faults = []
+        for item in error.errors():
+            if item["type"] == "default_factory_not_called":  # follows from another fault, which is named
+                continue
+            message = item["msg"].removeprefix("Value error, ")
+            message = message[:1].lower() + message[1:]
+            if item["loc"]:
+                found = f" (found {item['input']!r})" if isinstance(item["input"], int | float | str) else ""
+                message = f"{flag_name(model, str(item['loc'][0]))}: {message}{found}"
+            faults.append(message)
+        raise SettingError("; ".join(faults)) from error
+
+
+def _device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+        raise ValueError("expected auto, cpu, cuda, cuda:N or mps")
+    return value
+
+
+def _inference_device(value: str) -> str:
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", value):
+        raise ValueError("expected cpu, cuda, cuda:N or mps")
+    return value
+
+
+def _operating_point_rule(value: str) -> str:
+    if value in ("0.5", "youden"):
+        return value
+    match = re.fullmatch(r"(sensitivity|specificity|cost)=(\d*\.?\d+)", value)
+    if not match:
+        raise ValueError("expected 0.5, youden, sensitivity=X, specificity=X or cost=X")
+    number = float(match[2])
+    if match[1] == "cost" and number <= 0:
+        raise ValueError("the cost of a missed pneumonia in false alarms must be above 0")
+    if match[1] != "cost" and not 0 < number < 1:
+        raise ValueError(f"the {match[1]} to reach must lie between 0 and 1")
+    return value
+
+
+Device = Annotated[str, AfterValidator(_device)]
+InferenceDevice = Annotated[str, AfterValidator(_inference_device)]
+OperatingPointRule = Annotated[str, AfterValidator(_operating_point_rule)]
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class TrainConfig(Settings):
+    """Settings of ``pneumo train``. The defaults are the assignment's recipe, save for the validation films."""
+
+    data: Annotated[Path, Flag(metavar="DIR")] = DEFAULT_DATA
+    """Data folder, laid out train|val|test / NORMAL|PNEUMONIA."""
+    manifest: Annotated[Path | None, Flag(metavar="FILE.csv")] = None
+    """Films from a CSV instead (image,label[,patient][,split]); image paths relative to --data."""
+    weights: Annotated[Path | None, Flag(metavar="FILE")] = None
+    """Start from this ResNet-18 state dict in torchvision's names, or a run's best.pt; implies --pretrained."""
+    pretrained: Annotated[bool, Flag(("--pretrained/--scratch",), default="scratch")] = Field(
+        default_factory=lambda given: given.get("weights") is not None
+    )
+    """Start from torchvision's ImageNet weights, or from scratch."""
+    freeze: Literal["none", "backbone"] = "none"
+    """What is not trained: backbone trains the last layer only, BatchNorm in eval mode."""
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 20
+    """Passes over the training films."""
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
+    """Films per step."""
+    accumulate: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Split each batch into N parts, one after the other, so that a large batch fits a small device.
+    BatchNorm sees one part at a time."""
+    learning_rate: Annotated[
+        float, Flag(("--learning-rate", "--lr"), default="0.001 from scratch, 0.0001 pretrained")
+    ] = Field(gt=0, le=10, allow_inf_nan=False, default_factory=lambda given: 1e-4 if given.get("pretrained") else 1e-3)
+    """Adam's learning rate."""
+    image_size: Annotated[int, Field(ge=32, le=1024)] = 224
+    """Side of the square the network sees, in pixels."""
+    fit: Literal["crop", "squash", "pad"] = "crop"
+    """How a film becomes square: crop cuts the longer side, squash ignores the aspect, pad adds black."""
+    val: Literal["patient", "block", "official"] = "patient"
+    """Validation films: whole patients at random, contiguous blocks of patient numbers, or the release's 16."""
+    val_fraction: Annotated[float, Field(gt=0, le=0.5, allow_inf_nan=False)] = 0.1
+    """Share of the training patients held out for validation, rounded to 1/k."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """Weigh the loss of each class by the inverse of its frequency."""
+    operating_point: Annotated[OperatingPointRule, Flag(metavar="RULE")] = "0.5"
+    """Threshold stored with the model: 0.5, or chosen on validation: youden, sensitivity=X, specificity=X,
+    or cost=X (a missed pneumonia costs X false alarms)."""
+    skip_unreadable: bool = False
+    """Leave unreadable films out and record them, instead of refusing to train."""
+    device: Annotated[Device, Flag(metavar="DEVICE")] = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of forward and backward; auto is fp32 on CPU, bf16 or fp16 on CUDA."""
+    compile: Annotated[bool | None, Flag(("--compile/--no-compile",), default="by device and amount of work")] = None
+    """Compile the network with torch.compile."""
+    workers: Annotated[int | None, Field(ge=0, le=256), Flag(default="by device")] = None
+    """Processes that prepare batches; 0 for none beside the training process."""
+    cache: Annotated[bool, Flag(("--cache/--no-cache",), default="cache")] = True
+    """Keep decoded films in the user's cache folder ($PNEUMO_CACHE)."""
+    patience: Annotated[int | None, Field(ge=1), Flag(default="off")] = None
+    """Stop after N epochs without a better validation AUROC."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Decides initial weights, split, order and augmentation."""
+    run_dir: Annotated[Path | None, Flag(metavar="DIR", default="runs/scratch or runs/transfer")] = None
+    """Run folder to make; must not exist."""
+    tensorboard: bool = False
+    """Also write TensorBoard event files into the run folder."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.weights is not None and not self.pretrained:
+            raise ValueError("--scratch and --weights contradict each other: leave one out")
+        if self.accumulate > self.batch_size:
+            raise ValueError(
+                f"--accumulate {self.accumulate} splits a batch of {self.batch_size} into less than one film each"
+            )
+        return self
+
+
+class ResumeConfig(Settings):
+    """What may stand beside ``pneumo train --resume RUN``; every other setting comes from the run."""
+
+    resume: Annotated[Path, Flag(metavar="RUN")]
+    """Continue this run after its last finished epoch; only --epochs and --device may stand beside it."""
+    epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
+    """New number of epochs in all."""
+    device: Annotated[Device | None, Flag(metavar="DEVICE")] = None
+    """New device; results are bit-identical on the same device only."""
+
+
+class SeedsConfig(Settings):
+    """What ``pneumo train --seeds N`` adds to the settings of a run."""
+
+    seeds: Annotated[int, Field(ge=2, le=100)]
+    """Train N runs that differ in the seed alone, from --seed on, and sum them up."""
+
+
+class EvaluateConfig(Settings):
+    """Settings of ``pneumo evaluate``."""
+
+    run: Annotated[Path, Flag(argument=True, metavar="RUN")]
+    """Run folder of a finished training."""
+    data: Annotated[Path | None, Flag(metavar="DIR", default="the run's")] = None
+    """Data folder; the one the run was trained on unless given."""
+    split: Split = "test"
+    """Split to score; val is the run's own validation set."""
+    threshold: Annotated[Probability | None, Flag(default="the stored one")] = None
+    """Score at this threshold instead of the stored operating point."""
+    device: Annotated[InferenceDevice, Flag(metavar="DEVICE")] = "cpu"
+    """cpu (ONNX Runtime), cuda, cuda:N or mps (torch)."""
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
+    """Films per forward pass."""
+    skip_unreadable: bool = False
+    """Leave unreadable films out and count them, instead of refusing."""
+    prevalence: Annotated[float | None, Field(gt=0, lt=1, allow_inf_nan=False), Flag(default="the split's")] = None
+    """Also give ppv and npv at this prevalence."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of the bootstrap."""
+
+
+class PredictConfig(Settings):
+    """Settings of ``pneumo predict``."""
+
+    inputs: Annotated[tuple[str, ...], Flag(argument=True, metavar="INPUT...")]
+    """Films, folders, glob patterns, or - for one film on standard input."""
+    run: Annotated[Path | None, Flag(metavar="RUN", default="$PNEUMO_RUN, else the latest under runs/")] = None
+    """Run whose model to use."""
+    model: Annotated[Path | None, Flag(metavar="FILE")] = None
+    """Model file to use instead of a run: model.onnx or best.pt."""
+    threshold: Annotated[Probability | None, Flag(default="the stored one")] = None
+    """Threshold to use instead of the stored operating point."""
+    explain: Annotated[Path | None, Flag(metavar="DIR")] = None
+    """Write each film with its class activation map into this folder."""
+    csv: Annotated[Path | None, Flag(metavar="FILE")] = None
+    """Write the answers as a table, row by row."""
+    resume: bool = False
+    """Continue an interrupted --csv: films that stand in it are not run again."""
+    shard: Annotated[str | None, Field(pattern=r"^[1-9]\d*/[1-9]\d*$"), Flag(metavar="I/N")] = None
+    """Only every N-th film, beginning with the I-th: splits a folder among machines."""
+    device: Annotated[InferenceDevice, Flag(metavar="DEVICE")] = "cpu"
+    """cpu (ONNX Runtime), cuda, cuda:N or mps (torch)."""
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 16
+    """Films per forward pass."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.run is not None and self.model is not None:
+            raise ValueError("--run and --model contradict each other: leave one out")
+        if self.resume and self.csv is None:
+            raise ValueError("--resume continues a table: name it with --csv FILE")
+        if self.shard is not None:
+            index, count = map(int, self.shard.split("/"))
+            if index > count:
+                raise ValueError(f"--shard {self.shard}: there is no part {index} of {count}")
+        return self
+
+
+class CompareConfig(Settings):
+    """Settings of ``pneumo compare``."""
+
+    runs: Annotated[tuple[Path, ...], Field(min_length=2), Flag(argument=True, metavar="RUN RUN...")]
+    """Two or more run folders."""
+    data: Annotated[Path | None, Flag(metavar="DIR", default="the runs'")] = None
+    """Data folder; the one the runs were trained on unless given."""
+    split: Split = "test"
+    """Split to compare on."""
+    output: Annotated[Path | None, Flag(metavar="DIR", default="comparisons/A-vs-B")] = None
+    """Folder for the comparison."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of the bootstrap."""
+
+
+class DownloadConfig(Settings):
+    """Settings of ``pneumo download``."""
+
+    source: Literal["kaggle", "mendeley", "phantom"] = "kaggle"
+    """Where from: kaggle, mendeley (no account), or phantom (synthetic films, no network)."""
+    archive: Annotated[Path | None, Flag(metavar="FILE.zip")] = None
+    """Unpack this zip, fetched by hand, instead of downloading; it is never deleted."""
+    data: Annotated[Path, Flag(metavar="DIR")] = DEFAULT_DATA
+    """Folder to make."""
+    force: bool = False
+    """Start over even where DIR holds the set."""
+    keep_archive: bool = False
+    """Keep the downloaded zip beside DIR."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of the phantoms."""
+
+
+class VerifyDataConfig(Settings):
+    """Settings of ``pneumo verify-data``."""
+
+    data: Annotated[Path, Flag(argument=True, metavar="[DIR]")] = DEFAULT_DATA
+    """Data folder, or a run's manifest.csv."""
+    manifest: Annotated[Path | None, Flag(metavar="FILE.csv")] = None
+    """Films from a CSV instead (image,label[,patient][,split]); image paths relative to DIR."""
+    quick: bool = False
+    """Names and counts only, no decoding."""
+    report: Annotated[Path | None, Flag(metavar="FILE.html")] = None
+    """Also write a page with contact sheets, histograms and duplicates."""
+
+
+class DemoConfig(Settings):
+    """Settings of ``pneumo demo``."""
+
+    output: Annotated[Path, Flag(metavar="DIR")] = Path("demo")
+    """Folder for the demo's data, runs and comparison."""

@@ -1,0 +1,284 @@
+"""``compare()``: two or more runs on the same films, with intervals of their differences."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+from pneumocli.core.config import CompareConfig, EvaluateConfig
+from pneumocli.core.errors import RunError
+from pneumocli.core.events import Listener, Remark, ignore
+from pneumocli.core.files import write_bytes, write_json, write_text
+from pneumocli.core.records import (
+    AssignmentResults,
+    ComparedRun,
+    Comparison,
+    Difference,
+    Evaluation,
+    ScoredFilm,
+    SeedGroup,
+)
+from pneumocli.evaluation.evaluate import evaluate, films_of
+from pneumocli.evaluation.store import current_evaluation, read_evaluation
+from pneumocli.inference.classifier import Classifier
+from pneumocli.metrics.classification import MAIN_METRICS, spread
+from pneumocli.metrics.paired_tests import (
+    Floats,
+    bootstrap_differences,
+    delong_difference,
+    drawn_values,
+    holm,
+    mcnemar_differences,
+    values_of,
+)
+from pneumocli.metrics.scores import Scores
+from pneumocli.reporting.comparison_figures import comparison_figure
+from pneumocli.reporting.figures import png
+from pneumocli.reporting.text import listed
+from pneumocli.run_folder import RunFolder
+
+_NAMED = 3
+_SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A run with its evaluation, as the comparison works with it.
+
+    Attributes:
+        name: Unique among the runs compared.
+        run: The run folder.
+        evaluation: Of the split compared on.
+        films: Sorted by image.
+        scores: The films as arrays.
+    """
+
+    name: str
+    run: RunFolder
+    evaluation: Evaluation
+    films: tuple[ScoredFilm, ...]
+    scores: Scores
+
+    @property
+    def threshold(self) -> float:
+        """The stored operating point."""
+        return self.evaluation.threshold.value
+
+
+def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
+    """Compares runs on the films of a split and writes the comparison's folder.
+
+    A run is evaluated first where its predictions are missing, or were made of other films or by another model.
+
+    Args:
+        config: The runs, the split, and where to.
+        listener: Gets progress and warnings.
+
+    Raises:
+        RunError: A run has not finished, the same run is named twice, or the runs were evaluated on different films.
+    """
+    folders = [RunFolder.open_finished(path) for path in config.runs]
+    names = _unique_names(folders)
+    runs = [_compared(name, run, config, listener) for name, run in zip(names, folders, strict=True)]
+    for other in runs[1:]:
+        _check_same_films(runs[0], other)
+    drawn = [drawn_values(run.scores, run.threshold, config.seed) for run in runs]
+    values = [values_of(run.scores, run.threshold) for run in runs]
+    differences: list[Difference] = []
+    for a, b in combinations(range(len(runs)), 2):
+        differences += _pair(runs[a], runs[b], (values[a], values[b]), (drawn[a], drawn[b]))
+    adjusted = _corrected(names, differences)
+    comparison = Comparison(
+        runs=tuple(_described(run) for run in runs),
+        split=config.split,
+        num_images=len(runs[0].films),
+        num_patients=runs[0].evaluation.num_patients,
+        data_fingerprint=runs[0].evaluation.data_fingerprint,
+        sentence=sentence(names, differences, adjusted),
+        differences=tuple(differences),
+        holm_p_values=adjusted,
+        seed_groups=tuple(_seed_groups(runs, values)),
+        bootstrap_seed=config.seed,
+    )
+    _write(config.output or Path("comparisons") / "-vs-".join(names), comparison, runs, listener)
+    return comparison
+
+
+def _unique_names(runs: Sequence[RunFolder]) -> list[str]:
+    """Folder names; with their parents' where two are equal."""
+    places = [run.path.resolve() for run in runs]
+    for one, other in combinations(places, 2):
+        if one == other:
+            raise RunError(f"the run {one.name} is named twice", "name two or more different runs")
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names):
+        names = [f"{place.parent.name}-{place.name}" for place in places]
+    if len(set(names)) < len(names):
+        names = [f"{name}-{number}" for number, name in enumerate(names, start=1)]
+    return names
+
+
+def _compared(name: str, run: RunFolder, config: CompareConfig, listener: Listener) -> Compared:
+    films = films_of(run, config.split, config.data, listener)
+    stored = current_evaluation(run, films, config.split)
+    if stored is None:
+        listener(Remark(f"evaluating {run.path} on {config.split}: its predictions are missing or stale"))
+        evaluate(EvaluateConfig(run=run.path, data=config.data, split=config.split), listener)
+        stored = read_evaluation(run, config.split)
+    evaluation, scored = stored
+    ordered = tuple(sorted(scored, key=lambda film: film.image))
+    return Compared(name, run, evaluation, ordered, Scores.of(ordered, evaluation.temperature))
+
+
+def _check_same_films(a: Compared, b: Compared) -> None:
+    """Refuses runs whose films, labels or content differ: a paired comparison needs the same films."""
+    ours = {film.image: film.label for film in a.films}
+    theirs = {film.image: film.label for film in b.films}
+    faults = {
+        f"only {a.name} has": sorted(ours.keys() - theirs.keys()),
+        f"only {b.name} has": sorted(theirs.keys() - ours.keys()),
+        "labelled differently:": sorted(name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]),
+    }
+    told = [
+        f"{what} {len(images)} ({', '.join(images[:_NAMED])}{' ...' if len(images) > _NAMED else ''})"
+        for what, images in faults.items()
+        if images
+    ]
+    if not told and a.evaluation.data_fingerprint != b.evaluation.data_fingerprint:
+        told = ["films of the same names have another content"]
+    if told:
+        raise RunError(
+            f"{a.name} and {b.name} were evaluated on different films: {'; '.join(told)}",
+            "pneumo compare RUN RUN --data DIR evaluates both on the same folder; runs with other validation films "
+            "can be compared on --split test only",
+        )
+
+
+def _pair(
+    a: Compared,
+    b: Compared,
+    values: tuple[dict[str, float | None], dict[str, float | None]],
+    drawn: tuple[dict[str, Floats], dict[str, Floats]],
+) -> list[Difference]:
+    names = (a.name, b.name)
+    truth = a.scores.labels == 1
+    right_a = (a.scores.probabilities >= a.threshold) == truth
+    right_b = (b.scores.probabilities >= b.threshold) == truth
+    return [
+        *bootstrap_differences(names, values, drawn),
+        *mcnemar_differences(names, a.scores.labels, right_a, right_b),
+        *delong_difference(names, a.scores, b.scores),
+    ]
+
+
+def _described(run: Compared) -> ComparedRun:
+    config = run.run.config()
+    return ComparedRun(
+        name=run.name,
+        path=run.run.path.as_posix(),
+        initial_weights=Classifier.of_run(run.run).card.initial_weights,
+        seed=config.seed,
+        metrics={name: run.evaluation.metrics[name] for name in MAIN_METRICS},
+    )
+
+
+def sentence(
+    names: Sequence[str], differences: Sequence[Difference], adjusted: Mapping[str, float] | None = None
+) -> str:
+    """Which run is better, by how much, and whether that could be chance: by accuracy, the paired patient bootstrap.
+
+    Args:
+        names: The runs.
+        differences: Of all pairs.
+        adjusted: p-values after Holm's correction, by ``a vs b``: they decide where there are more than two runs.
+    """
+    rows = [row for row in differences if row.metric == "accuracy" and row.low is not None and row.high is not None]
+    if not rows:
+        return f"{listed(names)} cannot be told apart: accuracy is undefined on these films."
+    best = max(
+        names,
+        key=lambda name: next(
+            (row.b if row.run_b == name else row.a) or 0.0 for row in rows if name in (row.run_a, row.run_b)
+        ),
+    )
+    return " ".join(_told(best, row, adjusted or {}) for row in rows if best in (row.run_a, row.run_b))
+
+
+def _told(best: str, row: Difference, adjusted: Mapping[str, float]) -> str:
+    other = row.run_a if best == row.run_b else row.run_b
+    sign = 1 if best == row.run_b else -1
+    assert row.difference is not None  # noqa: S101 - rows with an interval have a difference
+    assert row.low is not None  # noqa: S101
+    assert row.high is not None  # noqa: S101
+    low, high = sorted((sign * row.low, sign * row.high))
+    amount = f"{sign * row.difference * 100:.1f} percentage points (95 % interval {low * 100:.1f} to {high * 100:.1f})"
+    if row.difference == 0:
+        return f"{best} and {other} are equally accurate."
+    p_value = adjusted.get(row.pair, row.p_value)
+    if low > 0 and p_value is not None and p_value < _SIGNIFICANT:
+        chance = "more than chance would explain"
+    else:
+        chance = "at the edge of chance" if low > 0 else "which could be chance"
+    told = ""
+    if p_value is not None:
+        told = (
+            f", p {'< 0.001' if p_value < 0.001 else f'= {p_value:.3f}'}{' after Holm' if row.pair in adjusted else ''}"
+        )
+    return f"{best} is more accurate than {other} by {amount}{told}: {chance}."
+
+
+def _corrected(names: Sequence[str], differences: Sequence[Difference]) -> dict[str, float] | None:
+    if len(names) <= 2:
+        return None
+    rows = [
+        row for row in differences if row.metric == "accuracy" and row.p_value is not None and "bootstrap" in row.method
+    ]
+    adjusted = holm([row.p_value for row in rows if row.p_value is not None])
+    return {row.pair: p for row, p in zip(rows, adjusted, strict=True)}
+
+
+def _seed_groups(runs: Sequence[Compared], values: Sequence[dict[str, float | None]]) -> list[SeedGroup]:
+    """Runs whose settings are equal but for the seed and the folder; one seed trained twice is no group."""
+    settings = [run.run.config() for run in runs]
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, setting in enumerate(settings):
+        groups[setting.model_dump_json(exclude={"seed", "run_dir", "device", "workers"})].append(index)
+    found = []
+    for members in groups.values():
+        if len({settings[index].seed for index in members}) < 2:
+            continue
+        spreads = {metric: spread([values[index][metric] for index in members]) for metric in MAIN_METRICS}
+        known = {metric: value for metric, value in spreads.items() if value is not None}
+        found.append(SeedGroup(runs=tuple(runs[index].name for index in members), metrics=known))
+    return found
+
+
+def _write(folder: Path, comparison: Comparison, runs: Sequence[Compared], listener: Listener) -> None:
+    from pneumocli.reporting.evaluation_page import comparison_page
+
+    histories = {run.name: run.run.history() for run in runs}
+    write_bytes(folder / "comparison.png", png(comparison_figure(comparison, histories)))
+    results = assignment_results(comparison)
+    if results is not None:
+        write_json(folder / "results.json", results)
+    write_json(folder / "comparison.json", comparison)
+    write_text(folder / "comparison.html", comparison_page(comparison, runs))
+    listener(Remark(f"wrote {folder}"))
+
+
+def assignment_results(comparison: Comparison) -> AssignmentResults | None:
+    """The assignment's three numbers, in percent; ``None`` unless the two runs are one of each kind."""
+    if len(comparison.runs) != 2:
+        return None
+    by_kind = {run.initial_weights == "scratch": run for run in comparison.runs}
+    if len(by_kind) != 2:
+        return None
+    scratch, transfer = (by_kind[kind].metrics["accuracy"].value for kind in (True, False))
+    if scratch is None or transfer is None:
+        return None
+    return AssignmentResults(
+        from_scratch_accuracy=round(scratch * 100, 2),
+        transfer_learning_accuracy=round(transfer * 100, 2),
+        improvement=round((transfer - scratch) * 100, 2),
+    )

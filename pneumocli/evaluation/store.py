@@ -1,0 +1,86 @@
+"""The folder of an evaluation, ``RUN/evaluations/<split>/``: how it is written, read, and known to be stale."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pneumocli.core.errors import RunError, shell_word
+from pneumocli.core.files import read_record, write_bytes, write_json, write_text
+from pneumocli.core.records import Evaluation, ScoredFilm, Split
+from pneumocli.data.manifest import Manifest
+from pneumocli.metrics.scores import Scores, read_predictions, write_predictions
+from pneumocli.reporting.evaluation_page import evaluation_page
+from pneumocli.reporting.figures import (
+    calibration_figure,
+    confusion_figure,
+    histogram_figure,
+    mistakes_figure,
+    png,
+    pr_figure,
+    roc_figure,
+)
+from pneumocli.reporting.model_card import model_card
+from pneumocli.run_folder import RunFolder
+
+METRICS_NAME = "metrics.json"
+PREDICTIONS_NAME = "predictions.csv"
+
+
+def write_evaluation(run: RunFolder, evaluation: Evaluation, films: Sequence[ScoredFilm], data: Path) -> None:
+    """Writes tables, pictures and the page of an evaluation, and renews the run's model card.
+
+    Args:
+        run: The run.
+        evaluation: Its numbers.
+        films: What they were made of.
+        data: Folder that the films are below.
+    """
+    folder = run.evaluation_folder(evaluation.split)
+    scores = Scores.of(films, evaluation.temperature)
+    write_predictions(folder / PREDICTIONS_NAME, films)
+    figures = {
+        "confusion": confusion_figure(evaluation),
+        "roc": roc_figure(evaluation, scores),
+        "pr": pr_figure(evaluation, scores),
+        "calibration": calibration_figure(evaluation, scores),
+        "histogram": histogram_figure(evaluation, scores),
+        "mistakes": mistakes_figure(evaluation, scores, data),
+    }
+    for name, figure in figures.items():
+        write_bytes(folder / f"{name}.png", png(figure))
+    write_json(folder / METRICS_NAME, evaluation)
+    write_text(folder / "report.html", evaluation_page(run, evaluation, films, data))
+    run.write_model_card(model_card(run))
+
+
+def read_evaluation(run: RunFolder, split: Split) -> tuple[Evaluation, tuple[ScoredFilm, ...]]:
+    """A stored evaluation, its numbers and its films.
+
+    Raises:
+        RunError: There is none, it is damaged, or the films are not those that the numbers were made of.
+    """
+    folder = run.evaluation_folder(split)
+    evaluation = read_record(folder / METRICS_NAME, Evaluation)
+    films = read_predictions(folder / PREDICTIONS_NAME)
+    if len({film.image for film in films}) != evaluation.num_images:
+        raise RunError(
+            f"{folder / PREDICTIONS_NAME} holds {len(films)} films, {METRICS_NAME} beside it was made of "
+            f"{evaluation.num_images}",
+            f"pneumo evaluate {shell_word(run.path)} --split {split}",
+        )
+    return evaluation, films
+
+
+def current_evaluation(
+    run: RunFolder, films: Manifest, split: Split
+) -> tuple[Evaluation, tuple[ScoredFilm, ...]] | None:
+    """A stored evaluation, if it was made of these films with the run's model, at its stored operating point."""
+    try:
+        evaluation, scored = read_evaluation(run, split)
+    except RunError:  # missing, damaged, or from another version: it is made anew
+        return None
+    is_current = (
+        evaluation.model_sha256 == run.result().sha256["model.onnx"]
+        and evaluation.data_fingerprint == films.fingerprint
+        and evaluation.threshold.chosen_on != "given"
+    )
+    return (evaluation, scored) if is_current else None

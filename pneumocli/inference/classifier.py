@@ -1,0 +1,368 @@
+"""A finished model at work: the only place where one runs, on ONNX Runtime or, for GPUs and ``best.pt``, on torch.
+
+On the ONNX path neither torch nor torchvision is imported.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sized
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Protocol, TypeGuard
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from pneumocli.core.errors import ModelFileError
+from pneumocli.core.events import Listener, TaskAdvanced, TaskFinished, TaskStarted, ignore
+from pneumocli.core.files import sha256_of
+from pneumocli.core.parallel import ordered_map, usable_cores
+from pneumocli.core.records import ModelCard
+from pneumocli.data.images import Film, UnreadableFilm, fit_film, read_film
+from pneumocli.model.onnx_file import GRAPH_INPUT, GRAPH_OUTPUTS, card_text
+from pneumocli.model.out_of_distribution import NUM_FEATURES, Appearance, Familiarity
+from pneumocli.run_folder import RunFolder
+
+ort.disable_telemetry_events()  # Windows does not heed what the package sets in the environment
+
+Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+
+# Large enough that the network works at its full speed, small enough that memory stays low and decoding keeps ahead.
+_DEFAULT_BATCH = 16
+
+
+def _is_exception(value: object) -> TypeGuard[type[Exception]]:
+    return isinstance(value, type) and issubclass(value, Exception)
+
+
+# onnxruntime's exceptions derive from Exception alone and have no common base.
+_ORT_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ValueError,
+    *(kind for kind in vars(ort.capi.onnxruntime_pybind11_state).values() if _is_exception(kind)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What the network says of N films.
+
+    Attributes:
+        logits: float32 (N,2).
+        cam: Class activation maps, float32 (N,2,h,w); their mean plus the last layer's bias is the logit.
+        features: Pooled activations, float32 (N,512).
+    """
+
+    logits: Floats
+    cam: Floats
+    features: Floats
+
+
+class Backend(Protocol):
+    """A library that runs a network."""
+
+    def run(self, pixels: Bytes) -> Outputs:
+        """Scores films, uint8 (N,1,S,S)."""
+
+
+class OnnxBackend:
+    """A network on ONNX Runtime, on the CPU.
+
+    Args:
+        model: The file, checked by :func:`pneumocli.model.onnx_file.card_text`, or the content of one made here.
+        image_size: Side of the square that it must take.
+        throughput: Optimise for many films. The fullest level of graph optimisation takes some 100 MB more and runs
+            batches 1.7 x faster.
+        threads: Inside one operation; one per usable core unless given.
+
+    Raises:
+        ModelFileError: It is no ONNX file that can be loaded.
+    """
+
+    def __init__(
+        self, model: Path | bytes, *, image_size: int, throughput: bool = False, threads: int | None = None
+    ) -> None:
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = threads or usable_cores()
+        options.inter_op_num_threads = 1
+        # Waiting threads must not spin: they would take the cores from the decoding of the next films.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.graph_optimization_level = (
+            ort.GraphOptimizationLevel.ORT_ENABLE_ALL if throughput else ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        )
+        source = model if isinstance(model, bytes) else str(model)
+        try:
+            # Without its fallback, which prints on standard output before it tries the same again.
+            self._session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        except _ORT_ERRORS as error:
+            name = "the model" if isinstance(model, bytes) else str(model)
+            raise ModelFileError(f"{name} is no ONNX file that can be loaded") from error
+        taken = self._session.get_inputs()[0]
+        if (taken.type, taken.shape[1:]) != ("tensor(uint8)", [1, image_size, image_size]):
+            raise ModelFileError(
+                f"the model takes {taken.type} {taken.shape}, its card says uint8 (N,1,{image_size},{image_size})"
+            )
+
+    def run(self, pixels: Bytes) -> Outputs:
+        """Scores films, uint8 (N,1,S,S)."""
+        try:
+            logits, cam, features = self._session.run(list(GRAPH_OUTPUTS), {GRAPH_INPUT: pixels})
+        except _ORT_ERRORS as error:
+            raise ModelFileError("the model file is damaged: its network cannot be run") from error
+        return Outputs(logits, cam, features)
+
+
+class _TorchBackend:
+    """A network on torch, on any device.
+
+    Args:
+        file: A run's ``best.pt``.
+        device: ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    """
+
+    def __init__(self, file: Path, device: str) -> None:
+        import torch
+
+        from pneumocli.model.device import resolve_device
+        from pneumocli.model.network import DeployableNet, build_network
+        from pneumocli.model.weights import load_best
+
+        self._torch = torch
+        self._device = resolve_device(device)
+        weights, self.card = load_best(file)
+        network = build_network(seed=0)
+        network.load_state_dict(weights)
+        self._net = DeployableNet(network).eval().to(self._device)
+
+    def run(self, pixels: Bytes) -> Outputs:
+        """Scores films, uint8 (N,1,S,S)."""
+        with self._torch.inference_mode():
+            outputs = self._net(self._torch.from_numpy(pixels).to(self._device))
+            logits, cam, features = (output.float().cpu().numpy() for output in outputs)
+        return Outputs(logits, cam, features)
+
+
+class Classifier:
+    """A finished model, ready to score films. :meth:`load` and :meth:`of_run` make one.
+
+    Attributes:
+        file: The model file.
+        card: What the file says about itself: size, fit, classes, threshold, temperature.
+    """
+
+    def __init__(self, file: Path, card: ModelCard, backend: Backend) -> None:
+        self.file = file
+        self.card = card
+        self._backend = backend
+        self.familiarity = Familiarity(card.input_range, card.feature_model)
+
+    @classmethod
+    def load(cls, file: Path, *, device: str = "cpu", throughput: bool = False) -> "Classifier":
+        """The model in a file.
+
+        Args:
+            file: A run's ``model.onnx``, or its ``best.pt``, which torch runs.
+            device: ``cpu``, or ``cuda``, ``cuda:N``, ``mps`` for ``best.pt``.
+            throughput: Optimise for many films rather than for a quick start.
+
+        Raises:
+            ModelFileError: The file is missing, foreign, damaged or absurdly large; or it lies in a run's folder and
+                is not the one that its training wrote.
+            DeviceError: The device is not there.
+        """
+        _check_belongs(file)
+        return cls._open(file, device=device, throughput=throughput)
+
+    @classmethod
+    def _open(cls, file: Path, *, device: str, throughput: bool) -> "Classifier":
+        if file.suffix == ".pt" or device != "cpu":
+            weights = file if file.suffix == ".pt" else file.with_name("best.pt")
+            if file != weights and file.is_file() and not weights.is_file():
+                raise ModelFileError(f"{file} runs on the CPU only", f"--device {device} needs the run's best.pt")
+            backend = _TorchBackend(weights, device)
+            return cls(weights, backend.card, backend)
+        card = _card_of(file, card_text(file))
+        return cls(file, card, OnnxBackend(file, image_size=card.image_size, throughput=throughput))
+
+    @classmethod
+    def of_run(cls, run: RunFolder, device: str = "cpu", *, throughput: bool = False) -> "Classifier":
+        """The model of a finished run, after its file was checked against the run's ``result.json``.
+
+        Raises:
+            RunError: The run has not finished.
+            ModelFileError: The file is missing or another than the training wrote.
+            DeviceError: The device is not there.
+        """
+        file = run.model_file("model.onnx" if device == "cpu" else "best.pt")
+        return cls._open(file, device=device, throughput=throughput)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the model file's content."""
+        return sha256_of(self.file)
+
+    def run(self, pixels: Bytes) -> Outputs:
+        """Scores films.
+
+        Args:
+            pixels: uint8 (N,1,S,S), prepared by :func:`pneumocli.data.images.fit_film` for the card's size and fit.
+
+        Raises:
+            ModelFileError: The network's answer is not finite: the file is damaged.
+        """
+        outputs = self._backend.run(pixels)
+        count = len(pixels)
+        sound = (
+            outputs.logits.shape == (count, len(self.card.class_names))
+            and outputs.features.shape == (count, NUM_FEATURES)
+            and outputs.cam.ndim == 4
+            and outputs.cam.shape[:2] == outputs.logits.shape
+        )
+        if not sound or not all(np.isfinite(part).all() for part in (outputs.logits, outputs.cam, outputs.features)):
+            raise ModelFileError(f"{self.file} is damaged: what it gives has the wrong shape or is not finite")
+        return outputs
+
+    def probability(self, logit: float) -> float:
+        """Probability of pneumonia, 0-1, at the card's temperature."""
+        return (1 + math.tanh(logit / self.card.temperature / 2)) / 2  # the sigmoid, without its overflow
+
+
+def logit_of(logits: Floats) -> NDArray[np.float64]:
+    """The logit of pneumonia, (N,), of the classes' logits (N,2)."""
+    pair = logits.astype(np.float64)
+    difference: NDArray[np.float64] = pair[:, 1] - pair[:, 0]
+    return difference
+
+
+def _check_belongs(file: Path) -> None:
+    """A run's model file named on its own is held against the run's ``result.json``, too."""
+    run = RunFolder(file.parent)
+    if run.finished and file.is_file() and file.name in (run.onnx_file.name, run.best_file.name):
+        run.model_file(file.name)
+
+
+def _card_of(file: Path, text: str) -> ModelCard:
+    try:
+        return ModelCard.model_validate_json(text)
+    except ValidationError as error:
+        raise ModelFileError(f"{file}: its card is damaged or from another version of pneumo") from error
+
+
+Source = Path | bytes | UnreadableFilm
+"""A film to score; an error stands for a film that is known to be missing, and comes back as its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What became of one film.
+
+    Attributes:
+        source: As given: a file, the content of one, or why there is none.
+        logit: logits[1] - logits[0]; ``None`` where the film could not be read.
+        probability: Of pneumonia, 0-1; ``None`` likewise.
+        warnings: In which way the film is unlike the training films.
+        error: Why there is no answer.
+        film: As read; only when asked for.
+        cam: Class activation maps, float32 (2,h,w); only when asked for.
+    """
+
+    source: Source
+    logit: float | None = None
+    probability: float | None = None
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+    film: Film | None = None
+    cam: Floats | None = None
+
+
+def score_films(  # noqa: PLR0913 - options of one job, named by the caller
+    classifier: Classifier,
+    sources: Iterable[Source],
+    *,
+    batch_size: int = _DEFAULT_BATCH,
+    total: int | None = None,
+    keep_maps: bool = False,
+    listener: Listener = ignore,
+) -> Iterator[Scored]:
+    """Scores films one after the other, in constant memory: decoding runs on threads ahead of the network.
+
+    Args:
+        classifier: Scores.
+        sources: Read lazily.
+        batch_size: Films per forward pass.
+        total: Number of films, for the progress display, where ``sources`` does not tell.
+        keep_maps: Also hand on the film's pixels and class activation maps.
+        listener: Hears about the progress.
+
+    Yields:
+        One result per film, in the order of ``sources``; an unreadable film gives one with an ``error``.
+
+    Raises:
+        ModelFileError: The network's answer is not finite.
+    """
+    task = "scoring films"
+    if total is None and isinstance(sources, Sized):
+        total = len(sources)
+    listener(TaskStarted(task, total))
+    size, fit = classifier.card.image_size, classifier.card.fit
+
+    def prepare(source: Source) -> "_Prepared":
+        try:
+            if isinstance(source, UnreadableFilm):
+                raise source
+            film = read_film(source)
+        except UnreadableFilm as error:
+            return _Prepared(source, None, None, error.reason)
+        return _Prepared(source, film, fit_film(film.pixels, size, fit), None)
+
+    done = 0
+    for batch in _in_batches(ordered_map(prepare, sources), batch_size):
+        yield from _scored(classifier, batch, keep_maps=keep_maps)
+        done += len(batch)
+        listener(TaskAdvanced(task, done))
+    listener(TaskFinished(task))
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    source: Source
+    film: Film | None
+    square: Bytes | None
+    error: str | None
+
+
+def _scored(classifier: Classifier, batch: list[_Prepared], *, keep_maps: bool) -> Iterator[Scored]:
+    """The results of one batch."""
+    readable = [item for item in batch if item.film is not None]
+    answers: Iterator[Scored] = iter(())
+    if readable:
+        pixels = np.stack([item.square for item in readable if item.square is not None])[:, None]
+        outputs = classifier.run(pixels)
+        films = [item.film for item in readable if item.film is not None]
+        aspects = np.array([film.pixels.shape[1] / film.pixels.shape[0] for film in films], np.float32)
+        coloured = np.array([film.coloured for film in films])
+        warnings = classifier.familiarity.warnings(outputs.features, Appearance.of(pixels, aspects), coloured)
+        answers = (
+            Scored(
+                item.source,
+                float(logit),
+                classifier.probability(logit),
+                warnings[index],
+                film=item.film if keep_maps else None,
+                cam=outputs.cam[index] if keep_maps else None,
+            )
+            for index, (item, logit) in enumerate(zip(readable, logit_of(outputs.logits), strict=True))
+        )
+    for item in batch:
+        yield next(answers) if item.film is not None else Scored(item.source, error=item.error)
+
+
+def _in_batches(items: Iterable[_Prepared], size: int) -> Iterator[list[_Prepared]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

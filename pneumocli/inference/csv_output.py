@@ -1,0 +1,148 @@
+"""The answers of ``predict`` as a CSV file that grows row by row and can be continued after an interruption."""
+
+import csv
+import hashlib
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from pneumocli.core.errors import RunError
+from pneumocli.core.files import write_failure
+from pneumocli.core.records import Prediction
+
+COLUMNS = ("image", "probability", "prediction", "threshold", "warnings", "error", "model")
+
+_BLOCK_BYTES = 1 << 20
+
+
+class AnswerTable:
+    """A CSV file with one row per film, flushed after each: a stop from outside costs at most the row being written.
+
+    Nothing is written before the block of a ``with`` begins.
+
+    Args:
+        file: Replaced unless ``resume`` is given.
+        model: First digits of the model file's SHA-256, kept with each row.
+        resume: Keep what stands in the file, but for a half-written last row; a missing file is begun.
+
+    Raises:
+        RunError: The file to continue is no such table, or another model or threshold wrote it.
+        PneumoError: The file cannot be written (when the block begins).
+
+    Attributes:
+        num_errors: Films that stood in the file before without an answer.
+    """
+
+    _file: IO[str]
+    _writer: "csv.DictWriter[str]"
+
+    def __init__(self, file: Path, *, model: str, threshold: float, resume: bool) -> None:
+        self._path = file
+        self._model = model
+        self._done = array("Q")
+        self.num_errors = 0
+        self._whole = self._read_whole_rows(threshold) if resume and file.is_file() else 0
+
+    def __enter__(self) -> Self:
+        """Opens the file for what is to come; a half-written row goes now."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("a" if self._whole else "w", encoding="utf-8", newline="")
+            if self._whole:
+                self._file.truncate(self._whole)
+        except OSError as error:
+            raise write_failure(self._path, error) from error
+        self._writer = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
+        if not self._whole:
+            self._write(dict(zip(COLUMNS, COLUMNS, strict=True)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    @property
+    def num_films(self) -> int:
+        """Films that stood in the file before."""
+        return len(self._done)
+
+    def __contains__(self, image: str) -> bool:
+        """Whether a film stood in the file before."""
+        key = _key(image)
+        place = bisect_left(self._done, key)
+        return place < len(self._done) and self._done[place] == key
+
+    def add(self, prediction: Prediction) -> None:
+        """Appends a film's row and hands it to the system.
+
+        Raises:
+            PneumoError: The disk is full, or the file cannot be written.
+        """
+        row = prediction.model_dump()
+        self._write({**row, "warnings": "; ".join(prediction.warnings), "model": self._model})
+
+    def _write(self, row: Mapping[str, object]) -> None:
+        try:
+            self._writer.writerow(row)
+            self._file.flush()
+        except OSError as error:
+            raise write_failure(self._path, error) from error
+
+    def _read_whole_rows(self, threshold: float) -> int:
+        """Remembers the films of the file; returns the number of bytes up to the end of its last whole row."""
+        whole = _end_of_last_row(self._path)
+        if not whole:
+            return 0
+        try:
+            with self._path.open("rb") as file:
+                rows = csv.DictReader(_lines(file, whole))
+                if tuple(rows.fieldnames or ()) != COLUMNS:
+                    raise self._refused("it is no table of pneumo predict")
+                for row in rows:
+                    if row["model"] != self._model or float(row["threshold"]) != threshold:
+                        raise self._refused(
+                            f"it was written with model {row['model']} at threshold {row['threshold']}, "
+                            f"now it is {self._model} at {threshold}"
+                        )
+                    self._done.append(_key(row["image"]))
+                    self.num_errors += bool(row["error"])
+        except (ValueError, TypeError, csv.Error) as error:
+            raise self._refused("it is damaged") from error
+        self._done = array("Q", sorted(self._done))
+        return whole
+
+    def _refused(self, reason: str) -> RunError:
+        return RunError(f"cannot continue {self._path}: {reason}", "choose another --csv, or leave --resume out")
+
+
+def _key(image: str) -> int:
+    """Eight bytes for a film's name: a million names stay small, and two alike are as good as impossible."""
+    return int.from_bytes(hashlib.blake2b(image.encode(), digest_size=8).digest(), "big")
+
+
+def _end_of_last_row(path: Path) -> int:
+    """The byte after the last line feed that stands outside of quotes: where a half-written row begins."""
+    position, end, quoted = 0, 0, False
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            # A quote inside a quoted field is doubled, so that each quote may be taken for a change of state.
+            for number, piece in enumerate(block.split(b'"')):
+                if number:
+                    quoted = not quoted
+                    position += 1
+                if not quoted and (feed := piece.rfind(b"\n")) >= 0:
+                    end = position + feed + 1
+                position += len(piece)
+    return end
+
+
+def _lines(file: IO[bytes], size: int) -> Iterator[str]:
+    """The lines of the first ``size`` bytes, with their line feeds: names may hold some."""
+    left = size
+    while left > 0 and (line := file.readline(left)):
+        left -= len(line)
+        yield line.decode()

@@ -1,0 +1,249 @@
+"""``predict()``: answers for new films, from one to as many as there are, in constant memory."""
+
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import nullcontext
+from itertools import chain, islice
+from pathlib import Path, PurePath
+from typing import overload
+
+from pneumocli.core.config import PredictConfig, validated
+from pneumocli.core.events import Listener, Remark, ignore
+from pneumocli.core.files import write_bytes
+from pneumocli.core.parallel import ordered_map
+from pneumocli.core.records import CLASS_NAMES, ModelCard, Prediction
+from pneumocli.data.film import UnreadableFilm
+from pneumocli.inference.classifier import Classifier, Scored, Source, score_films
+from pneumocli.inference.csv_output import AnswerTable
+from pneumocli.inference.inputs import Named, count_films, find_films
+from pneumocli.run_folder import RunFolder, run_from_environment
+
+# From about so many films on, the faster graph makes up for the slower start.
+_MANY = 16
+
+_LONGEST_NAME = 200  # of an explanation: file systems take 255 bytes, some of them less
+
+Paths = str | Path | Iterable[str | Path]
+
+
+class Predictions(Iterator[Prediction]):
+    """Answers, one per film, made while they are asked for.
+
+    Attributes:
+        classifier: The model that answers.
+        threshold: A film is positive if its probability is at or above it.
+    """
+
+    def __init__(self, classifier: Classifier, threshold: float, answers: Generator[Prediction, None, None]) -> None:
+        self.classifier = classifier
+        self.threshold = threshold
+        self._answers = answers
+
+    def __next__(self) -> Prediction:
+        return next(self._answers)
+
+    def close(self) -> None:
+        """Stops early: ends the threads and closes the table."""
+        self._answers.close()
+
+
+@overload
+def predict(config: PredictConfig, listener: Listener = ignore) -> Predictions: ...
+
+
+@overload
+def predict(config: Paths, listener: Listener = ignore, *, model: Path | str | None = None) -> Predictions: ...
+
+
+def predict(
+    config: PredictConfig | Paths, listener: Listener = ignore, *, model: Path | str | None = None
+) -> Predictions:
+    """Answers for films.
+
+    Args:
+        config: All settings; or just films, folders and patterns, by name.
+        listener: Hears which model is used, what was left out, and the progress.
+        model: With films by name: the run or the model file; else the one that ``$PNEUMO_RUN`` names, or the latest
+            finished run under ``runs``.
+
+    Returns:
+        An iterator over one record per film, in the order of the inputs, folders sorted by name. A film that cannot be
+        read gives a record with an ``error``. With ``csv`` its row is on disk before a record is handed out, with
+        ``explain`` its picture, too.
+
+    Raises:
+        SettingError: The settings contradict each other.
+        RunError: There is no finished run to take the model from, or the table to continue is another one's.
+        ModelFileError: The model file is missing, foreign, damaged, or not the one that its training wrote.
+        DeviceError: The device is not there.
+    """
+    settings = config if isinstance(config, PredictConfig) else _settings(config, model)
+    films = find_films(settings.inputs)
+    first = list(islice(films, _MANY))
+    classifier = _classifier(settings, listener, throughput=len(first) == _MANY)
+    # Everything that can be wrong from the start is raised here, not at the first film.
+    table = _table(settings, classifier, listener)
+    threshold = _threshold(settings, classifier)
+    return Predictions(classifier, threshold, _answers(settings, classifier, table, chain(first, films), listener))
+
+
+def choose_model(config: PredictConfig) -> tuple[RunFolder | Path, str]:
+    """The run or model file for a prediction, and why it is that one.
+
+    Raises:
+        RunError: None was named and there is no finished run, or the one named has not finished.
+    """
+    if config.model is not None:
+        return config.model, "--model"
+    if config.run is not None:
+        return RunFolder.open_finished(config.run), "--run"
+    named = run_from_environment()
+    if named is not None:
+        return RunFolder.open_finished(named), "$PNEUMO_RUN"
+    return RunFolder.latest_finished(), "the latest finished run"
+
+
+def _settings(paths: Paths, model: Path | str | None) -> PredictConfig:
+    names = (paths,) if isinstance(paths, str | Path) else tuple(paths)
+    chosen = None if model is None else Path(model)
+    key = "run" if chosen is not None and chosen.is_dir() else "model"
+    return validated(PredictConfig, {"inputs": tuple(map(str, names)), key: chosen})
+
+
+def _classifier(config: PredictConfig, listener: Listener, *, throughput: bool) -> Classifier:
+    chosen, reason = choose_model(config)
+    if isinstance(chosen, Path):
+        classifier = Classifier.load(chosen, device=config.device, throughput=throughput)
+    else:
+        classifier = Classifier.of_run(chosen, config.device, throughput=throughput)
+    listener(Remark(f"model {classifier.file} ({reason})"))
+    return classifier
+
+
+def _table(config: PredictConfig, classifier: Classifier, listener: Listener) -> AnswerTable | None:
+    if config.csv is None:
+        return None
+    threshold = _threshold(config, classifier)
+    table = AnswerTable(config.csv, model=classifier.sha256[:12], threshold=threshold, resume=config.resume)
+    if table.num_films:
+        failed = f", {table.num_errors:,} of them unreadable" if table.num_errors else ""
+        listener(Remark(f"{config.csv} holds {table.num_films:,} films{failed}: continuing after them"))
+    return table
+
+
+def _threshold(config: PredictConfig, classifier: Classifier) -> float:
+    return classifier.card.operating_point.threshold if config.threshold is None else config.threshold
+
+
+def _answers(
+    config: PredictConfig,
+    classifier: Classifier,
+    table: AnswerTable | None,
+    films: Iterator[Named],
+    listener: Listener,
+) -> Generator[Prediction, None, None]:
+    if config.shard is not None:
+        index, count = map(int, config.shard.split("/"))
+        films = islice(films, index - 1, None, count)
+    total = _total(config, table)
+    with table if table is not None else nullcontext():
+        if table is not None:
+            films = (film for film in films if film.image not in table)
+        pairs = _scored(config, classifier, films, total, listener)
+        threshold = _threshold(config, classifier)
+        answers = ((named, scored, _prediction(named, scored, threshold)) for named, scored in pairs)
+        for prediction in _explained(config, classifier.card, answers):
+            if table is not None:
+                table.add(prediction)
+            yield prediction
+
+
+def _total(config: PredictConfig, table: AnswerTable | None) -> int:
+    """Films to score, for the progress: what was named twice is counted twice."""
+    total = count_films(config.inputs)
+    if config.shard is not None:
+        index, count = map(int, config.shard.split("/"))
+        total = len(range(index - 1, total, count))
+    return max(0, total - (0 if table is None else table.num_films))
+
+
+def _scored(
+    config: PredictConfig, classifier: Classifier, films: Iterator[Named], total: int, listener: Listener
+) -> Iterator[tuple[Named, Scored]]:
+    """Each film with its score; those between reading and scoring wait in a queue."""
+    waiting: deque[Named] = deque()
+
+    def sources() -> Iterator[Source]:
+        for film in films:
+            waiting.append(film)
+            yield film.source if film.source is not None else UnreadableFilm(film.error or "cannot be read")
+
+    scores = score_films(
+        classifier,
+        sources(),
+        batch_size=config.batch_size,
+        total=total,
+        keep_maps=config.explain is not None,
+        listener=listener,
+    )
+    for scored in scores:
+        yield waiting.popleft(), scored
+
+
+def _prediction(named: Named, scored: Scored, threshold: float) -> Prediction:
+    positive = None if scored.probability is None else scored.probability >= threshold
+    return Prediction(
+        image=named.image,
+        probability=scored.probability,
+        prediction=None if positive is None else CLASS_NAMES[positive],
+        threshold=threshold,
+        warnings=scored.warnings,
+        error=scored.error,
+    )
+
+
+_Answered = tuple[Named, Scored, Prediction]
+
+
+def _explained(config: PredictConfig, card: ModelCard, answers: Iterator[_Answered]) -> Iterator[Prediction]:
+    """Writes the pictures, several at once, and hands on the answers."""
+    if config.explain is None:
+        yield from (prediction for _, _, prediction in answers)
+        return
+    from pneumocli.inference.heat_map import Answer, picture  # fonts and drawing: a fiftieth of a second at the start
+
+    folder = config.explain
+    taken: set[PurePath] = set()
+
+    def placed() -> Iterator[tuple[PurePath, _Answered]]:
+        for answer in answers:
+            yield _free_place(answer[0].place, taken), answer
+
+    def draw(item: tuple[PurePath, _Answered]) -> Prediction:
+        place, (_, scored, prediction) = item
+        if scored.film is not None and scored.cam is not None and prediction.prediction is not None:
+            caption = Answer(
+                prediction.image,
+                prediction.prediction,
+                float(prediction.probability or 0),
+                prediction.threshold,
+                prediction.warnings,
+            )
+            write_bytes(folder / place, picture(scored.film.pixels, scored.cam, card.fit, caption))
+        return prediction
+
+    yield from ordered_map(draw, placed())
+
+
+def _free_place(film: PurePath, taken: set[PurePath]) -> PurePath:
+    """Where a film's picture goes: its name with ``.png`` added, numbered where two inputs hold the same name."""
+    # ".." comes from a link out of the folder; the picture stays in the folder for pictures.
+    parts = [part for part in film.parts if part not in ("..", film.anchor)] or ["film"]
+    stem = parts[-1].encode("utf-8", "surrogateescape")[:_LONGEST_NAME].decode("utf-8", "ignore")
+    place = PurePath(*parts[:-1], f"{stem}.png")
+    number = 2
+    while place in taken:
+        place = PurePath(*parts[:-1], f"{stem}-{number}.png")
+        number += 1
+    taken.add(place)
+    return place

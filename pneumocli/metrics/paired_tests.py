@@ -1,0 +1,187 @@
+"""Two classifiers on the same films: is the difference more than chance?
+
+References:
+    Exact McNemar test: McNemar 1947, doi:10.1007/BF02295996; Fagerland et al. 2013, doi:10.1186/1471-2288-13-91.
+    Step-down correction: Holm 1979, Scandinavian Journal of Statistics 6:65-70. Bootstrap p-value as the smallest level
+    whose interval excludes 0: Efron and Tibshirani 1993, chapter 15.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pneumocli.core.records import Difference
+from pneumocli.metrics.bootstrap import LEVEL, RESAMPLES, PatientBootstrap, all_drawn
+from pneumocli.metrics.classification import (
+    MAIN_METRICS,
+    auroc,
+    average_precision,
+    brier_score,
+    calibration_error,
+    confusion,
+    from_confusion,
+    log_loss,
+)
+from pneumocli.metrics.delong import auroc_difference
+from pneumocli.metrics.scores import Scores
+
+BOOTSTRAP = f"paired patient bootstrap, {RESAMPLES} resamples"
+Floats = NDArray[np.float64]
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Exact two-sided McNemar p: films that only a, or only b, has right, against a fair coin.
+
+    >>> round(mcnemar(1, 9), 4), mcnemar(0, 0)
+    (0.0215, 1.0)
+    """
+    from scipy.stats import binomtest
+
+    discordant = only_a + only_b
+    return float(binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment.
+
+    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
+    order = np.argsort(p_values, kind="stable")
+    adjusted = np.empty(len(p_values))
+    highest = 0.0
+    for place, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - place) * p_values[index]))
+        adjusted[index] = highest
+    return [float(p) for p in adjusted]
+
+
+def bootstrap_p(drawn: Floats) -> float | None:
+    """Two-sided p of a difference from its bootstrap distribution; ``None`` where it is undefined too often.
+
+    The smallest possible value is 2 / (resamples + 1): a bootstrap cannot say more.
+    """
+    known = drawn[np.isfinite(drawn)]
+    if known.size < drawn.size / 2:
+        return None
+    tail = min(int((known <= 0).sum()), int((known >= 0).sum()))
+    return min(1.0, 2 * (tail + 1) / (known.size + 1))
+
+
+def values_of(scores: Scores, threshold: float) -> dict[str, float | None]:
+    """The compared metrics of one run."""
+    return from_confusion(confusion(scores.labels, scores.probabilities >= threshold)) | {
+        "auroc": auroc(scores.labels, scores.logits),
+        "average_precision": average_precision(scores.labels, scores.logits),
+        "brier_score": brier_score(scores.labels, scores.probabilities),
+        "log_loss": log_loss(scores.labels, scores.calibrated),
+        "calibration_error": calibration_error(scores.labels, scores.probabilities),
+    }
+
+
+def drawn_values(scores: Scores, threshold: float, seed: int) -> dict[str, Floats]:
+    """The compared metrics in each resample; the same patients and seed pair two runs."""
+    bootstrap = PatientBootstrap(scores.patients, seed)
+    return all_drawn(bootstrap, scores.labels, scores.calibrated, scores.probabilities, threshold)
+
+
+def bootstrap_differences(
+    names: tuple[str, str],
+    values: tuple[dict[str, float | None], dict[str, float | None]],
+    drawn: tuple[dict[str, Floats], dict[str, Floats]],
+) -> list[Difference]:
+    """One row per metric, b - a, with the interval and p of the paired patient bootstrap.
+
+    Args:
+        names: The two runs.
+        values: Of :func:`values_of`.
+        drawn: Of :func:`drawn_values`, with the same seed.
+    """
+    rows = []
+    for metric in MAIN_METRICS:
+        a, b = values[0][metric], values[1][metric]
+        differences = drawn[1][metric] - drawn[0][metric]
+        p_value = bootstrap_p(differences)
+        known = differences[np.isfinite(differences)]
+        defined = a is not None and b is not None and p_value is not None
+        low, high = np.quantile(known, ((1 - LEVEL) / 2, (1 + LEVEL) / 2)) if defined else (None, None)
+        rows.append(
+            Difference(
+                run_a=names[0],
+                run_b=names[1],
+                metric=metric,
+                a=a,
+                b=b,
+                difference=b - a if a is not None and b is not None else None,
+                low=None if low is None else float(low),
+                high=None if high is None else float(high),
+                p_value=p_value if defined else None,
+                method=BOOTSTRAP if defined else "undefined on these films",
+            )
+        )
+    return rows
+
+
+def mcnemar_differences(
+    names: tuple[str, str], labels: ArrayLike, right_a: ArrayLike, right_b: ArrayLike
+) -> list[Difference]:
+    """Exact McNemar over all films, and among the pneumonias and the healthy.
+
+    Args:
+        names: The two runs.
+        labels: 0 or 1, (N,).
+        right_a: Whether run a was right, bool (N,).
+        right_b: Whether run b was right, bool (N,).
+    """
+    truth, a, b = np.asarray(labels), np.asarray(right_a, bool), np.asarray(right_b, bool)
+    rows = []
+    for metric, chosen in (
+        ("accuracy", np.ones(truth.shape, bool)),
+        ("sensitivity", truth == 1),
+        ("specificity", truth == 0),
+    ):
+        if not chosen.any():
+            continue
+        only_a, only_b = int((a & ~b & chosen).sum()), int((b & ~a & chosen).sum())
+        share_a, share_b = float(a[chosen].mean()), float(b[chosen].mean())
+        rows.append(
+            Difference(
+                run_a=names[0],
+                run_b=names[1],
+                metric=metric,
+                a=share_a,
+                b=share_b,
+                difference=share_b - share_a,
+                low=None,
+                high=None,
+                p_value=mcnemar(only_a, only_b),
+                method=f"exact McNemar, {only_a} films only a right, {only_b} only b; assumes independent films",
+            )
+        )
+    return rows
+
+
+def delong_difference(names: tuple[str, str], a: Scores, b: Scores) -> list[Difference]:
+    """DeLong's test of the AUROCs; no row where a class has fewer than two films."""
+    positives = int(a.labels.sum())
+    if min(positives, len(a) - positives) < 2:
+        return []
+    low, high, p_value = auroc_difference(a.labels, a.logits, b.logits)
+    area_a, area_b = auroc(a.labels, a.logits), auroc(b.labels, b.logits)
+    assert area_a is not None  # noqa: S101 - both classes are there
+    assert area_b is not None  # noqa: S101
+    return [
+        Difference(
+            run_a=names[0],
+            run_b=names[1],
+            metric="auroc",
+            a=area_a,
+            b=area_b,
+            difference=area_b - area_a,
+            low=low,
+            high=high,
+            p_value=p_value,
+            method="DeLong, assumes independent films",
+        )
+    ]

@@ -1,0 +1,88 @@
+"""The films of an evaluation as arrays, and ``predictions.csv`` on disk."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from pneumocli.core.errors import RunError
+from pneumocli.core.files import write_csv
+from pneumocli.core.records import CLASS_NAMES, ScoredFilm
+from pneumocli.metrics.classification import film_losses, sigmoid
+
+COLUMNS = tuple(ScoredFilm.model_fields)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scored films, one entry per film in each array.
+
+    Attributes:
+        images: Paths relative to the data folder.
+        patients: Keys, str (N,).
+        kinds: normal, bacteria, virus or unknown, str (N,).
+        labels: 0 or 1, int64 (N,).
+        logits: As the network gives them, float64 (N,).
+        temperature: Divides the logits.
+    """
+
+    images: tuple[str, ...]
+    patients: NDArray[np.str_]
+    kinds: NDArray[np.str_]
+    labels: NDArray[np.int64]
+    logits: NDArray[np.float64]
+    temperature: float
+
+    @classmethod
+    def of(cls, films: Sequence[ScoredFilm], temperature: float) -> "Scores":
+        """The arrays of scored films."""
+        return cls(
+            images=tuple(film.image for film in films),
+            patients=np.array([film.patient for film in films], dtype=np.str_),
+            kinds=np.array([film.kind for film in films], dtype=np.str_),
+            labels=np.array([CLASS_NAMES.index(film.label) for film in films], dtype=np.int64),
+            logits=np.array([film.logit for film in films], dtype=np.float64),
+            temperature=temperature,
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def calibrated(self) -> NDArray[np.float64]:
+        """Logits divided by the temperature, (N,)."""
+        return self.logits / self.temperature
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Of pneumonia, 0-1, (N,)."""
+        return sigmoid(self.calibrated)
+
+    @property
+    def losses(self) -> NDArray[np.float64]:
+        """Cross-entropy of each film at the temperature, (N,): how wrong the answer was."""
+        return film_losses(self.labels, self.calibrated)
+
+
+def write_predictions(file: Path, films: Sequence[ScoredFilm]) -> None:
+    """Writes ``predictions.csv``."""
+    write_csv(file, COLUMNS, (film.model_dump() for film in films))
+
+
+def read_predictions(file: Path) -> tuple[ScoredFilm, ...]:
+    """Reads ``predictions.csv``.
+
+    Raises:
+        RunError: The file is missing or damaged.
+    """
+    try:
+        with file.open(encoding="utf-8", newline="") as lines:
+            return tuple(ScoredFilm.model_validate(row) for row in csv.DictReader(lines))
+    except OSError as error:
+        raise RunError(f"cannot read {file}: {error.strerror}") from error
+    except (ValidationError, ValueError, csv.Error) as error:
+        raise RunError(f"{file} is damaged", "pneumo evaluate writes it anew") from error

@@ -1,0 +1,101 @@
+"""Thresholds, chosen on validation films and on nothing else.
+
+References:
+    Youden 1950, doi:10.1002/1097-0142(1950)3:1<32::AID-CNCR2820030106>3.0.CO;2-3. Cost ratios: Metz 1978,
+    doi:10.1016/S0001-2998(78)80014-2.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pneumocli.core.records import OperatingPoint
+from pneumocli.metrics.classification import sensitivity, sigmoid, specificity
+
+Floats = NDArray[np.float64]
+
+FEW_FILMS = 100
+"""Validation films of a class below which a chosen threshold is mostly chance."""
+
+EASY_AUROC = 0.995
+"""Validation AUROC above which there are too few mistakes to place a threshold by."""
+
+
+def choose_operating_point(logits: ArrayLike, labels: ArrayLike, rule: str, temperature: float) -> OperatingPoint:
+    """The threshold that a rule gives on the validation films.
+
+    Candidates lie halfway between neighbouring distinct probabilities, so that a film's rounding does not move it
+    across. Ties go to the threshold nearest to 0.5.
+
+    Args:
+        logits: Of the validation films, (N,).
+        labels: 0 or 1, (N,).
+        rule: ``0.5`` (fixed beforehand); ``youden``: highest sensitivity + specificity; ``sensitivity=X``: highest
+            specificity among thresholds with at least this sensitivity; ``specificity=X``: the reverse; ``cost=X``:
+            fewest mistakes where a missed pneumonia counts X false alarms.
+        temperature: Divides the logits.
+
+    Returns:
+        The threshold on probabilities, with the sensitivity and specificity it gave on these films. The rule falls
+        back to 0.5 where the films are of one class, and says so in its name.
+    """
+    truth = np.asarray(labels)
+    probabilities = sigmoid(np.asarray(logits, dtype=np.float64) / temperature)
+    one_class = truth.size == 0 or truth.min() == truth.max()
+    if rule == "0.5" or one_class:
+        name = rule if rule == "0.5" else f"0.5 ({rule} needs both classes)"
+        return _point(truth, probabilities, 0.5, name, fixed=True)
+    distinct = np.unique(probabilities)
+    candidates = np.concatenate(([0.0], (distinct[1:] + distinct[:-1]) / 2, [1.0]))
+    sens, spec = _rates(truth, probabilities, candidates)
+    worth = _worth(rule, sens, spec, truth)
+    best = np.flatnonzero(worth >= worth.max() - 1e-12)
+    chosen = best[np.argmin(np.abs(candidates[best] - 0.5))]
+    return _point(truth, probabilities, float(candidates[chosen]), rule, fixed=False)
+
+
+def _rates(truth: Floats, probabilities: Floats, thresholds: Floats) -> tuple[Floats, Floats]:
+    """Sensitivity and specificity at each threshold."""
+    positive, negative = np.sort(probabilities[truth == 1]), np.sort(probabilities[truth == 0])
+    below_positive = np.searchsorted(positive, thresholds, side="left")
+    below_negative = np.searchsorted(negative, thresholds, side="left")
+    return 1 - below_positive / positive.size, below_negative / negative.size
+
+
+def _worth(rule: str, sens: Floats, spec: Floats, truth: Floats) -> Floats:
+    """What each threshold is worth under the rule; the highest wins."""
+    if rule == "youden":
+        return sens + spec
+    name, _, number = rule.partition("=")
+    wanted = float(number)
+    if name == "cost":
+        prevalence = float(np.mean(truth))
+        return -(wanted * (1 - sens) * prevalence + (1 - spec) * (1 - prevalence))
+    kept, other = (sens, spec) if name == "sensitivity" else (spec, sens)
+    return np.where(kept >= wanted - 1e-12, 1 + other, kept)
+
+
+def _point(truth: Floats, probabilities: Floats, threshold: float, rule: str, *, fixed: bool) -> OperatingPoint:
+    predicted = probabilities >= threshold
+    return OperatingPoint(
+        threshold=threshold,
+        rule=rule,
+        chosen_on="fixed" if fixed else "val",
+        sensitivity=sensitivity(truth, predicted),
+        specificity=specificity(truth, predicted),
+    )
+
+
+def doubts(num_positive: int, num_negative: int, val_auroc: float | None, rule: str) -> str | None:
+    """Why a threshold chosen on these validation films may not carry over; ``None`` where nothing speaks against it."""
+    if rule == "0.5":
+        return None
+    fewest = min(num_positive, num_negative)
+    advice = "--val block holds out films that differ from training as the test does"
+    if fewest < FEW_FILMS:
+        return f"the threshold ({rule}) was chosen on {fewest} films of one class: too few to carry over; {advice}"
+    if val_auroc is not None and val_auroc > EASY_AUROC:
+        return (
+            f"the threshold ({rule}) was chosen on validation films that are nearly all told apart "
+            f"(auroc {val_auroc:.4f}): it may not carry over to harder films; {advice}"
+        )
+    return None

@@ -1,0 +1,258 @@
+"""What an ONNX file holds, looked at before anything runs it: a foreign file must not read, write or eat up anything.
+
+Only what :mod:`pneumocli.training.export` produces passes: the operators of a ResNet-18, weights inside the file, sizes
+of that network. The protobuf encoding is read here in a few lines, because the ``onnx`` package takes as long to import
+as the rest of a prediction and would decode 45 MB of weights for it.
+
+References:
+    https://protobuf.dev/programming-guides/encoding/ and onnx.proto, https://github.com/onnx/onnx.
+"""
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pneumocli.core.errors import ModelFileError
+
+CARD_KEY = "pneumo_card"
+GRAPH_INPUT = "pixels"
+GRAPH_OUTPUTS = ("logits", "cam", "features")
+
+# ResNet-18 in float32 takes 45 MB; anything much larger is another model.
+_MOST_BYTES = 200_000_000
+_MOST_NODES = 300
+_LARGEST_DIMENSION = 512  # channels of the last layer
+_LARGEST_NUMBER = 8  # of kernels, strides, pads, dilations: 7 in the first layer
+
+_OPERATORS = frozenset(
+    {
+        "Add",
+        "BatchNormalization",
+        "Cast",
+        "Conv",
+        "Div",
+        "Einsum",
+        "Gemm",
+        "Identity",
+        "MaxPool",
+        "Mul",
+        "ReduceMean",
+        "Relu",
+        "Sub",
+    }
+)
+_ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div"})
+_EQUATION = "ck,nkhw->nchw"
+
+# Field numbers of onnx.proto that are looked at.
+_MODEL_GRAPH, _MODEL_FUNCTIONS, _MODEL_METADATA = 7, 25, 14
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_SPARSE = 1, 5, 11, 12, 15
+_NODE_INPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 4, 5, 7
+_ATTRIBUTE_INT, _ATTRIBUTE_STRING, _ATTRIBUTE_INTS = 3, 4, 8
+_ATTRIBUTE_NESTED = (5, 6, 9, 10, 11, 14, 15, 22, 23)  # tensors and graphs inside an attribute
+_TENSOR_DIMS, _TENSOR_NAME, _TENSOR_EXTERNAL, _TENSOR_LOCATION = 1, 8, 13, 14
+
+_Value = int | memoryview
+
+
+class _MalformedError(Exception):
+    """The bytes are no protobuf message of this kind, or hold what a pneumo model does not."""
+
+
+@dataclass
+class _Found:
+    operators: list[tuple[str, list[str]]] = field(default_factory=list)
+    tensors: dict[str, list[int]] = field(default_factory=dict)
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    card: str | None = None
+
+
+def card_text(file: Path) -> str:
+    """Checks that a file holds a network as ``pneumo train`` exports it, and returns its card as JSON.
+
+    Nothing is executed and nothing but the file is opened.
+
+    Raises:
+        ModelFileError: The file is missing, too large, damaged, or holds another network or no card.
+    """
+    if not file.is_file():
+        raise ModelFileError(f"no model file at {file}", "name a run's model.onnx or best.pt")
+    size = file.stat().st_size
+    if not 0 < size <= _MOST_BYTES:
+        raise ModelFileError(f"{file} has {size:,} bytes; a model file of pneumo has about 45,000,000")
+    try:
+        # Mapped, because 45 MB of weights need not be read to be skipped. Never closed by hand: views of the map may
+        # live on in an exception's frames, and it closes with the last of them.
+        with file.open("rb") as handle:
+            mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+        found = _read_model(memoryview(mapped))
+        _check(found)
+    except OSError as error:
+        raise ModelFileError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise _refused(file, "it is damaged") from error
+    except _MalformedError as error:
+        raise _refused(file, str(error)) from error
+    if found.card is None:
+        raise _refused(file, "it holds no card")
+    return found.card
+
+
+def _refused(file: Path, reason: str) -> ModelFileError:
+    return ModelFileError(f"{file} is no model file that can be used: {reason}", "name a run's model.onnx")
+
+
+def _read_model(content: memoryview) -> _Found:
+    found = _Found()
+    for number, value in _fields(content):
+        if number == _MODEL_FUNCTIONS:
+            raise _MalformedError("it defines functions of its own")
+        if number == _MODEL_GRAPH:
+            _read_graph(_message(value), found)
+        elif number == _MODEL_METADATA:
+            entry = dict(_fields(_message(value)))
+            if _text(entry.get(1, memoryview(b""))) == CARD_KEY:
+                found.card = _text(entry.get(2, memoryview(b"")))
+    return found
+
+
+def _read_graph(content: memoryview, found: _Found) -> None:
+    for number, value in _fields(content):
+        if number == _GRAPH_NODE:
+            found.operators.append(_read_node(_message(value)))
+            if len(found.operators) > _MOST_NODES:
+                raise _MalformedError("it holds more operations than a ResNet-18")
+        elif number == _GRAPH_INITIALIZER:
+            name, dimensions = _read_tensor(_message(value))
+            found.tensors[name] = dimensions
+        elif number == _GRAPH_SPARSE:
+            raise _MalformedError("it holds sparse weights")
+        elif number == _GRAPH_INPUT:
+            found.inputs.append(_name_of(_message(value)))
+        elif number == _GRAPH_OUTPUT:
+            found.outputs.append(_name_of(_message(value)))
+
+
+def _read_node(content: memoryview) -> tuple[str, list[str]]:
+    operator, inputs = "", []
+    for number, value in _fields(content):
+        if number == _NODE_INPUT:
+            inputs.append(_text(value))
+        elif number == _NODE_OPERATOR:
+            operator = _text(value)
+        elif number == _NODE_DOMAIN and _text(value) not in ("", "ai.onnx"):
+            raise _MalformedError(f"it uses operators of {_text(value)[:40]!r}")
+        elif number == _NODE_ATTRIBUTE:
+            _check_attribute(_message(value))
+    if operator not in _OPERATORS:
+        raise _MalformedError(f"it uses the operator {operator[:40]!r}, which no ResNet-18 needs")
+    return operator, inputs
+
+
+def _check_attribute(content: memoryview) -> None:
+    for number, value in _fields(content):
+        if number in _ATTRIBUTE_NESTED:
+            raise _MalformedError("it holds a graph or tensor inside an operator")
+        if number == _ATTRIBUTE_STRING and len(_message(value)) > 32:
+            raise _MalformedError("it holds an unknown setting of an operator")
+        if number == _ATTRIBUTE_STRING and b"->" in bytes(_message(value)) and _text(value) != _EQUATION:
+            raise _MalformedError("it holds an unknown equation")
+        if number == _ATTRIBUTE_INT and value != 0 and not 0 < _integer(value) <= _LARGEST_DIMENSION:
+            raise _MalformedError("a setting of an operator is out of range")
+        if number == _ATTRIBUTE_INTS and any(not 0 <= item <= _LARGEST_NUMBER for item in _integers(value)):
+            raise _MalformedError("a setting of an operator is out of range")
+
+
+def _read_tensor(content: memoryview) -> tuple[str, list[int]]:
+    name, dimensions = "", []
+    for number, value in _fields(content):
+        if number == _TENSOR_EXTERNAL or (number == _TENSOR_LOCATION and value != 0):
+            raise _MalformedError("its weights lie in another file")
+        if number == _TENSOR_DIMS:
+            dimensions.extend(_integers(value))
+        elif number == _TENSOR_NAME:
+            name = _text(value)
+    if len(dimensions) > 4 or any(not 0 < size <= _LARGEST_DIMENSION for size in dimensions):
+        raise _MalformedError(f"the weights {name[:40]!r} have the shape {dimensions[:8]}, which no ResNet-18 has")
+    return name, dimensions
+
+
+def _check(found: _Found) -> None:
+    inputs = [name for name in found.inputs if name not in found.tensors]
+    if inputs != [GRAPH_INPUT] or tuple(found.outputs) != GRAPH_OUTPUTS:
+        raise _MalformedError(
+            f"it takes {inputs[:4]} and gives {found.outputs[:4]}, not pixels and logits, cam, features"
+        )
+    for operator, names in found.operators:
+        for name in names:
+            shape = found.tensors.get(name, []) if operator in _ELEMENTWISE else []
+            # Weights spread over the batch would multiply the memory.
+            if len(shape) == 4 and (shape[0] != 1 or shape[2:] != [1, 1]):
+                raise _MalformedError(f"the weights {name[:40]!r} have the shape {shape}, which no ResNet-18 has")
+
+
+def _name_of(content: memoryview) -> str:
+    return next((_text(value) for number, value in _fields(content) if number == 1), "")
+
+
+def _fields(content: memoryview) -> Iterator[tuple[int, _Value]]:
+    """Number and value of each field of a protobuf message: an integer, or the bytes of the rest."""
+    position, end = 0, len(content)
+    while position < end:
+        key, position = _varint(content, position)
+        number, kind = key >> 3, key & 7
+        if kind == 0:
+            value, position = _varint(content, position)
+            yield number, value
+            continue
+        if kind == 2:
+            size, position = _varint(content, position)
+        elif kind in (1, 5):
+            size = 8 if kind == 1 else 4
+        else:
+            raise _MalformedError("it is no ONNX file, or damaged")
+        if position + size > end:
+            raise _MalformedError("it is cut off or damaged")
+        yield number, content[position : position + size]
+        position += size
+
+
+def _varint(content: memoryview, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while position < len(content) and shift < 64:
+        byte = content[position]
+        position += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, position
+        shift += 7
+    raise _MalformedError("it is no ONNX file, or damaged")
+
+
+def _message(value: _Value) -> memoryview:
+    if isinstance(value, int):
+        raise _MalformedError("it is no ONNX file, or damaged")
+    return value
+
+
+def _text(value: _Value) -> str:
+    return bytes(_message(value)).decode()
+
+
+def _integer(value: _Value) -> int:
+    if not isinstance(value, int):
+        raise _MalformedError("it is no ONNX file, or damaged")
+    return value
+
+
+def _integers(value: _Value) -> list[int]:
+    """A repeated integer: one at a time, or packed."""
+    if isinstance(value, int):
+        return [value]
+    numbers, position = [], 0
+    while position < len(value):
+        number, position = _varint(value, position)
+        numbers.append(number)
+    return numbers

@@ -1,0 +1,213 @@
+"""Whether a film looks like the training films: what a model says of other pictures means nothing.
+
+Two looks. The first is plain: colour, aspect, brightness and contrast against the range of the training films. The
+second asks the network: the Mahalanobis distance of its features to those of the training films. Both are fitted at
+the end of training and travel in the card; a check needs numpy alone.
+
+The distance is taken between square roots of features. Pooled activations are non-negative and skewed: a Gaussian of
+the plain values gives clear-cut films the largest distances and phantoms, which excite little, small ones. On real
+films the root raised the share of phantoms, photographs and noise that is told from 40 to 99 % (docs/inference.md).
+
+References:
+    Lee et al. 2018, A simple unified framework for detecting out-of-distribution samples, arXiv:1807.03888.
+    Ledoit and Wolf 2004, doi:10.1016/S0047-259X(03)00096-4, for the shrinkage.
+"""
+
+import base64
+import binascii
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumocli.core.errors import ModelFileError
+from pneumocli.core.records import FeatureModel, InputRange
+
+Floats = NDArray[np.float32]
+
+NUM_FEATURES = 512
+
+# Directions in which the training films vary most; beyond them the shrunk covariance is close to a multiple of the
+# identity, so that one variance stands for the rest and the card stays small.
+_NUM_DIRECTIONS = 64
+
+_QUANTILES = (0.001, 0.999)
+
+# How far beyond the training films' quantiles a picture must lie, in multiples of the distance between them.
+_RANGE_MARGIN = 0.25
+
+# ... and at least so far, for films that were all made alike: width / height, grey values, grey values.
+_LEAST_MARGINS = {"aspect": 0.1, "brightness": 10.0, "contrast": 5.0}
+
+# The limit is a high quantile of the validation films' distances. Few films leave it uncertain: it is raised by half
+# their number's inverse root, 2 % for 500 films and 12 % for 16.
+_LIMIT_QUANTILE = 0.995
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """What films look like before any network sees them.
+
+    Attributes:
+        aspect: Width / height of the files, (N,).
+        brightness: Mean grey value after preprocessing, 0-255, (N,).
+        contrast: Standard deviation of the grey values after preprocessing, (N,).
+    """
+
+    aspect: Floats
+    brightness: Floats
+    contrast: Floats
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.uint8], aspects: NDArray[np.floating]) -> "Appearance":
+        """The appearance of preprocessed films.
+
+        Args:
+            pixels: uint8 (N,1,S,S).
+            aspects: Width / height of the films before that, (N,).
+        """
+        flat = pixels.reshape(len(pixels), -1)
+        return cls(
+            aspect=np.asarray(aspects, np.float32),
+            brightness=flat.mean(axis=1, dtype=np.float32),
+            contrast=flat.std(axis=1, dtype=np.float32),
+        )
+
+
+def fit(features_train: Floats, features_val: Floats, appearance: Appearance) -> tuple[InputRange, FeatureModel]:
+    """Describes the training films.
+
+    Args:
+        features_train: Of training films, float32 (N,512), N at least 2.
+        features_val: Of films that the network was not fitted to, float32 (M,512); they set the limit.
+        appearance: Of the training films.
+
+    Returns:
+        What the card keeps.
+    """
+    from sklearn.covariance import LedoitWolf
+
+    covariance = LedoitWolf().fit(_rooted(features_train))
+    variances, directions = np.linalg.eigh(covariance.covariance_)
+    leading = slice(None, -_NUM_DIRECTIONS - 1, -1)
+    residual = float(variances[:-_NUM_DIRECTIONS].mean())
+    # Features of a network that never fires are all alike; a variance of 0 would make every distance undefined.
+    least = max(float(variances[-1]) * 1e-9, 1e-12)
+    model = FeatureModel(
+        mean=_encoded(covariance.location_),
+        directions=_encoded(directions.T[leading]),
+        variances=_encoded(np.maximum(variances[leading], least)),
+        residual_variance=max(residual, least),
+        limit=0.0,
+    )
+    distances = Familiarity(None, model).distances(features_val if len(features_val) else features_train)
+    limit = float(np.quantile(distances, _LIMIT_QUANTILE)) * (1 + 0.5 / math.sqrt(len(distances)))
+    return _range_of(appearance), model.model_copy(update={"limit": limit})
+
+
+def _range_of(appearance: Appearance) -> InputRange:
+    def ends(values: Floats) -> tuple[float, float]:
+        low, high = np.quantile(values, _QUANTILES)
+        return float(low), float(high)
+
+    return InputRange(
+        aspect=ends(appearance.aspect), brightness=ends(appearance.brightness), contrast=ends(appearance.contrast)
+    )
+
+
+class Familiarity:
+    """Tells films that are unlike the training films.
+
+    Args:
+        input_range: Of the card; ``None`` leaves out the check of aspect, brightness and contrast.
+        feature_model: Of the card; ``None`` leaves out the check of features.
+
+    Raises:
+        ModelFileError: The card's numbers are damaged.
+    """
+
+    def __init__(self, input_range: InputRange | None, feature_model: FeatureModel | None) -> None:
+        self._range = input_range
+        self._model = feature_model
+        if feature_model is not None:
+            self._arrays  # noqa: B018 - a damaged card shows now, not at the first film
+
+    @cached_property
+    def _arrays(self) -> tuple[Floats, Floats, Floats]:
+        """Mean (512,), directions (k,512), variances (k,)."""
+        model = self._model
+        assert model is not None  # noqa: S101 - callers have looked
+        mean, directions, variances = (_decoded(text) for text in (model.mean, model.directions, model.variances))
+        sound = (
+            mean.shape == (NUM_FEATURES,)
+            and directions.size == variances.size * NUM_FEATURES
+            and variances.size <= NUM_FEATURES
+            and all(bool(np.isfinite(array).all()) for array in (mean, directions, variances))
+            and bool((variances > 0).all())
+            and model.residual_variance > 0
+        )
+        if not sound:
+            raise ModelFileError("the model file's description of its training films is damaged")
+        return mean, directions.reshape(-1, NUM_FEATURES), variances
+
+    def distances(self, features: Floats) -> Floats:
+        """Mahalanobis distance of features (N,512) to the training films, (N,), 0 or more."""
+        mean, directions, variances = self._arrays
+        assert self._model is not None  # noqa: S101 - as in _arrays
+        centred = _rooted(features) - mean
+        along = centred @ directions.T.astype(np.float64)
+        rest = np.maximum((centred**2).sum(axis=1) - (along**2).sum(axis=1), 0)
+        squared = (along**2 / variances).sum(axis=1) + rest / self._model.residual_variance
+        distances: Floats = np.sqrt(squared).astype(np.float32)
+        return distances
+
+    def warnings(self, features: Floats, appearance: Appearance, coloured: NDArray[np.bool_]) -> list[tuple[str, ...]]:
+        """What is unusual about each film, in plain words.
+
+        Args:
+            features: float32 (N,512).
+            appearance: Of the same films.
+            coloured: Whether the file holds colour, bool (N,).
+
+        Returns:
+            For each film its warnings; an empty tuple for a film like the training films.
+        """
+        found: list[list[str]] = [["is a colour picture, not a radiograph"] if colour else [] for colour in coloured]
+        if self._range is not None:
+            _warn_outside(found, appearance.aspect, self._range.aspect, "an aspect (width / height)", ".2f")
+            _warn_outside(found, appearance.brightness, self._range.brightness, "a brightness", ".0f")
+            _warn_outside(found, appearance.contrast, self._range.contrast, "a contrast", ".0f")
+        if self._model is not None and len(features):
+            for film, distance in zip(found, self.distances(features), strict=True):
+                if not distance <= self._model.limit:
+                    film.append(
+                        "looks unlike the training films to the network "
+                        f"(distance {distance:.0f}, limit {self._model.limit:.0f})"
+                    )
+        return [tuple(film) for film in found]
+
+
+def _rooted(features: Floats) -> NDArray[np.float64]:
+    rooted: NDArray[np.float64] = np.sqrt(np.maximum(features, 0, dtype=np.float64))
+    return rooted
+
+
+def _warn_outside(found: list[list[str]], values: Floats, ends: tuple[float, float], what: str, form: str) -> None:
+    low, high = ends
+    margin = max(_RANGE_MARGIN * (high - low), _LEAST_MARGINS[what.split()[1]])
+    for film, value in zip(found, values, strict=True):
+        if not low - margin <= value <= high + margin:
+            film.append(f"has {what} of {value:{form}}, far outside the training films' {low:{form}} to {high:{form}}")
+
+
+def _encoded(values: NDArray[np.floating]) -> str:
+    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode()
+
+
+def _decoded(text: str) -> Floats:
+    try:
+        return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
+    except (binascii.Error, ValueError) as error:
+        raise ModelFileError("the model file's description of its training films is damaged") from error

@@ -1,0 +1,327 @@
+"""Figures, drawn without a screen: scikit-learn's displays on matplotlib's own canvas, no global state."""
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from sklearn.calibration import CalibrationDisplay, calibration_curve
+from sklearn.metrics import (
+    ConfusionMatrixDisplay,
+    PrecisionRecallDisplay,
+    RocCurveDisplay,
+    precision_recall_curve,
+    roc_curve,
+)
+
+from pneumocli.core.records import CLASS_NAMES, EpochRecord, Evaluation
+from pneumocli.data.film import UnreadableFilm
+from pneumocli.data.images import read_film
+from pneumocli.metrics.classification import CALIBRATION_BINS, calibration_bins
+from pneumocli.metrics.scores import Scores
+
+# Two colours that the colour-blind tell apart (Okabe and Ito 2008), for the two classes everywhere.
+NORMAL_COLOUR, PNEUMONIA_COLOUR = "#0072B2", "#D55E00"
+_GREY = "#777777"
+_DPI = 120
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG file."""
+    FigureCanvasAgg(figure)
+    out = io.BytesIO()
+    with _any_script():
+        figure.savefig(out, format="png", dpi=_DPI)
+    return out.getvalue()
+
+
+def svg(figure: Figure) -> str:
+    """A figure as an ``<svg>`` element, to be put into a page; the same figure gives the same text."""
+    out = io.StringIO()
+    # Without a salt matplotlib draws the ids inside the text at random.
+    with _any_script(), mpl.rc_context({"svg.hashsalt": "pneumo"}):
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    text = out.getvalue()
+    return text[text.index("<svg") :]
+
+
+@contextmanager
+def _any_script() -> Iterator[None]:
+    """Names in a script that matplotlib's font lacks are drawn as boxes, without a word on the terminal."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
+        yield
+
+
+def as_label(name: str) -> str:
+    """A run's name as a legend shows it: dollar signs are no formula, and a leading underscore does not hide it."""
+    return ("\u200b" if name.startswith("_") else "") + name.replace("$", r"\$")
+
+
+def new_figure(width: float = 5.2, height: float = 4.2) -> Figure:
+    """An empty figure, in inches."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(visible=True, color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def learning_curves(history: Sequence[EpochRecord]) -> bytes:
+    """Loss and accuracy over epochs, as the bytes of a PNG file."""
+    return png(learning_curves_figure(history))
+
+
+def learning_curves_figure(history: Sequence[EpochRecord]) -> Figure:
+    """Loss, and validation accuracy and AUROC, over epochs; the best epoch is marked."""
+    figure = new_figure(9.0, 3.6)
+    left, right = figure.subplots(1, 2)
+    epochs = [record.epoch for record in history]
+    left.plot(epochs, [record.train_loss for record in history], "o-", ms=3, color=_GREY, label="training")
+    left.plot(epochs, [record.val_loss for record in history], "o-", ms=3, color=PNEUMONIA_COLOUR, label="validation")
+    left.set(xlabel="epoch", ylabel="cross-entropy", title="Loss")
+    accuracy = [record.val_accuracy for record in history]
+    right.plot(epochs, accuracy, "o-", ms=3, color=PNEUMONIA_COLOUR, label="validation accuracy")
+    if all(record.val_auroc is not None for record in history):
+        right.plot(
+            epochs, [record.val_auroc for record in history], "o-", ms=3, color=NORMAL_COLOUR, label="validation AUROC"
+        )
+    right.set(xlabel="epoch", title="Accuracy and AUROC", ylim=(min([0.5, *accuracy]) - 0.02, 1.01))
+    best = min(history, key=lambda record: (-(record.val_auroc or 0.0), record.val_loss, record.epoch), default=None)
+    for axes in (left, right):
+        if best is not None:
+            axes.axvline(best.epoch, linestyle=":", color=_GREY, linewidth=1, label=f"best epoch, {best.epoch}")
+        _plain(axes)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def confusion_figure(evaluation: Evaluation) -> Figure:
+    """Counts of right and wrong predictions."""
+    figure = new_figure(4.4, 3.8)
+    axes = figure.subplots()
+    table = evaluation.confusion
+    display = ConfusionMatrixDisplay(np.array([[table.tn, table.fp], [table.fn, table.tp]]), display_labels=CLASS_NAMES)
+    display.plot(ax=axes, cmap="Blues", colorbar=False, values_format=",d", text_kw={"fontsize": 14})
+    axes.set(xlabel="prediction", ylabel="truth", title=f"At threshold {evaluation.threshold.value:.3f}")
+    return figure
+
+
+def has_both_classes(scores: Scores) -> bool:
+    """Whether there is something to rank."""
+    return 0 < int(scores.labels.sum()) < len(scores)
+
+
+def say_undefined(axes: Axes, what: str) -> None:
+    """Words in place of a curve that films of one class do not have."""
+    axes.text(0.5, 0.5, f"{what} is undefined:\nthe films are of one class", ha="center", va="center", color=_GREY)
+    axes.set_axis_off()
+
+
+def roc_figure(evaluation: Evaluation, scores: Scores) -> Figure:
+    """The ROC curve, with the operating point on it."""
+    figure = new_figure()
+    axes = figure.subplots()
+    area = evaluation.metrics["auroc"]
+    if area.value is None or not has_both_classes(scores):
+        say_undefined(axes, "The ROC curve")
+        return figure
+    false_positive, true_positive, _ = roc_curve(scores.labels, scores.logits)
+    interval = f" ({area.low:.3f}-{area.high:.3f})" if area.low is not None else ""
+    display = RocCurveDisplay(fpr=false_positive, tpr=true_positive)
+    display.plot(ax=axes, curve_kwargs={"color": PNEUMONIA_COLOUR, "label": f"AUROC {area.value:.3f}{interval}"})
+    axes.plot([0, 1], [0, 1], ":", color=_GREY, linewidth=1)
+    _mark(
+        axes,
+        evaluation,
+        x=1 - (evaluation.metrics["specificity"].value or 0),
+        y=evaluation.metrics["sensitivity"].value or 0,
+    )
+    axes.set(
+        xlabel="1 - specificity (false alarms)",
+        ylabel="sensitivity",
+        title="ROC",
+        xlim=(-0.01, 1.01),
+        ylim=(-0.01, 1.02),
+    )
+    _plain(axes)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure
+
+
+def _mark(axes: Axes, evaluation: Evaluation, *, x: float, y: float) -> None:
+    label = f"threshold {evaluation.threshold.value:.3f}"
+    axes.plot([x], [y], "o", ms=8, mfc="white", mec="black", label=label, zorder=5)
+
+
+def pr_figure(evaluation: Evaluation, scores: Scores) -> Figure:
+    """The precision-recall curve, with the operating point and the prevalence as baseline."""
+    figure = new_figure()
+    axes = figure.subplots()
+    average = evaluation.metrics["average_precision"]
+    if average.value is None or not has_both_classes(scores):
+        say_undefined(axes, "The precision-recall curve")
+        return figure
+    ppv, sens, _ = precision_recall_curve(scores.labels, scores.logits)
+    display = PrecisionRecallDisplay(precision=ppv, recall=sens)
+    display.plot(ax=axes, curve_kwargs={"color": PNEUMONIA_COLOUR, "label": f"average precision {average.value:.3f}"})
+    axes.axhline(evaluation.prevalence, linestyle=":", color=_GREY, linewidth=1, label="prevalence")
+    if evaluation.metrics["ppv"].value is not None:
+        _mark(axes, evaluation, x=evaluation.metrics["sensitivity"].value or 0, y=evaluation.metrics["ppv"].value)
+    axes.set(
+        xlabel="sensitivity (recall)",
+        ylabel="ppv (precision)",
+        title="Precision and recall",
+        xlim=(-0.01, 1.01),
+        ylim=(0, 1.02),
+    )
+    _plain(axes)
+    axes.legend(frameon=False, fontsize=8, loc="lower left")
+    return figure
+
+
+def calibration_figure(evaluation: Evaluation, scores: Scores) -> Figure:
+    """The reliability diagram, before and after temperature scaling, above a histogram of the probabilities."""
+    figure = new_figure(5.2, 5.0)
+    upper, lower = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
+    curves = [("as scaled", scores.probabilities, PNEUMONIA_COLOUR)]
+    if scores.temperature != 1.0:
+        unscaled = Scores(**{**vars(scores), "temperature": 1.0}).probabilities
+        curves.insert(0, ("before scaling", unscaled, _GREY))
+    for name, probabilities, colour in curves:
+        true_share, predicted = calibration_curve(scores.labels, probabilities, n_bins=CALIBRATION_BINS)
+        CalibrationDisplay(true_share, predicted, probabilities).plot(ax=upper, name=name, ref_line=False, color=colour)
+    upper.plot([0, 1], [0, 1], ":", color=_GREY, linewidth=1)
+    error = evaluation.metrics["calibration_error"].value
+    upper.set(
+        xlabel="",
+        ylabel="share of pneumonias",
+        title=f"Calibration (error {error:.3f})",
+        xlim=(-0.01, 1.01),
+        ylim=(-0.02, 1.02),
+    )
+    upper.legend(frameon=False, fontsize=8)
+    lower.hist(scores.probabilities, bins=20, range=(0, 1), color=PNEUMONIA_COLOUR)
+    lower.set(xlabel="probability of pneumonia", ylabel="films")
+    _plain(upper)
+    _plain(lower)
+    return figure
+
+
+def histogram_figure(evaluation: Evaluation, scores: Scores) -> Figure:
+    """Logits of the two classes, with the threshold between them."""
+    figure = new_figure(6.4, 3.4)
+    axes = figure.subplots()
+    edges = np.histogram_bin_edges(scores.calibrated, bins=40).tolist()
+    for label, colour in ((0, NORMAL_COLOUR), (1, PNEUMONIA_COLOUR)):
+        chosen = scores.calibrated[scores.labels == label]
+        axes.hist(chosen, bins=edges, color=colour, alpha=0.6, label=f"{CLASS_NAMES[label]} ({chosen.size:,})")
+    threshold = evaluation.threshold.value
+    if 0 < threshold < 1:
+        axes.axvline(
+            float(np.log(threshold / (1 - threshold))), color="black", linewidth=1, label=f"threshold {threshold:.3f}"
+        )
+    axes.set(xlabel="logit / temperature", ylabel="films", title="Scores by class")
+    _plain(axes)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def mistakes_figure(evaluation: Evaluation, scores: Scores, folder: Path, most: int = 8) -> Figure:
+    """The films that were most wrong, with what was said of them.
+
+    Args:
+        evaluation: Gives the threshold.
+        scores: The films.
+        folder: Data folder that the images are below.
+        most: Pictures at the most.
+    """
+    predicted = scores.probabilities >= evaluation.threshold.value
+    wrong = np.flatnonzero(predicted != (scores.labels == 1))
+    worst = wrong[np.argsort(-scores.losses[wrong], kind="stable")][:most]
+    columns = 4
+    rows = max(1, -(-len(worst) // columns))
+    figure = new_figure(9.6, 2.9 * rows + 0.3)
+    figure.suptitle(
+        f"Worst mistakes: {len(worst)} of {len(wrong)} wrong films" if len(wrong) else "No mistakes", fontsize=11
+    )
+    for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.set_axis_off()
+        if place < len(worst):
+            _show_film(axes, scores, int(worst[place]), folder)
+    return figure
+
+
+def _show_film(axes: Axes, scores: Scores, index: int, folder: Path) -> None:
+    image = scores.images[index]
+    try:
+        axes.imshow(read_film(folder / image).pixels, cmap="gray", vmin=0, vmax=255)
+    except UnreadableFilm as error:  # gone or changed since it was scored
+        axes.text(0.5, 0.5, error.reason, ha="center", va="center", fontsize=7, wrap=True)
+    name = Path(image).name
+    shown = name if len(name) <= 30 else name[:14] + "..." + name[-13:]
+    # parse_math: a file name may hold dollar signs
+    axes.set_title(
+        f"{shown}\n{CLASS_NAMES[scores.labels[index]]}, probability {scores.probabilities[index]:.3f}",
+        fontsize=7,
+        parse_math=False,
+    )
+
+
+def reliability_rows(scores: Scores) -> list[list[str]]:
+    """The reliability diagram as a table: mean probability, share of pneumonias, films, per bin that has films."""
+    bins = calibration_bins(scores.probabilities)
+    rows = []
+    for number in range(CALIBRATION_BINS):
+        chosen = bins == number
+        if chosen.any():
+            means = scores.probabilities[chosen].mean(), scores.labels[chosen].mean()
+            rows.append([f"{means[0]:.3f}", f"{means[1]:.3f}", str(int(chosen.sum()))])
+    return rows
+
+
+def net_benefits(scores: Scores) -> list[tuple[float, float, float]]:
+    """Net benefit by threshold probability: of acting on the model, and of acting on every film.
+
+    A false alarm costs the odds of the threshold: at 0.2, four false alarms weigh as much as a found pneumonia.
+
+    References:
+        Vickers and Elkin 2006, doi:10.1177/0272989X06295361.
+    """
+    positive, rows = scores.labels == 1, []
+    for percent in range(1, 100):
+        threshold = percent / 100
+        called, odds = scores.probabilities >= threshold, threshold / (1 - threshold)
+        model = (called & positive).mean() - odds * (called & ~positive).mean()
+        rows.append((threshold, float(model), float(positive.mean() - odds * (~positive).mean())))
+    return rows
+
+
+def decision_figure(scores: Scores) -> Figure:
+    """The decision curve."""
+    figure = new_figure()
+    axes = figure.subplots()
+    thresholds, model, every = zip(*net_benefits(scores), strict=True)
+    axes.plot(thresholds, model, color=PNEUMONIA_COLOUR, label="act on the model")
+    axes.plot(thresholds, every, color=_GREY, linewidth=1, label="act on every film")
+    axes.axhline(0, color="black", linewidth=1, linestyle=":", label="act on none")
+    top = max(0.05, *model)
+    axes.set(
+        xlabel="threshold probability",
+        ylabel="net benefit",
+        title="Decision curve",
+        xlim=(0, 1),
+        ylim=(-0.1 * top, 1.1 * top),
+    )
+    _plain(axes)
+    axes.legend(frameon=False, fontsize=8)
+    return figure

@@ -1,0 +1,260 @@
+"""The run folder: the only code that knows the names inside a run."""
+
+import csv
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import ValidationError
+
+from pneumocli.core.config import DEFAULT_RUNS, TrainConfig
+from pneumocli.core.errors import ModelFileError, RunError, resume_command, shell_word
+from pneumocli.core.files import dump_json, locked, read_record, sha256_of, write_csv, write_json, write_text
+from pneumocli.core.records import Environment, EpochRecord, RunResult
+
+if TYPE_CHECKING:
+    from pneumocli.data.manifest import Manifest
+
+_HISTORY_COLUMNS = tuple(EpochRecord.model_fields)
+
+
+class _StoredConfig(TrainConfig):
+    """``config.json``: the settings as validated, and the version of their form."""
+
+    schema_version: Literal[1]
+
+
+def refuse_taken(path: Path | None) -> None:
+    """Refuses a folder for a new run that exists; ``None``, a name yet to be found, is free.
+
+    Raises:
+        RunError: It exists.
+    """
+    if path is not None and os.path.lexists(path):  # a link to nowhere stands in the way, too
+        raise RunError(
+            f"the run folder {path} exists already",
+            f"{resume_command(path)} continues it; otherwise choose another --run-dir",
+        )
+
+
+class RunFolder:
+    """A run on disk: where its files are, and how they are read and written.
+
+    Args:
+        path: The folder; it need not exist. :meth:`open` is for a run that must.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config_file = path / "config.json"
+        self.environment_file = path / "environment.json"
+        self.manifest_file = path / "manifest.csv"
+        self.history_file = path / "history.csv"
+        self.curves_file = path / "curves.png"
+        self.checkpoint_file = path / "last.pt"
+        self.best_file = path / "best.pt"
+        self.onnx_file = path / "model.onnx"
+        self.card_file = path / "MODEL_CARD.md"
+        self.result_file = path / "result.json"
+        self.tensorboard_folder = path / "tensorboard"
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    @property
+    def name(self) -> str:
+        """The folder's own name, also where the path is ``.`` or ends in ``..``."""
+        return self.path.resolve().name
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """The run at ``path``.
+
+        Raises:
+            RunError: There is no run.
+        """
+        run = cls(path)
+        if not path.is_dir():
+            raise RunError(f"no run folder at {path}", "pneumo train makes one; ls runs shows what there is")
+        if not run.config_file.is_file():
+            raise RunError(f"{path} is no run folder: it holds no config.json", "name a folder that pneumo train made")
+        return run
+
+    @classmethod
+    def open_finished(cls, path: Path) -> "RunFolder":
+        """The finished run at ``path``.
+
+        Raises:
+            RunError: There is no run, or it has not finished.
+        """
+        run = cls.open(path)
+        if not run.finished:
+            raise RunError(
+                f"the run {path} has not finished: it has no result.json after {len(run.history())} epochs",
+                resume_command(path),
+            )
+        return run
+
+    @classmethod
+    def latest_finished(cls, root: Path = DEFAULT_RUNS) -> "RunFolder":
+        """The run under ``root`` whose ``result.json`` is the newest.
+
+        Raises:
+            RunError: There is none.
+        """
+        results = sorted(root.glob("*/result.json"), key=lambda file: file.stat().st_mtime_ns)
+        if not results:
+            raise RunError(f"no finished run under {root}", "name one with --run RUN, or train one with pneumo train")
+        return cls(results[-1].parent)
+
+    @classmethod
+    def create(cls, path: Path | None, *, pretrained: bool) -> "RunFolder":
+        """Makes a new, empty run folder.
+
+        Args:
+            path: The folder; ``None`` for ``runs/scratch`` or ``runs/transfer``, with ``-2``, ``-3`` ... when taken.
+            pretrained: Which of the two names.
+
+        Raises:
+            RunError: ``path`` exists, or cannot be made.
+        """
+        base = DEFAULT_RUNS / ("transfer" if pretrained else "scratch")
+        candidates: Iterator[Path] = iter((path,)) if path is not None else _numbered(base)
+        for candidate in candidates:
+            try:
+                candidate.mkdir(parents=True)
+            except FileExistsError:
+                refuse_taken(path)
+            except OSError as error:
+                raise RunError(f"cannot make the run folder {candidate}: {error.strerror}") from error
+            else:
+                return cls(candidate)
+        raise AssertionError("unreachable: the numbered candidates do not end")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the run against a second training; the lock dies with the process.
+
+        Raises:
+            RunError: Another process trains into this run.
+        """
+        # The manifest is written once and never replaced, so a lock on it needs no file of its own.
+        with locked(self.manifest_file, f"another process is training into {self.path}", "wait for it, or stop it"):
+            yield
+
+    def remove_leftovers(self) -> None:
+        """Removes temporary files of a killed process; call it with the lock held."""
+        for file in self.path.glob(".*.part"):
+            file.unlink(missing_ok=True)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training came to its end."""
+        return self.result_file.is_file()
+
+    @property
+    def continue_hint(self) -> str:
+        """What continues a training that was stopped: before its first epoch was saved there is nothing to resume."""
+        if self.checkpoint_file.is_file():
+            return resume_command(self.path)
+        return f"no epoch is finished: rm -r {shell_word(self.path)}, then the same command again"
+
+    def write_config(self, config: TrainConfig) -> None:
+        """Writes ``config.json``."""
+        write_json(self.config_file, _StoredConfig(schema_version=1, **config.model_dump()))
+
+    def config(self) -> TrainConfig:
+        """The settings of the run.
+
+        Raises:
+            RunError: ``config.json`` is missing, damaged or from another version.
+        """
+        stored = read_record(self.config_file, _StoredConfig)
+        return TrainConfig.model_validate(stored.model_dump(exclude={"schema_version"}))
+
+    def environment(self) -> Environment:
+        """Where and how the run was made."""
+        return read_record(self.environment_file, Environment)
+
+    def result(self) -> RunResult:
+        """The outcome of a finished run."""
+        return read_record(self.result_file, RunResult)
+
+    def manifest(self, data: Path | None = None) -> "Manifest":
+        """The films of the run; their paths are below ``data``, or the folder the run was trained on."""
+        from pneumocli.data.manifest import Manifest
+
+        return Manifest.read(self.manifest_file, data if data is not None else self.config().data)
+
+    def write_history(self, history: tuple[EpochRecord, ...]) -> None:
+        """Writes ``history.csv`` whole."""
+        write_csv(self.history_file, _HISTORY_COLUMNS, (record.model_dump() for record in history))
+
+    def history(self) -> tuple[EpochRecord, ...]:
+        """The finished epochs, in order; empty before the first.
+
+        Raises:
+            RunError: ``history.csv`` is damaged.
+        """
+        if not self.history_file.is_file():
+            return ()
+        try:
+            with self.history_file.open(encoding="utf-8", newline="") as file:
+                return tuple(
+                    EpochRecord.model_validate({name: value or None for name, value in row.items()})
+                    for row in csv.DictReader(file)
+                )
+        except (ValidationError, ValueError, csv.Error) as error:
+            raise RunError(f"{self.history_file} is damaged") from error
+
+    def model_file(self, name: str = "model.onnx") -> Path:
+        """A finished run's ``model.onnx`` or ``best.pt``, proven to be the one the training wrote.
+
+        Raises:
+            RunError: The run has not finished.
+            ModelFileError: The file is missing or its SHA-256 is not the recorded one.
+        """
+        file = self.path / name
+        expected = self.result().sha256.get(name)
+        if not file.is_file():
+            raise ModelFileError(f"{file} is missing", f"train again, or restore {name} from a backup")
+        found = sha256_of(file)
+        if found != expected:
+            raise ModelFileError(
+                f"{file} is not the file that the training wrote: its SHA-256 begins {found[:12]}, "
+                f"result.json says {str(expected)[:12]}",
+                f"restore {name} from a backup, or train again",
+            )
+        return file
+
+    def evaluation_folder(self, split: str) -> Path:
+        """Where the evaluation of a split is kept."""
+        return self.path / "evaluations" / split
+
+    def write_model_card(self, text: str) -> None:
+        """Writes ``MODEL_CARD.md``."""
+        write_text(self.card_file, text)
+
+    def write_environment(self, environment: Environment) -> None:
+        """Writes ``environment.json``."""
+        write_text(self.environment_file, dump_json(environment))
+
+    def write_result(self, result: RunResult) -> None:
+        """Writes ``result.json``; call it last."""
+        write_text(self.result_file, dump_json(result))
+
+
+def _numbered(base: Path) -> Iterator[Path]:
+    yield base
+    number = 2
+    while True:
+        yield base.with_name(f"{base.name}-{number}")
+        number += 1
+
+
+def run_from_environment() -> Path | None:
+    """The run that ``$PNEUMO_RUN`` names, if it is set."""
+    value = os.environ.get("PNEUMO_RUN")
+    return Path(value) if value else None

@@ -1,0 +1,154 @@
+"""Random crops of films, resized and sometimes mirrored: the assignment's augmentation.
+
+Where a crop lies is drawn on the CPU. It is resized there by torchvision, film by film, or on a GPU a batch at once,
+with the same result bit for bit where torch resizes 8-bit pictures in whole numbers, which it does on CPUs with AVX2;
+on others it rounds floats, and a pixel may be one grey level off.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
+
+from pneumocli.training.film_cache import Pixels
+
+# 8 to 100 % of a film's area at an aspect of 3/4 to 4/3, drawn alike whatever the crops are resized to.
+_DRAWN = v2.RandomResizedCrop(224)
+_FLIPPED = 0.5
+
+# torch resizes 8-bit pictures in whole numbers: a direction's weights have as many bits as 16 with a sign can hold.
+_LARGEST_WEIGHT = 2**15 - 1
+# Sums of 8-bit pixels times weights of 16 bits are exact in float32, in whatever order a GPU adds them. Only crops more
+# than four times as large as their square would have finer weights, and none of a crop source is.
+_MOST_BITS = 16
+
+
+class Crop(NamedTuple):
+    """A crop as it was drawn.
+
+    Attributes:
+        pixels: uint8 (h,w), a copy.
+        flipped: Whether it is to be mirrored.
+    """
+
+    pixels: Pixels
+    flipped: bool
+
+
+class Crops(NamedTuple):
+    """A batch of drawn crops.
+
+    Attributes:
+        pixels: uint8 (P,), row by row, one crop after the other: side by side they would take twice the room.
+        sizes: int64 (n,2), height and width of each.
+        flipped: bool (n,).
+        extent: The greatest height and width, known without asking a GPU.
+    """
+
+    pixels: Tensor
+    sizes: Tensor
+    flipped: Tensor
+    extent: tuple[int, int]
+
+    def to(self, device: torch.device) -> "Crops":
+        """The same on another device, without waiting for it."""
+        pixels, sizes, flipped = (part.to(device, non_blocking=True) for part in self[:3])
+        return Crops(pixels, sizes, flipped, self.extent)
+
+
+def draw(film: Pixels) -> Crop:
+    """A random crop of a film, uint8 (H,W), by torch's global generator."""
+    box = _DRAWN.make_params([torch.empty(1, *film.shape, device="meta")])  # looks at the size alone
+    rows = slice(box["top"], box["top"] + box["height"])
+    columns = slice(box["left"], box["left"] + box["width"])
+    return Crop(film[rows, columns].copy(), bool(torch.rand(1) < _FLIPPED))
+
+
+def resized(crop: Crop, size: int) -> Tensor:
+    """A crop as a square of ``size`` pixels, uint8 (1,size,size), on the CPU."""
+    square: Tensor = functional.resize(torch.from_numpy(crop.pixels).unsqueeze(0), [size, size], antialias=True)
+    return square.flip(-1) if crop.flipped else square
+
+
+def together(crops: Sequence[Crop]) -> Crops:
+    """Crops as a batch, to be resized at once."""
+    sizes = np.array([crop.pixels.shape for crop in crops])
+    height, width = sizes.max(axis=0).tolist()
+    return Crops(
+        torch.from_numpy(np.concatenate([crop.pixels.ravel() for crop in crops])),
+        torch.from_numpy(sizes),
+        torch.tensor([crop.flipped for crop in crops]),
+        (height, width),
+    )
+
+
+def resized_at_once(crops: Crops, size: int) -> Tensor:
+    """The crops as squares of ``size`` pixels, uint8 (n,1,size,size), on the device that they are on.
+
+    Resizing is linear in each direction, so a batch is resized by two products with matrices of weights.
+    """
+    for_rows, for_columns = (_weights(crops.sizes[:, way], crops.extent[way], size) for way in (0, 1))
+    with _whole_factors():
+        wide = _weighted(_side_by_side(crops).float() @ for_columns[0].mT, for_columns[1])
+        squares = _weighted(for_rows[0] @ wide, for_rows[1]).to(torch.uint8)
+    return torch.where(crops.flipped[:, None, None], squares.flip(-1), squares).unsqueeze(1)
+
+
+def _side_by_side(crops: Crops) -> Tensor:
+    """The crops in the upper left corners of equal pictures, uint8 (n,H,W); what lies beyond them is arbitrary."""
+    heights, widths = crops.sizes.unbind(1)
+    starts = (heights * widths).cumsum(0) - heights * widths
+    row, column = (torch.arange(length, device=crops.pixels.device) for length in crops.extent)
+    places = starts[:, None, None] + row[:, None] * widths[:, None, None] + column
+    return crops.pixels[places.clamp_(max=len(crops.pixels) - 1)]
+
+
+@contextmanager
+def _whole_factors() -> Iterator[None]:
+    """Keeps matrix products from rounding their factors to TF32 or bfloat16, which some containers set for speed."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _weights(lengths: Tensor, extent: int, size: int) -> tuple[Tensor, Tensor]:
+    """What each pixel counts for in each resized one: bilinear, over a wider range where a crop is made smaller.
+
+    Args:
+        lengths: int64 (n,), of each crop in this direction.
+        extent: The greatest of them.
+        size: To resize to.
+
+    Returns:
+        Whole numbers, float32 (n,size,extent), 0 beyond a crop's length, and what stands for 1, float32 (n,1,1): the
+        arithmetic of torch's ``upsample_bilinear2d_aa`` for 8-bit pictures, which is Pillow's.
+    """
+    device = lengths.device
+    length = lengths.double()[:, None, None]
+    scale = length / size
+    reach = scale.clamp(min=1)
+    centres = scale * (torch.arange(size, device=device)[:, None] + 0.5)
+    taps = 2 * math.ceil(max(extent / size, 1)) + 1
+    pixels = (centres - reach + 0.5).floor() + torch.arange(taps, device=device)
+    weights = (1 - (pixels + 0.5 - centres).abs() / reach).clamp(min=0) * ((pixels >= 0) & (pixels < length))
+    weights /= weights.sum(-1, keepdim=True)
+    bits = (((_LARGEST_WEIGHT + 0.5) / weights.amax((1, 2), keepdim=True)).log2().ceil() - 1).clamp(max=_MOST_BITS)
+    one = bits.exp2()
+    # Those before and beyond the picture have a place, too, each its own: two for one place would be a race on a GPU.
+    matrix = torch.zeros(len(lengths), size, taps + extent + taps, device=device)
+    matrix.scatter_(-1, pixels.long() + taps, (weights * one + 0.5).floor().float())
+    return matrix[..., taps : taps + extent], one.float()
+
+
+def _weighted(sums: Tensor, one: Tensor) -> Tensor:
+    """Weighted sums as grey levels, whole numbers."""
+    return (sums / one + 0.5).floor().clamp(0, 255)

@@ -1,0 +1,110 @@
+"""``last.pt``: what resume needs. Plain data only.
+
+The checkpoint is the truth about a run. ``best.pt`` and ``history.csv`` follow from it and are written after it, so
+that a run killed between the two is mended by a resume.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from pneumocli.core.errors import ModelFileError, RunError
+from pneumocli.core.records import EpochRecord
+from pneumocli.model.device import Plan
+from pneumocli.model.network import StateDict, check_state_dict, load_tensors
+from pneumocli.model.weights import on_cpu, save_tensors
+from pneumocli.run_folder import RunFolder
+from pneumocli.training.step import Learner
+
+_VERSION = 1
+
+
+@dataclass
+class Progress:
+    """How far a training has come.
+
+    Attributes:
+        history: The finished epochs.
+        best_epoch: 0 before the first epoch.
+        seconds: Of all sessions of the run so far, without preparation.
+        spent: Seconds by what they were spent on.
+    """
+
+    history: list[EpochRecord]
+    best_epoch: int
+    seconds: float
+    spent: dict[str, float]
+
+    @property
+    def epoch(self) -> int:
+        """The last finished epoch, 0 before the first."""
+        return len(self.history)
+
+
+def is_better(record: EpochRecord, best: EpochRecord | None) -> bool:
+    """Whether an epoch beats the best so far: higher validation AUROC, then lower validation loss, then the earlier.
+
+    Where the AUROC is undefined (one class among the validation films) the loss decides alone.
+    """
+    if best is None:
+        return True
+    ours, theirs = record.val_auroc, best.val_auroc
+    if ours is not None and theirs is not None and ours != theirs:
+        return ours > theirs
+    return record.val_loss < best.val_loss
+
+
+def save_checkpoint(run: RunFolder, learner: Learner, progress: Progress, plan: Plan) -> None:
+    """Writes ``last.pt``."""
+    content = {
+        "schema_version": _VERSION,
+        "model": on_cpu(learner.network.state_dict()),
+        "optimizer": learner.optimizer.state_dict(),
+        "scaler": learner.scaler.state_dict(),
+        "history": [record.model_dump() for record in progress.history],
+        "best_epoch": progress.best_epoch,
+        "seconds": progress.seconds,
+        "spent": progress.spent,
+        "plan": asdict(plan),
+    }
+    save_tensors(run.checkpoint_file, content)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """``last.pt``, read and checked."""
+
+    model: StateDict
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+    progress: Progress
+    plan: Plan
+
+
+def load_checkpoint(run: RunFolder) -> Checkpoint:
+    """Reads ``last.pt``.
+
+    Raises:
+        RunError: There is none: the run never finished an epoch.
+        ModelFileError: It is damaged or from another version.
+    """
+    file = run.checkpoint_file
+    if not file.is_file():
+        raise RunError(f"{run.path} has no last.pt: it was stopped before its first epoch was done", run.continue_hint)
+    loaded = load_tensors(file)
+    try:
+        if not isinstance(loaded, Mapping) or loaded["schema_version"] != _VERSION:
+            raise ModelFileError(f"{file} is no checkpoint of this version of pneumo")
+        check_state_dict(file, loaded["model"])
+        progress = Progress(
+            history=[EpochRecord.model_validate(record) for record in loaded["history"]],
+            best_epoch=int(loaded["best_epoch"]),
+            seconds=float(loaded["seconds"]),
+            spent={str(name): float(value) for name, value in loaded["spent"].items()},
+        )
+        plan = Plan(**loaded["plan"])
+        return Checkpoint(dict(loaded["model"]), loaded["optimizer"], loaded["scaler"], progress, plan)
+    except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
+        raise ModelFileError(f"{file} is damaged: {type(error).__name__} while reading it") from error

@@ -1,0 +1,182 @@
+"""From a data folder to films that can be trained on: listed, hashed, split, decoded."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pneumocli.core.config import TrainConfig
+from pneumocli.core.errors import DataError, RunError
+from pneumocli.core.events import Listener, Remark
+from pneumocli.core.records import CLASS_NAMES, ManifestRow
+from pneumocli.data.images import fit_film, read_film
+from pneumocli.data.manifest import Manifest, find_unreadable, scan, with_hashes
+from pneumocli.data.splits import with_validation
+from pneumocli.training.film_cache import Films, FilmsOnDisk, Pixels, Selected, cached_films
+from pneumocli.training.loader import CropSource, Fit
+
+_NAMED = 3  # differences and faults that a message names; the rest is counted
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The films of a training.
+
+    Attributes:
+        manifest: Training and validation films.
+        crops: Sources of crops, in the order of the training films.
+        val_films: After the evaluation preprocessing, in the order of the validation films.
+        unreadable: Films left out, with the reason.
+    """
+
+    manifest: Manifest
+    crops: Films
+    val_films: Films
+    unreadable: dict[str, str]
+
+    @property
+    def train_labels(self) -> list[int]:
+        """0 or 1 for each training film."""
+        return [row.label for row in self.manifest.of("train").rows]
+
+    @property
+    def val_labels(self) -> list[int]:
+        """0 or 1 for each validation film."""
+        return [row.label for row in self.manifest.of("val").rows]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationForm:
+    """Reads a film as every evaluation does: the one reader, then the one evaluation preprocessing."""
+
+    image_size: int
+    fit: Fit
+
+    @property
+    def form(self) -> str:
+        """What decides the pixels, beside the file."""
+        return f"evaluation {self.image_size} {self.fit}"
+
+    def __call__(self, path: Path) -> Pixels:
+        """The film's pixels, uint8 (S,S)."""
+        return fit_film(read_film(path).pixels, self.image_size, self.fit)
+
+
+def prepare(config: TrainConfig, listener: Listener) -> TrainingData:
+    """Lists, hashes, decodes and splits the films of a new training.
+
+    Raises:
+        DataError: The folder is missing, empty or not laid out as expected; films are unreadable and
+            ``skip_unreadable`` was not asked for; or they cannot be split.
+    """
+    found = scan(config.data, config.manifest, listener)
+    pool = with_hashes(_without(found, lambda row: row.split == "test"), listener)
+    crops, unreadable = _crop_sources(config, pool, listener)
+    if unreadable:
+        _refuse_or_tell(config, unreadable, listener)
+    numbers = {row.image: number for number, row in enumerate(pool.rows)}
+    readable = _without(pool, lambda row: row.image in unreadable)
+    manifest, fraction = with_validation(readable, config.val, config.val_fraction, config.seed)
+    _tell_about_validation(config, manifest, fraction, listener)
+    return _with_films(config, manifest, Selected(crops, _numbers_of(manifest, numbers)), unreadable, listener)
+
+
+def prepare_again(config: TrainConfig, recorded: Manifest, listener: Listener) -> TrainingData:
+    """The films of a training that is resumed, proven to be those it began with.
+
+    Args:
+        config: The run's settings.
+        recorded: The run's manifest.
+        listener: Gets progress.
+
+    Raises:
+        RunError: A film is gone or its content has changed.
+        DataError: A film cannot be read any more.
+    """
+    gone = [row.image for row in recorded.rows if not recorded.path(row).is_file()]
+    if gone:
+        raise _changed(recorded, gone, "are gone")
+    bare = replace(recorded, rows=tuple(row.model_copy(update={"sha256": ""}) for row in recorded.rows))
+    now = with_hashes(bare, listener)
+    other = [was.image for was, row in zip(recorded.rows, now.rows, strict=True) if was.sha256 != row.sha256]
+    if other:
+        raise _changed(recorded, other, "have another content")
+    pool = replace(now, rows=tuple(sorted(now.rows, key=lambda row: row.image)))
+    crops, unreadable = _crop_sources(config, pool, listener)
+    if unreadable:
+        _refuse_or_tell(config.model_copy(update={"skip_unreadable": False}), unreadable, listener)
+    numbers = {row.image: number for number, row in enumerate(pool.rows)}
+    return _with_films(config, recorded, Selected(crops, _numbers_of(recorded, numbers)), {}, listener)
+
+
+def _changed(manifest: Manifest, images: Sequence[str], what: str) -> RunError:
+    named = ", ".join(images[:_NAMED]) + (" ..." if len(images) > _NAMED else "")
+    return RunError(
+        f"the films in {manifest.folder} are not those the run began with: {len(images)} of {len(manifest.rows)} "
+        f"{what} ({named})",
+        "restore them, or begin a new run",
+    )
+
+
+def _without(manifest: Manifest, unwanted: Callable[[ManifestRow], bool]) -> Manifest:
+    return replace(manifest, rows=tuple(row for row in manifest.rows if not unwanted(row)))
+
+
+def _numbers_of(manifest: Manifest, numbers: dict[str, int]) -> tuple[int, ...]:
+    return tuple(numbers[row.image] for row in manifest.of("train").rows)
+
+
+def _crop_sources(config: TrainConfig, pool: Manifest, listener: Listener) -> tuple[Films, dict[str, str]]:
+    """Crop sources of the whole pool, so that the same cache serves every split of it."""
+    decode = CropSource(config.image_size, config.fit)
+    if config.cache:
+        return cached_films(pool, decode, decode.form, listener)
+    unreadable = find_unreadable(pool, listener)
+    return FilmsOnDisk(tuple(pool.path(row) for row in pool.rows), decode), unreadable
+
+
+def _with_films(
+    config: TrainConfig, manifest: Manifest, crops: Films, unreadable: dict[str, str], listener: Listener
+) -> TrainingData:
+    """Adds the validation films; those are kept after the evaluation preprocessing itself."""
+    decode = EvaluationForm(config.image_size, config.fit)
+    val = manifest.of("val")
+    if config.cache:
+        val_films: Films
+        val_films, broken = cached_films(val, decode, decode.form, listener)
+        if broken:  # what a draft read took, a full read refuses
+            _refuse_or_tell(config.model_copy(update={"skip_unreadable": False}), broken, listener)
+    else:
+        val_films = FilmsOnDisk(tuple(val.path(row) for row in val.rows), decode)
+    return TrainingData(manifest, crops, val_films, unreadable)
+
+
+def _refuse_or_tell(config: TrainConfig, unreadable: dict[str, str], listener: Listener) -> None:
+    named = "; ".join(f"{image}: {reason}" for image, reason in list(unreadable.items())[:_NAMED])
+    more = f"; and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
+    if not config.skip_unreadable:
+        raise DataError(
+            f"{len(unreadable)} films in {config.data} cannot be read: {named}{more}",
+            "remove or replace them (pneumo verify-data names all), or train without them: --skip-unreadable",
+        )
+    listener(Remark(f"{len(unreadable)} unreadable films left out: {named}{more}", "warning"))
+
+
+def _tell_about_validation(config: TrainConfig, manifest: Manifest, fraction: float, listener: Listener) -> None:
+    train, val = manifest.of("train"), manifest.of("val")
+    counts = [sum(row.label == label for row in train.rows) for label in (0, 1)]
+    if not all(counts):
+        raise DataError(f"no {CLASS_NAMES[counts.index(0)]} films are left to train on in {config.data}")
+    listener(
+        Remark(
+            f"{len(train.rows):,} training films of {train.num_patients:,} patients, "
+            f"{len(val.rows):,} validation films of {val.num_patients:,} (by {config.val}, {fraction:.1%})"
+        )
+    )
+    if config.val == "official":
+        listener(
+            Remark(
+                f"{len(val.rows)} validation films select nothing: one film more or less right is "
+                f"{1 / max(1, len(val.rows)):.0%}; --val patient or --val block hold out more",
+                "warning",
+            )
+        )

@@ -1,0 +1,151 @@
+"""One training on several processes, as torchrun starts them; everything here is a no-op for a single process.
+
+Processes hold the same films in the same order and the same weights. Each works on its part of every batch, and what
+must be known by all is gathered. Only the first one writes.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.futures import Future, collect_all
+from torch.nn.parallel import DistributedDataParallel
+
+from pneumocli.core.errors import FirstProcessFailed, PneumoError, RunError
+from pneumocli.core.parallel import process_count, process_number
+
+_Value = TypeVar("_Value")
+
+# The first process decodes all films while the others wait: hours for a large set on a slow disk.
+_PATIENCE = timedelta(hours=12)
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """The processes of one training.
+
+    Attributes:
+        rank: This process's number, from 0.
+        size: Number of processes.
+        local_rank: This process's number on its machine: its GPU.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_writer(self) -> bool:
+        """Whether this process writes files and emits events."""
+        return self.rank == 0
+
+    def part(self, items: list[_Value]) -> list[_Value]:
+        """This process's contiguous share of ``items``; shares differ by one at most."""
+        share, rest = divmod(len(items), self.size)
+        start = self.rank * share + min(self.rank, rest)
+        return items[start : start + share + (self.rank < rest)]
+
+    def by_writer(self, work: Callable[[], _Value]) -> _Value:
+        """What ``work`` gives on the first process, the only one that does it, on every process.
+
+        Raises:
+            PneumoError: ``work`` failed. The first process raises its error, the others FirstProcessFailed: none is
+                left waiting for one that has ended.
+        """
+        if self.size == 1:
+            return work()
+        failure: PneumoError | None = None
+        box: list[Any] = [None, ""]
+        if self.is_writer:
+            try:
+                box[0] = work()
+            except PneumoError as error:
+                failure, box[1] = error, error.message
+        dist.broadcast_object_list(box, src=0)
+        if failure is not None:
+            raise failure
+        if box[1]:
+            raise FirstProcessFailed(box[1])
+        value: _Value = box[0]
+        return value
+
+    def gathered(self, rows: Tensor) -> Tensor:
+        """Every process's rows, first process's first; rows may differ in number, and are on the CPU afterwards."""
+        if self.size == 1:
+            return rows.cpu()
+        boxes: list[Tensor | None] = [None] * self.size
+        dist.all_gather_object(boxes, rows.cpu())
+        return torch.cat([box for box in boxes if box is not None])
+
+    def summed(self, value: Tensor) -> Tensor:
+        """The sum of a tensor over all processes."""
+        if self.size > 1:
+            dist.all_reduce(value)
+        return value
+
+    def share_buffers(self, module: nn.Module) -> None:
+        """Gives every process the first one's buffers: running statistics of BatchNorm, which drift apart."""
+        if self.size > 1:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, src=0)
+
+
+def exchanging(network: nn.Module, device: torch.device) -> DistributedDataParallel:
+    """The network with its gradients averaged over all processes in each backward pass.
+
+    From three processes on CPUs each gradient is averaged by itself. Their numbers are added in an order that depends
+    on where in a message they stand, and from the second step of a session on torch packs gradients into other
+    messages: the last bits of a resumed run would differ. It costs 3 % of the speed; GPUs promise no equal bits.
+
+    Args:
+        network: On the device; the first process's parameters are given to all.
+        device: This process's.
+    """
+
+    def one_by_one(_: None, bucket: dist.GradBucket) -> Future[Tensor]:  # type: ignore[name-defined] # torch wants it
+        bucket.buffer().div_(dist.get_world_size())
+        exchanged = [dist.all_reduce(gradient, async_op=True) for gradient in bucket.gradients()]
+        done = collect_all([work.get_future() for work in exchanged])
+        return done.then(lambda _: bucket.buffer())
+
+    wrapped = DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
+    if device.type == "cpu" and dist.get_world_size() > 2:
+        wrapped.register_comm_hook(None, one_by_one)
+    return wrapped
+
+
+@contextmanager
+def team(device_setting: str) -> Iterator[Team]:
+    """Joins the other processes that torchrun started; alone where there are none.
+
+    Args:
+        device_setting: ``cpu`` talks through gloo, anything else through nccl where CUDA is available.
+    """
+    size = process_count()
+    if size == 1:
+        yield Team()
+        return
+    rank, local_rank = process_number(), int(os.environ.get("LOCAL_RANK", "0"))
+    on_gpu = device_setting != "cpu" and torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(local_rank)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+    try:
+        yield Team(rank, size, local_rank)
+    except RuntimeError as error:
+        if not _is_of_the_others(error):
+            raise
+        raise RunError("another process of the training has ended", "see what it or torchrun says above") from error
+    finally:
+        dist.destroy_process_group()
+
+
+def _is_of_the_others(error: RuntimeError) -> bool:
+    """Whether another process left, told by its end of the line; gloo raises plain RuntimeErrors."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error) or "Connection closed by peer" in str(error)

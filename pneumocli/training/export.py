@@ -1,0 +1,129 @@
+"""From ``best.pt`` to ``model.onnx``: one file that holds the network, its normalisation and its card, and is proven.
+
+The graph takes 8-bit grey pixels, so a caller cannot normalise them wrongly, and gives the class activation maps and
+features beside the logits, so that an explanation and a warning need no second model.
+"""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pneumocli.core.errors import CheckFailed
+from pneumocli.core.files import write_bytes
+from pneumocli.core.records import ModelCard
+from pneumocli.inference.classifier import OnnxBackend
+from pneumocli.model.network import DeployableNet, build_network
+from pneumocli.model.onnx_file import CARD_KEY, GRAPH_INPUT, GRAPH_OUTPUTS
+from pneumocli.model.weights import load_best
+
+# Newest operator set that onnxruntime 1.22, the oldest supported, implements in full; torch 2.9 exports it natively.
+_OPSET = 20
+
+_LARGEST_DIFFERENCE = 1e-4  # of a logit; the arithmetic differs by about 2e-6
+_BATCH = 16
+
+
+# Largest logit that float32 holds to a tenth of the tolerance.
+_FLOAT32_HOLDS = 100.0
+
+
+def export(best_file: Path, onnx_file: Path, card: ModelCard, check_pixels: NDArray[np.uint8]) -> float:
+    """Writes a model file and proves that it computes what the network computes.
+
+    Args:
+        best_file: A run's ``best.pt``: where the weights come from.
+        onnx_file: Written atomically, and only when the proof succeeds.
+        card: Goes into the file as JSON, metadata key ``pneumo_card``.
+        check_pixels: uint8 (N,1,S,S), N at least 1, S the card's image size: the films that it is proven on.
+
+    Returns:
+        The largest difference of a logit between network and graph over ``check_pixels``, at every level of graph
+        optimisation that :mod:`pneumocli.inference.classifier` uses.
+
+    Raises:
+        ModelFileError: ``best_file`` is missing or damaged.
+        CheckFailed: The difference is 1e-4 or more, or not finite. Nothing is written.
+    """
+    weights, _ = load_best(best_file)
+    network = build_network(seed=0)
+    network.load_state_dict(weights)
+    net = DeployableNet(network).eval()
+    content = _graph(net, card)
+    difference = max(_difference(net, content, check_pixels, throughput=level) for level in (False, True))
+    if not difference < _LARGEST_DIFFERENCE:  # "not <" catches nan, too
+        raise CheckFailed(
+            f"the exported graph of {best_file} gives logits that differ from the network's by {difference:.2g}, "
+            f"expected less than {_LARGEST_DIFFERENCE:g}: {onnx_file.name} was not written"
+        )
+    write_bytes(onnx_file, content)
+    return difference
+
+
+def _graph(net: DeployableNet, card: ModelCard) -> bytes:
+    """The model file's content."""
+    # An example of one film would let the exporter take the batch dimension for a constant.
+    example = torch.zeros((2, 1, card.image_size, card.image_size), dtype=torch.uint8)
+    with _silence():
+        program = torch.onnx.export(
+            net,
+            (example,),
+            dynamo=True,
+            external_data=False,
+            opset_version=_OPSET,
+            input_names=[GRAPH_INPUT],
+            output_names=list(GRAPH_OUTPUTS),
+            dynamic_shapes={"pixels": {0: torch.export.Dim("N")}},
+            verbose=False,
+        )
+    if program is None:
+        raise CheckFailed("torch exported no graph")
+    program.model.metadata_props[CARD_KEY] = card.model_dump_json()
+    model = program.model_proto
+    # The exporter notes for each node where in which source file it came from: paths of the machine, of no use.
+    for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    content: bytes = model.SerializeToString()
+    return content
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps the exporter's progress lines and remarks about its own internals off the user's screen."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _difference(net: DeployableNet, content: bytes, pixels: NDArray[np.uint8], *, throughput: bool) -> float:
+    """The largest difference of ``logits`` between network and graph.
+
+    Where logits exceed 100 it is taken relative to the largest: after an epoch of a few steps BatchNorm's running
+    statistics are far from the films', logits reach several hundred, and float32 itself cannot hold 1e-4.
+    """
+    backend = OnnxBackend(content, image_size=pixels.shape[-1], throughput=throughput)
+    largest = 0.0
+    for start in range(0, len(pixels), _BATCH):
+        part = np.ascontiguousarray(pixels[start : start + _BATCH])
+        with torch.no_grad():
+            expected = net(torch.from_numpy(part))[0].numpy()
+        found = backend.run(part).logits
+        scale = max(1.0, float(np.abs(expected).max()) / _FLOAT32_HOLDS)
+        largest = float(np.maximum(largest, np.abs(expected - found).max() / scale))  # maximum keeps nan
+    return largest

@@ -1,0 +1,169 @@
+"""From the best epoch to a model file: operating point, temperature, card, export, proof."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pneumocli.core.config import TrainConfig
+from pneumocli.core.events import Listener, TaskAdvanced, TaskFinished, TaskStarted
+from pneumocli.core.files import sha256_of
+from pneumocli.core.memory import peak_memory_bytes
+from pneumocli.core.parallel import ordered_map
+from pneumocli.core.records import EpochRecord, ModelCard, RunResult, ValidationSummary
+from pneumocli.core.version import __version__
+from pneumocli.data.film import still_there
+from pneumocli.data.images import fit_film, read_film
+from pneumocli.data.manifest import Manifest
+from pneumocli.metrics.calibration import fit_temperature
+from pneumocli.metrics.thresholds import choose_operating_point
+from pneumocli.model.device import utc_now
+from pneumocli.model.network import DeployableNet, StateDict, build_network
+from pneumocli.model.out_of_distribution import Appearance, fit
+from pneumocli.model.weights import load_best, save_best
+from pneumocli.reporting.model_card import model_card
+from pneumocli.run_folder import RunFolder
+from pneumocli.training.checkpoint import Progress
+from pneumocli.training.dataset import TrainingData
+from pneumocli.training.export import export
+from pneumocli.training.film_cache import Films
+from pneumocli.training.loader import stacked
+
+# Training films that the Gaussian of the features is fitted to. 512 directions need a few times as many films for a
+# stable shrunk covariance; more would cost a noticeable part of an epoch on a CPU.
+_FAMILIAR_FILMS = 1536
+
+# Films that the exported graph is proven on; more would not find what these do not.
+_PARITY_FILMS = 64
+
+_BATCH = 32
+
+
+def card_of(config: TrainConfig, data: TrainingData, record: EpochRecord, val_logits: NDArray[np.float32]) -> ModelCard:
+    """The card of an epoch's weights.
+
+    Args:
+        config: The run's settings.
+        data: The run's films.
+        record: The epoch.
+        val_logits: Logit of each validation film, float32 (N,).
+    """
+    labels = np.asarray(data.val_labels)
+    temperature = fit_temperature(val_logits, labels)
+    val = data.manifest.of("val")
+    return ModelCard(
+        package_version=__version__,
+        image_size=config.image_size,
+        fit=config.fit,
+        initial_weights=initial_weights_name(config),
+        operating_point=choose_operating_point(val_logits, labels, config.operating_point, temperature),
+        temperature=temperature,
+        data_fingerprint=data.manifest.fingerprint,
+        num_train_images=len(data.train_labels),
+        best_epoch=record.epoch,
+        validation=ValidationSummary(
+            method=config.val,
+            num_images=len(val.rows),
+            num_patients=val.num_patients,
+            fraction=len(val.rows) / (len(val.rows) + len(data.train_labels)),
+            loss=record.val_loss,
+            accuracy=record.val_accuracy,
+            auroc=record.val_auroc,
+        ),
+    )
+
+
+def initial_weights_name(config: TrainConfig) -> str:
+    """What the network began with, for the card."""
+    if config.weights is not None:
+        return config.weights.name
+    return "IMAGENET1K_V1" if config.pretrained else "scratch"
+
+
+def finish(  # noqa: PLR0913 - what a run consists of, named by the one caller
+    run: RunFolder,
+    config: TrainConfig,
+    data: TrainingData,
+    progress: Progress,
+    *,
+    stopped_early: bool,
+    listener: Listener,
+) -> None:
+    """Completes ``best.pt``, exports and proves ``model.onnx``, and writes what says that the run has finished.
+
+    Raises:
+        CheckFailed: The exported graph gives other logits than the network.
+    """
+    task = "exporting the model"
+    listener(TaskStarted(task, 3, "steps"))
+    weights, card = load_best(run.best_file)
+    net = _deployable(weights)
+    card = _with_familiarity(net, card, config, data.manifest, data.val_films)
+    listener(TaskAdvanced(task, 1))
+    save_best(run.best_file, weights, card)
+    shown = stacked(data.val_films, list(range(min(len(data.val_films), _PARITY_FILMS))))
+    export(run.best_file, run.onnx_file, card, shown.numpy())
+    listener(TaskAdvanced(task, 2))
+    run.write_result(_result(run, data, progress, card, stopped_early=stopped_early))
+    run.write_model_card(model_card(run))
+    listener(TaskAdvanced(task, 3))
+    listener(TaskFinished(task))
+
+
+def _deployable(weights: StateDict) -> DeployableNet:
+    network = build_network(seed=0)
+    network.load_state_dict(weights)
+    return DeployableNet(network.to(memory_format=torch.channels_last)).eval()
+
+
+def _with_familiarity(
+    net: DeployableNet, card: ModelCard, config: TrainConfig, manifest: Manifest, val_films: Films
+) -> ModelCard:
+    """Adds to the card what the training films look like, so that a film unlike them can be told."""
+    rows = manifest.of("train").rows
+    step = max(1, len(rows) // _FAMILIAR_FILMS)
+    chosen = rows[::step][:_FAMILIAR_FILMS]
+
+    def look(path_number: int) -> tuple[NDArray[np.uint8], float]:
+        path = manifest.path(chosen[path_number])
+        with still_there(path):
+            film = read_film(path)
+        height, width = film.pixels.shape
+        return fit_film(film.pixels, config.image_size, config.fit), width / height
+
+    pixels, aspects = zip(*ordered_map(look, range(len(chosen))), strict=True)
+    train = torch.from_numpy(np.stack(pixels)).unsqueeze(1)
+    val = stacked(val_films, list(range(len(val_films))))
+    input_range, feature_model = fit(
+        _features(net, train), _features(net, val), Appearance.of(train.numpy(), np.asarray(aspects))
+    )
+    return card.model_copy(update={"input_range": input_range, "feature_model": feature_model})
+
+
+@torch.no_grad()
+def _features(net: DeployableNet, pixels: Tensor) -> NDArray[np.float32]:
+    """Pooled activations, float32 (N,512)."""
+    rows = [net(batch)[2] for batch in torch.split(pixels, _BATCH)]
+    return torch.cat(rows).numpy()
+
+
+def _result(
+    run: RunFolder, data: TrainingData, progress: Progress, card: ModelCard, *, stopped_early: bool
+) -> RunResult:
+    total = sum(progress.spent.values())
+    rates = sorted(record.images_per_second for record in progress.history)
+    return RunResult(
+        finished_utc=utc_now(),
+        num_epochs=progress.epoch,
+        stopped_early=stopped_early,
+        best_epoch=card.best_epoch,
+        val_auroc=card.validation.auroc,
+        val_accuracy=card.validation.accuracy,
+        seconds=progress.seconds,
+        images_per_second=rates[len(rates) // 2],
+        peak_memory_bytes=peak_memory_bytes(),
+        time_shares={name: seconds / total for name, seconds in progress.spent.items()},
+        num_unreadable=len(data.unreadable),
+        unreadable=tuple(f"{image}: {reason}" for image, reason in data.unreadable.items()),
+        sha256={file.name: sha256_of(file) for file in (run.best_file, run.onnx_file)},
+    )

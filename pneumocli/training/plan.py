@@ -1,0 +1,144 @@
+"""Every ``auto`` of a training resolved, once, from the device and the amount of work: never from a clock."""
+
+from dataclasses import replace
+from typing import Literal
+
+import torch
+
+from pneumocli.core.config import ResumeConfig, TrainConfig
+from pneumocli.core.errors import DeviceError, RunError, resume_command, shell_word
+from pneumocli.core.events import Listener, Remark, ignore
+from pneumocli.core.parallel import usable_cores
+from pneumocli.model.device import (
+    Plan,
+    Precision,
+    cpu_multiplies_bf16,
+    has_cpp_compiler,
+    resolve_device,
+    resolve_precision,
+)
+from pneumocli.training.distributed import Team
+
+# Planned films (films x epochs) from which torch.compile pays for itself. On CPU measured, see docs/benchmarks.md: half
+# a minute against 1 to 5 % of some 55 ms a film, paid back after 55,000 films at the latest. On CUDA
+# reckoned, not measured: a minute against a quarter of 0.6 ms a film.
+_COMPILE_FILMS = {"cpu": 60_000, "cuda": 400_000}
+
+# Workers on a GPU: each prepares some 4,500 films/s, so eight keep up with any GPU that exists.
+_MOST_WORKERS = 8
+
+
+def where_to_resize(device: torch.device) -> Literal["workers", "device"]:
+    """Where training crops are resized; the pixels are the same, see :mod:`pneumocli.training.augmentation`."""
+    # A worker that leaves resizing to a GPU prepares twice as many films (measured, see docs/benchmarks.md), for
+    # 0.13 GFLOP a film beside 11 of a step (reckoned, not measured). Apple's GPU has no float64 for the weights.
+    return "device" if device.type == "cuda" else "workers"
+
+
+def own_device(setting: str, processes: Team) -> str:
+    """The device setting of this process: ``cuda`` is its own GPU where there are several processes."""
+    return f"cuda:{processes.local_rank}" if processes.size > 1 and setting == "cuda" else setting
+
+
+def make_plan(config: TrainConfig, device: torch.device, num_films: int, processes: Team, listener: Listener) -> Plan:
+    """Resolves every ``auto`` of a new training.
+
+    Args:
+        config: The settings.
+        device: As resolved.
+        num_films: Training films.
+        processes: The processes of the training.
+        listener: Told what has no effect, what would be faster, and that compiling takes its time.
+
+    Raises:
+        DeviceError: The device cannot do what was asked.
+    """
+    cores = usable_cores()
+    threads = max(1, cores // processes.size) if processes.size > 1 else cores
+    workers = config.workers
+    if workers is None and config.freeze == "backbone":
+        workers = 0  # few passes over the films
+    elif workers is None and device.type == "cpu":
+        # Cropping takes under 1 % of a step, and every worker would take a core from the step. Decoding takes more.
+        workers = 0 if config.cache else min(_MOST_WORKERS, max(1, threads // 2))
+    elif workers is None:
+        workers = min(_MOST_WORKERS, max(1, cores // processes.size))
+    return Plan(
+        device=str(device),
+        precision=_precision(config, device, listener),
+        compile=_compiles(config, device, num_films, processes, listener),
+        threads=threads,
+        workers=workers,
+        world_size=processes.size,
+    )
+
+
+def _precision(config: TrainConfig, device: torch.device, listener: Listener) -> Precision:
+    if config.freeze == "backbone":
+        if config.precision in ("bf16", "fp16"):
+            listener(Remark(f"--precision {config.precision} has no effect: the backbone is frozen", "warning"))
+    elif device.type == "cpu":
+        # Never by itself: results would depend on which CPU there is. Measured, see docs/benchmarks.md.
+        if config.precision == "auto" and cpu_multiplies_bf16():
+            listener(Remark("this CPU multiplies bfloat16 in hardware: --precision bf16 is 1.4 to 2.5 times as fast"))
+        if config.precision == "bf16" and cpu_multiplies_bf16() is False:
+            listener(Remark("--precision bf16 is slower than fp32 on this CPU: it has no AMX", "warning"))
+    return resolve_precision(config.precision, device)
+
+
+def _compiles(config: TrainConfig, device: torch.device, num_films: int, processes: Team, listener: Listener) -> bool:
+    planned = num_films * config.epochs
+    if config.freeze == "backbone" or processes.size > 1:
+        if config.compile:
+            why = "the backbone is frozen" if config.freeze == "backbone" else "there are several processes"
+            listener(Remark(f"--compile has no effect: {why}", "warning"))
+        return False
+    if config.compile is None and (device.type not in _COMPILE_FILMS or planned < _COMPILE_FILMS[device.type]):
+        return False
+    if config.compile is False:
+        return False
+    if device.type == "cpu" and not has_cpp_compiler():
+        listener(Remark("torch.compile needs a C++ compiler, and there is none: training without it", "warning"))
+        return False
+    listener(Remark("compiling the network (about a minute, once; --no-compile does without)"))
+    return True
+
+
+def restored_plan(recorded: Plan, config: ResumeConfig, settings: TrainConfig, processes: Team) -> Plan:
+    """The plan of a run that is resumed: what it began with, unless another device is asked for.
+
+    Args:
+        recorded: The plan in the checkpoint.
+        config: What was asked of the resume.
+        settings: The run's settings.
+        processes: The processes of the training.
+
+    Raises:
+        RunError: The run was begun by another number of processes.
+        DeviceError: The device is not there.
+    """
+    if recorded.world_size != processes.size:
+        raise RunError(
+            f"{config.resume} was begun by {recorded.world_size} processes and cannot be resumed by {processes.size}: "
+            "each process holds its share of every batch",
+            f"torchrun --nproc-per-node {recorded.world_size} -m pneumocli train --resume {shell_word(config.resume)}",
+        )
+    if config.device is None:
+        name = (
+            own_device("cuda", processes)
+            if recorded.device.startswith("cuda") and processes.size > 1
+            else recorded.device
+        )
+        try:
+            device = resolve_device(name)
+        except DeviceError as error:
+            raise DeviceError(
+                f"the run was begun on {recorded.device}, which is not here: {error.message}",
+                f"{resume_command(config.resume)} --device cpu (not bit-identical)",
+            ) from error
+        return replace(recorded, device=str(device))
+    device = resolve_device(own_device(config.device, processes))
+    if str(device) == recorded.device:
+        return recorded
+    moved = settings.model_copy(update={"compile": False})
+    return replace(make_plan(moved, device, 0, processes, ignore), threads=recorded.threads)

@@ -1,0 +1,65 @@
+"""``train_seeds()``: the same settings several times, because one seed says little."""
+
+from pathlib import Path
+
+from pneumocli.core.config import DEFAULT_RUNS, TrainConfig
+from pneumocli.core.errors import RunError
+from pneumocli.core.events import Listener, Remark, ignore
+from pneumocli.core.files import write_json
+from pneumocli.core.records import SeedRun, SeedSummary
+from pneumocli.metrics.classification import spread
+from pneumocli.run_folder import RunFolder
+from pneumocli.training.train import train
+
+
+def train_seeds(config: TrainConfig, count: int, listener: Listener = ignore) -> SeedSummary:
+    """Trains ``count`` runs that differ in the seed alone, one after the other.
+
+    The seeds begin with the config's. The folders are ``runs/transfer-seed0``, ``-seed1`` ... (or after ``run_dir``),
+    and a summary is written beside them, ``runs/transfer-seeds.json``.
+
+    Args:
+        config: The settings.
+        count: Number of runs, at least 2.
+        listener: Gets the progress of every run.
+
+    Raises:
+        RunError: One of the folders exists; nothing has been trained.
+        PneumoError: As :func:`pneumocli.training.train.train`.
+    """
+    base = config.run_dir or DEFAULT_RUNS / ("transfer" if config.pretrained else "scratch")
+    folders = {seed: base.with_name(f"{base.name}-seed{seed}") for seed in range(config.seed, config.seed + count)}
+    taken = [folder for folder in folders.values() if folder.exists()]
+    if taken:
+        raise RunError(f"the run folder {taken[0]} exists already", "choose another --run-dir, or another --seed")
+    runs: list[SeedRun] = []
+    for seed, folder in folders.items():
+        listener(Remark(f"seed {seed}, run {len(runs) + 1} of {count}"))
+        run = train(TrainConfig.model_validate(config.model_dump() | {"seed": seed, "run_dir": folder}), listener)
+        runs.append(_seed_run(seed, run))
+    summary = _summary(runs)
+    write_json(_summary_file(base), summary)
+    return summary
+
+
+def _summary_file(base: Path) -> Path:
+    return base.with_name(f"{base.name}-seeds.json")
+
+
+def _seed_run(seed: int, run: RunFolder) -> SeedRun:
+    result = run.result()
+    return SeedRun(
+        path=run.path.as_posix(),
+        seed=seed,
+        best_epoch=result.best_epoch,
+        val_auroc=result.val_auroc,
+        val_accuracy=result.val_accuracy,
+    )
+
+
+def _summary(runs: list[SeedRun]) -> SeedSummary:
+    spreads = {
+        "val_auroc": spread([run.val_auroc for run in runs]),
+        "val_accuracy": spread([run.val_accuracy for run in runs]),
+    }
+    return SeedSummary(runs=tuple(runs), metrics={name: value for name, value in spreads.items() if value is not None})

@@ -1,0 +1,364 @@
+"""Forward, backward, step: one epoch of training, and scoring the validation films. Plain functions, no trainer."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+from torchvision.models import ResNet
+
+from pneumocli.core.errors import OutOfMemory
+from pneumocli.core.events import Listener, Remark, ignore
+from pneumocli.model.device import Plan
+from pneumocli.model.network import DeployableNet, freeze_backbone, set_training
+from pneumocli.training.distributed import Team, exchanging
+from pneumocli.training.film_cache import Films
+from pneumocli.training.loader import Part, TrainingBatches, stacked
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+Tick = Callable[[int, Tensor], None]
+"""Called after each step with the films done in this epoch, and the sum of their losses, still on the device."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A network with all that a step needs.
+
+    Attributes:
+        network: On the device, in channels_last layout.
+        deployable: The same network behind its normalisation.
+        stepped: What the forward pass of a step calls: the network, or a wrapper of it that averages gradients over
+            processes.
+        compiled: The compiled network for batches of ``full`` films; others run as they are, because each new size
+            would be compiled anew.
+        full: Films of a full part of a batch.
+        optimizer: Adam over what is trained.
+        scaler: Scales the loss for fp16; does nothing otherwise.
+        class_weights: float32 (2,), on the device.
+        precision: Arithmetic of forward and backward.
+        freeze: What is not trained.
+        team: The processes of the training.
+    """
+
+    network: ResNet
+    deployable: DeployableNet
+    stepped: nn.Module
+    compiled: Callable[[Tensor], Tensor] | None
+    full: int
+    optimizer: torch.optim.Adam
+    scaler: torch.amp.GradScaler
+    class_weights: Tensor
+    precision: Literal["fp32", "bf16", "fp16"]
+    freeze: Literal["none", "backbone"]
+    team: Team
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.class_weights.device
+
+
+def make_learner(  # noqa: PLR0913 - all named by the one caller
+    network: ResNet,
+    plan: Plan,
+    *,
+    learning_rate: float,
+    freeze: Literal["none", "backbone"],
+    class_weights: Tensor,
+    full: int,
+    team: Team,
+    listener: Listener = ignore,
+) -> Learner:
+    """Puts a network on its device and gives it an optimiser.
+
+    Args:
+        network: With its initial weights; changed in place.
+        plan: Device, precision and whether to compile.
+        learning_rate: Adam's.
+        freeze: What is not trained.
+        class_weights: float32 (2,).
+        full: Films of a full part of a batch in this process.
+        team: The processes of the training.
+        listener: Told where the network cannot be compiled after all.
+    """
+    device = torch.device(plan.device)
+    # channels_last is how the convolutions of oneDNN and cuDNN work inside: no reordering around each of them.
+    network.to(device, memory_format=torch.channels_last)
+    if freeze == "backbone":
+        freeze_backbone(network)
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if _keeps_gradients(device):
+        for parameter in trained:
+            parameter.grad = torch.zeros_like(parameter)
+    optimizer = torch.optim.Adam(trained, lr=learning_rate, fused=device.type in ("cpu", "cuda"))
+    stepped: nn.Module = network
+    if team.size > 1 and freeze == "none":
+        stepped = exchanging(network, device)
+    return Learner(
+        network=network,
+        deployable=DeployableNet(network).to(device),
+        stepped=stepped,
+        compiled=_Compiled(network, listener) if plan.compile else None,
+        full=full,
+        optimizer=optimizer,
+        scaler=torch.amp.GradScaler(device.type, enabled=plan.precision == "fp16"),
+        class_weights=class_weights.to(device),
+        precision=plan.precision,
+        freeze=freeze,
+        team=team,
+    )
+
+
+class _Compiled:
+    """The compiled network; the network as it is from the first call on where this machine cannot compile it."""
+
+    def __init__(self, network: ResNet, listener: Listener) -> None:
+        self._network = network
+        self._listener = listener
+        self._forward: Callable[[Tensor], Tensor] = torch.compile(network)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        from torch._dynamo.exc import TorchDynamoException  # what torch.compile raises; it has no public name
+
+        try:
+            return self._forward(inputs)
+        except TorchDynamoException as error:  # before anything has run: no running statistics have moved
+            self._forward = self._network
+            reason = str(error).partition("\n")[0]
+            self._listener(Remark(f"the network cannot be compiled here: training without it ({reason})", "warning"))
+            return self._forward(inputs)
+
+
+@dataclass
+class Tally:
+    """What an epoch of training adds up to.
+
+    Attributes:
+        loss_sum: Cross-entropy summed over this process's films, on the device: float64, scalar.
+        num_films: Films of all processes.
+        wait_seconds: Spent waiting for batches.
+        seconds: From the first batch's request to the last step.
+        start_up_seconds: What the first step took longer than the others: compiling, first allocations.
+    """
+
+    loss_sum: Tensor
+    num_films: int = 0
+    wait_seconds: float = 0.0
+    seconds: float = 0.0
+    start_up_seconds: float = 0.0
+    _began: float = field(default_factory=time.perf_counter, repr=False)
+    _first: float = field(default=0.0, repr=False)
+    _steps: int = field(default=0, repr=False)
+
+    def step_done(self, num_films: int) -> None:
+        """Counts a step on so many films."""
+        self.num_films += num_films
+        self._steps += 1
+        if self._steps == 1:
+            self._first = time.perf_counter() - self._began
+
+    def stop(self) -> None:
+        """Takes the time."""
+        self.seconds = time.perf_counter() - self._began
+        if self._steps > 1:
+            self.start_up_seconds = max(0.0, self._first - (self.seconds - self._first) / (self._steps - 1))
+
+
+def _tally(device: torch.device) -> Tally:
+    # MPS has no float64; its float32 sum is good to seven digits.
+    return Tally(torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device))
+
+
+def train_epoch(learner: Learner, batches: TrainingBatches, labels: Tensor, epoch: int, tick: Tick) -> Tally:
+    """Trains on every film once.
+
+    Args:
+        learner: Changed in place.
+        batches: The training films.
+        labels: int64 (N,), by film number, on the CPU.
+        epoch: 1-based; decides order and augmentation.
+        tick: Told after each step.
+
+    Returns:
+        The tally; reading its loss is the epoch's one wait for the device.
+
+    Raises:
+        OutOfMemory: The device has too little memory.
+    """
+    set_training(learner.network, learner.freeze)
+    tally = _tally(learner.device)
+    with _memory_told():
+        for part in _timed(batches.epoch(epoch), tally):
+            loss = _part_loss(learner, part, labels, tally)
+            with _no_gradient_exchange(learner, part):
+                torch.autograd.backward(learner.scaler.scale(loss))
+            if part.is_last:
+                _step(learner)
+                tally.step_done(len(part.batch))
+                tick(tally.num_films, tally.loss_sum)
+        tally.loss_sum = learner.team.summed(tally.loss_sum)
+        float(tally.loss_sum)  # waits for the device, so that the time is the work's
+    tally.stop()
+    return tally
+
+
+def _timed(parts: Iterator[Part], tally: Tally) -> Iterator[Part]:
+    while True:
+        asked = time.perf_counter()
+        part = next(parts, None)
+        tally.wait_seconds += time.perf_counter() - asked
+        if part is None:
+            return
+        yield part
+
+
+def _part_loss(learner: Learner, part: Part, labels: Tensor, tally: Tally) -> Tensor:
+    """The part's share of the batch's mean loss, so that the parts' gradients add up to the batch's."""
+    device = learner.device
+    inputs = learner.deployable.normalise(part.pixels).contiguous(memory_format=torch.channels_last)
+    forward: Callable[[Tensor], Tensor] = learner.stepped
+    if learner.compiled is not None and len(part.films) == learner.full:
+        forward = learner.compiled
+    with torch.autocast(device.type, _DTYPES[learner.precision], enabled=learner.precision != "fp32"):
+        logits = forward(inputs)
+    return _weighted_loss(learner, logits, labels, part.films, part.batch, tally)
+
+
+def _weighted_loss(  # noqa: PLR0913 - private, called from two places
+    learner: Learner, logits: Tensor, labels: Tensor, films: Tensor, batch: list[int], tally: Tally
+) -> Tensor:
+    targets = labels[films].to(learner.device, non_blocking=True)
+    losses = functional.cross_entropy(logits.float(), targets, reduction="none")
+    tally.loss_sum += losses.detach().sum()
+    # The mean is weighted as torch's cross_entropy does it: over the weights of the whole batch, which every process
+    # knows from the films' numbers alone. Processes average their gradients, hence the factor.
+    counts = torch.bincount(labels[batch], minlength=2).to(learner.device, non_blocking=True)
+    total_weight = (learner.class_weights * counts).sum()
+    return (learner.class_weights[targets] * losses).sum() / total_weight * learner.team.size
+
+
+@contextmanager
+def _no_gradient_exchange(learner: Learner, part: Part) -> Iterator[None]:
+    """Gradients are exchanged once per batch, with its last part."""
+    waits = isinstance(learner.stepped, DistributedDataParallel) and not part.is_last
+    with learner.stepped.no_sync() if waits else nullcontext():  # type: ignore[operator]
+        yield
+
+
+def _step(learner: Learner) -> None:
+    learner.scaler.step(learner.optimizer)
+    learner.scaler.update()
+    learner.optimizer.zero_grad(set_to_none=not _keeps_gradients(learner.device))
+
+
+def _keeps_gradients(device: torch.device) -> bool:
+    """Whether gradients live in one place from the first step to the last.
+
+    On the CPU they do: made anew in each step, they would end up between the activations, and memory in pieces. A GPU's
+    allocator sorts by size, and adding to zeros costs it time.
+    """
+    return device.type == "cpu"
+
+
+@contextmanager
+def _memory_told() -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory(
+            "the device has too little memory for these settings",
+            "train in smaller parts with --accumulate 2 (then 4, 8 ...), which keeps the batch size, "
+            "or halve --batch-size",
+        ) from error
+
+
+@torch.no_grad()
+def score(learner: Learner, films: Films, batch_size: int, tick: Callable[[int], None] | None = None) -> Tensor:
+    """The network's logits on films after the evaluation preprocessing, every film once, in order.
+
+    Always float32, whatever the training's precision: ``evaluate`` and ``predict`` work in float32, too.
+
+    Args:
+        learner: Put into evaluation mode, and left there.
+        films: uint8 (S,S) each.
+        batch_size: Films per forward pass.
+        tick: Told the films done by this process.
+
+    Returns:
+        float32 (N,2), on the CPU of every process.
+    """
+    learner.network.eval()
+    learner.team.share_buffers(learner.network)
+    mine = learner.team.part(list(range(len(films))))
+    rows = [torch.empty(0, 2)]
+    with _memory_told():
+        for numbers in _chunks(mine, batch_size):
+            logits, _, _ = learner.deployable(_on_device(learner, films, numbers))
+            rows.append(logits.float().cpu())
+            if tick is not None:
+                tick(numbers[-1] - mine[0] + 1)
+    return learner.team.gathered(torch.cat(rows))
+
+
+@torch.no_grad()
+def features_of(learner: Learner, batches: Iterable[Part]) -> Tensor:
+    """Pooled activations of the frozen backbone for augmented films, float32 (N,512) by film number, on the CPU.
+
+    Args:
+        learner: Put into evaluation mode, and left there.
+        batches: Every film once over all processes.
+    """
+    learner.network.eval()
+    numbers, rows = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, 512)]
+    with _memory_told():
+        for part in batches:
+            _, _, features = learner.deployable(part.pixels)
+            numbers.append(part.films)
+            rows.append(features.float().cpu())
+    films, gathered = learner.team.gathered(torch.cat(numbers)), learner.team.gathered(torch.cat(rows))
+    ordered = torch.empty_like(gathered)
+    ordered[films] = gathered
+    return ordered
+
+
+def train_head_epoch(learner: Learner, features: Tensor, batches: list[list[int]], labels: Tensor, tick: Tick) -> Tally:
+    """Trains the last layer on features of every film once; the backbone does not run.
+
+    Every process does the same work on all films, so that there is nothing to exchange.
+
+    Args:
+        learner: Changed in place.
+        features: float32 (N,512), by film number.
+        batches: The films of each batch.
+        labels: int64 (N,), by film number, on the CPU.
+        tick: Told after each step.
+    """
+    set_training(learner.network, "backbone")
+    tally = _tally(learner.device)
+    alone = replace(learner, team=Team())
+    for batch in batches:
+        numbers = torch.tensor(batch)
+        logits = learner.network.fc(features[numbers].to(learner.device))
+        torch.autograd.backward(_weighted_loss(alone, logits, labels, numbers, batch, tally))
+        learner.optimizer.step()
+        learner.optimizer.zero_grad(set_to_none=True)
+        tally.step_done(len(batch))
+        tick(tally.num_films, tally.loss_sum)
+    float(tally.loss_sum)
+    tally.stop()
+    return tally
+
+
+def _chunks(numbers: list[int], size: int) -> Iterator[list[int]]:
+    for start in range(0, len(numbers), size):
+        yield numbers[start : start + size]
+
+
+def _on_device(learner: Learner, films: Films, numbers: list[int]) -> Tensor:
+    return stacked(films, numbers).to(learner.device, non_blocking=True)

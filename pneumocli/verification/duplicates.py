@@ -1,0 +1,133 @@
+"""Films that show the same picture: the same bytes, the same pixels, or nearly the same by a perceptual hash."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pneumocli.core.records import ManifestRow
+from pneumocli.data.film import Pixels
+from pneumocli.verification.records import DuplicateGroup, DuplicateKind
+
+_HASH_SIDE = 16  # 256 bits: chests resemble each other, and the usual 64 bits do not tell them apart
+_SMALL = 256  # the hash looks at 64 x 64 pixels; reducing by whole numbers to about this is quick and hides nothing
+
+NEAR_BITS = 28
+"""Perceptual hashes that differ in at most so many of 256 bits make two films near-duplicates.
+
+Measured on the release: among 13.7 million pairs of different films the closest differ in 38 bits. A film saved anew
+(quality 50), resized or squashed differs from itself in at most 8, with 1.2 x brightness or 1.3 x contrast in at most
+20, cropped by 2 % or turned by 1 degree in 18 to 36, mirrored in 130.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What tells a film from others.
+
+    Attributes:
+        bytes_sha256: Of the file.
+        pixels_sha256: Of the size and the grey pixels.
+        perceptual: uint64 (4,): 256 bits that change little when the picture changes little.
+    """
+
+    bytes_sha256: bytes
+    pixels_sha256: bytes
+    perceptual: NDArray[np.uint64]
+
+
+def fingerprint(bytes_sha256: bytes, pixels: Pixels) -> Fingerprint:
+    """The fingerprint of a film as read, uint8 (H,W)."""
+    import imagehash
+
+    digest = hashlib.sha256(f"{pixels.shape}".encode())
+    digest.update(pixels.tobytes())
+    image = Image.fromarray(pixels)
+    factor = max(1, min(pixels.shape) // _SMALL)
+    bits = imagehash.phash(image.reduce(factor), hash_size=_HASH_SIDE).hash
+    return Fingerprint(bytes_sha256, digest.digest(), np.packbits(bits).view(np.uint64))
+
+
+def find_duplicates(rows: Sequence[ManifestRow], prints: Sequence[Fingerprint]) -> list[DuplicateGroup]:
+    """Groups of films with the same picture, the largest first, identical before similar.
+
+    Args:
+        rows: The films.
+        prints: Their fingerprints, in the same order.
+
+    Returns:
+        Groups by bytes; groups by pixels with at least two different files; groups of near-duplicates with at least
+        two different pictures.
+    """
+    same_bytes = _alike(print_.bytes_sha256 for print_ in prints)
+    same_pixels = [
+        members
+        for members in _alike(print_.pixels_sha256 for print_ in prints)
+        if len({prints[number].bytes_sha256 for number in members}) > 1
+    ]
+    groups = [
+        *(_group("bytes", [rows[number] for number in members], 0) for members in same_bytes),
+        *(_group("pixels", [rows[number] for number in members], 0) for members in same_pixels),
+        *_near_groups(rows, prints),
+    ]
+    order: dict[DuplicateKind, int] = {"bytes": 0, "pixels": 1, "near": 2}
+    return sorted(groups, key=lambda group: (order[group.kind], -len(group.images), group.images))
+
+
+def _alike(keys: Iterable[Hashable]) -> list[list[int]]:
+    """Positions that share a key, where at least two do."""
+    places: dict[Hashable, list[int]] = defaultdict(list)
+    for number, key in enumerate(keys):
+        places[key].append(number)
+    return [members for members in places.values() if len(members) > 1]
+
+
+def _group(kind: DuplicateKind, rows: Sequence[ManifestRow], distance: int) -> DuplicateGroup:
+    return DuplicateGroup(
+        kind=kind,
+        images=tuple(sorted(row.image for row in rows)),
+        distance=distance,
+        across_splits=len({row.split for row in rows}) > 1,
+        across_classes=len({row.label for row in rows}) > 1,
+    )
+
+
+def _near_groups(rows: Sequence[ManifestRow], prints: Sequence[Fingerprint]) -> Iterator[DuplicateGroup]:
+    by_pixels: dict[bytes, list[int]] = defaultdict(list)
+    for number, print_ in enumerate(prints):
+        by_pixels[print_.pixels_sha256].append(number)
+    pictures = list(by_pixels.values())
+    if len(pictures) < 2:
+        return
+    links = list(_near_pairs(np.stack([prints[members[0]].perceptual for members in pictures])))
+    leader = list(range(len(pictures)))
+
+    def root(number: int) -> int:
+        while leader[number] != number:
+            leader[number] = leader[leader[number]]
+            number = leader[number]
+        return number
+
+    for one, other, _ in links:
+        leader[root(one)] = root(other)
+    widest: dict[int, int] = defaultdict(int)
+    for one, _, distance in links:
+        widest[root(one)] = max(widest[root(one)], distance)
+    members: dict[int, list[int]] = defaultdict(list)
+    for number in range(len(pictures)):
+        if root(number) in widest:
+            members[root(number)].extend(pictures[number])
+    for top, numbers in members.items():
+        yield _group("near", [rows[number] for number in numbers], widest[top])
+
+
+def _near_pairs(hashes: NDArray[np.uint64]) -> Iterator[tuple[int, int, int]]:
+    """Pairs of hashes (n,4) that differ in at most ``NEAR_BITS`` bits, with the number of bits; n bytes per step."""
+    for number in range(len(hashes) - 1):
+        distances = np.bitwise_count(hashes[number + 1 :] ^ hashes[number]).sum(axis=1)
+        for offset in np.flatnonzero(distances <= NEAR_BITS):
+            yield number, number + 1 + int(offset), int(distances[offset])

@@ -1,0 +1,172 @@
+"""A verification as one HTML file: problems, counts, histograms, contact sheets, duplicates side by side.
+
+Names of files and patients are a stranger's text: the template engine escapes them, and a content security policy
+forbids scripts and every request to the network.
+"""
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from pneumocli.core.parallel import ordered_map
+from pneumocli.core.records import CLASS_NAMES, NOTICE, ClassName, ManifestRow
+from pneumocli.core.version import __version__
+from pneumocli.data.images import UnreadableFilm, read_film
+from pneumocli.data.manifest import Manifest
+from pneumocli.verification.film_properties import FEATURES, FilmFacts
+from pneumocli.verification.records import DuplicateGroup, Verification
+
+_THUMBNAIL = 180  # pixels of the longer side
+_SHEET = 24  # films per class
+_GROUPS, _GROUP_FILMS = 40, 8  # shown; the rest is named in the JSON document
+_BINS = 30
+
+_TITLES = {
+    "width": "Width, pixels",
+    "height": "Height, pixels",
+    "aspect": "Width / height",
+    "brightness": "Mean grey value",
+    "contrast": "Spread of the grey values",
+    "num_bytes": "File size, kB",
+}
+_FEATURE_UNITS = {"num_bytes": 1000.0}
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    image: str
+    patient: str
+    source: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Histogram:
+    """Two overlaid outlines, in a 100 x 40 box with the origin at the top left."""
+
+    title: str
+    low: str
+    high: str
+    outlines: dict[ClassName, str]
+    medians: dict[ClassName, str]
+
+
+def verification_page(result: Verification, manifest: Manifest, films: Sequence[FilmFacts]) -> str:
+    """The page.
+
+    Args:
+        result: What was found.
+        manifest: The films that were looked at; those that are shown are read once more.
+        films: What decoding them has shown; empty for a quick check, whose page has no pictures.
+    """
+    readable = {film.row.image for film in films}
+    sheets = {
+        name: _evenly([row for row in manifest.rows if row.label == label and row.image in readable])
+        for label, name in enumerate(CLASS_NAMES)
+    }
+    groups = sorted(
+        result.duplicates,
+        key=lambda group: (not (group.across_splits or group.across_classes), group.kind == "near"),
+    )[:_GROUPS]
+    rows = {row.image: row for row in manifest.rows}
+    environment = Environment(
+        loader=PackageLoader("pneumocli"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("verification.html.j2").render(
+        title=f"{result.manifest or result.folder}: {result.title}",
+        result=result,
+        histograms=[_histogram(name, films) for name in FEATURES] if films else [],
+        sheets={name: _pictures(manifest, chosen) for name, chosen in sheets.items() if chosen},
+        groups=[
+            (_heading(group), _pictures(manifest, [rows[image] for image in group.images[:_GROUP_FILMS]]))
+            for group in groups
+        ],
+        version=__version__,
+        notice=NOTICE,
+    )
+
+
+def _evenly(rows: Sequence[ManifestRow]) -> list[ManifestRow]:
+    """A fixed number of films, spread evenly over all."""
+    if len(rows) <= _SHEET:
+        return list(rows)
+    return [rows[number * len(rows) // _SHEET] for number in range(_SHEET)]
+
+
+def _heading(group: DuplicateGroup) -> str:
+    what = {
+        "bytes": "identical files",
+        "pixels": "identical pixels in different files",
+        "near": f"nearly identical, up to {group.distance} of 256 bits apart",
+    }[group.kind]
+    places = [
+        *(["across splits"] if group.across_splits else []),
+        *(["across classes"] if group.across_classes else []),
+    ]
+    more = len(group.images) - _GROUP_FILMS
+    return f"{len(group.images)} films, {what}, {' and '.join(places) or 'within a split and class'}" + (
+        f" ({more} more)" if more > 0 else ""
+    )
+
+
+def _pictures(manifest: Manifest, rows: Iterable[ManifestRow]) -> list[_Picture]:
+    return list(ordered_map(lambda row: _picture(manifest, row), rows))
+
+
+def _picture(manifest: Manifest, row: ManifestRow) -> _Picture:
+    try:
+        pixels = read_film(manifest.path(row), draft_side=_THUMBNAIL).pixels
+    except UnreadableFilm:  # changed since it was decoded
+        return _Picture(row.image, row.patient, None)
+    small = Image.fromarray(pixels)
+    small.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    content = io.BytesIO()
+    small.save(content, "JPEG", quality=80)
+    return _Picture(row.image, row.patient, "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode())
+
+
+def _histogram(name: str, films: Sequence[FilmFacts]) -> _Histogram:
+    """Shares of the films of each class, on a common scale."""
+    unit = _FEATURE_UNITS.get(name, 1.0)
+    values = {
+        label: np.array([FEATURES[name](film) / unit for film in films if film.row.label == number])
+        for number, label in enumerate(CLASS_NAMES)
+    }
+    everything = np.concatenate(list(values.values()))
+    # A single film of an odd size must not squeeze all others into one bin.
+    low, high = np.quantile(everything, (0.002, 0.998))
+    if high <= low:
+        low, high = low - 0.5, high + 0.5
+    shares = {
+        label: np.histogram(mine.clip(low, high), _BINS, (low, high))[0] / max(1, mine.size)
+        for label, mine in values.items()
+    }
+    tallest = max(float(share.max()) for share in shares.values())
+    return _Histogram(
+        title=_TITLES[name],
+        low=_short(low),
+        high=_short(high),
+        outlines={label: _outline(share / tallest) for label, share in shares.items()},
+        medians={label: _short(float(np.median(mine))) if mine.size else "none" for label, mine in values.items()},
+    )
+
+
+def _outline(heights: Iterable[float]) -> str:
+    """The steps of a histogram as the points of an SVG polygon."""
+    points, step = ["0,40"], 100 / _BINS
+    for number, height in enumerate(heights):
+        top = 40 - 38 * float(height)
+        points += [f"{number * step:.2f},{top:.2f}", f"{(number + 1) * step:.2f},{top:.2f}"]
+    return " ".join([*points, "100,40"])
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 20 else f"{value:.2f}"

@@ -1,0 +1,124 @@
+"""files.py: what is on disk is always whole."""
+
+import errno
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from pneumocli.core.errors import PneumoError, RunError
+from pneumocli.core.files import (
+    atomic_write,
+    dump_json,
+    locked,
+    read_record,
+    sha256_of,
+    write_csv,
+    write_failure,
+    write_text,
+)
+from pneumocli.core.records import Metric
+
+
+def test_a_crash_inside_the_block_leaves_the_old_file_and_nothing_else(tmp_path: Path):
+    file = tmp_path / "result.json"
+    write_text(file, "old")
+    with pytest.raises(RuntimeError, match="crash"), atomic_write(file) as handle:
+        handle.write("half of the new")
+        raise RuntimeError("crash")
+    assert file.read_text() == "old"
+    assert [item.name for item in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_the_new_file_appears_whole_with_usual_permissions(tmp_path: Path):
+    file = tmp_path / "deep" / "result.json"
+    write_text(file, "new")
+    assert file.read_text() == "new"
+    mask = os.umask(0)
+    os.umask(mask)
+    assert file.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.ENOSPC, "no space left on the disk"), (errno.EROFS, "Read-only file system"), (errno.EIO, "Input/output")],
+)
+def test_a_failed_write_says_what_and_why(number: int, words: str):
+    error = write_failure(Path("runs/a/last.pt"), OSError(number, os.strerror(number)))
+    assert "runs/a/last.pt" in error.message
+    assert words in error.message
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_the_old_file():
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    with pytest.raises(OSError) as caught, Path("/dev/full").open("w") as file:
+        file.write("x")
+        file.flush()
+    assert "no space left" in write_failure(Path("x"), caught.value).message
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(PneumoError, match=r"cannot write .*loop/x"):
+        write_text(tmp_path / "loop" / "x", "new")
+
+
+def test_an_error_of_the_block_itself_is_not_taken_for_a_failed_write(tmp_path: Path):
+    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "x"):
+        (tmp_path / "missing").read_text()
+
+
+def test_not_a_number_never_reaches_a_json_file():
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        dump_json({"value": float("nan")})
+
+
+def test_a_damaged_record_names_the_file_and_the_field(tmp_path: Path):
+    file = tmp_path / "metric.json"
+    file.write_text('{"value": 1, "low": 0, "high": "much", "method": "x"}')
+    with pytest.raises(RunError, match=r"metric\.json is damaged or from another version: high"):
+        read_record(file, Metric)
+    with pytest.raises(RunError, match="cannot read"):
+        read_record(tmp_path / "none.json", Metric)
+
+
+def test_csv_has_a_header_and_empty_cells_for_none(tmp_path: Path):
+    write_csv(tmp_path / "t.csv", ("a", "b"), [{"a": 1, "b": None}])
+    assert (tmp_path / "t.csv").read_bytes() == b"a,b\n1,\n"
+
+
+def test_sha256_of_known_content(tmp_path: Path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def _hold(path: Path, ready, done) -> None:
+    with locked(path, "taken"):
+        ready.set()
+        done.wait(30)
+
+
+def test_a_lock_keeps_others_out_and_dies_with_its_process(tmp_path: Path):
+    path = tmp_path / "lock"
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Event(), context.Event()
+    process = context.Process(target=_hold, args=(path, ready, done))
+    process.start()
+    assert ready.wait(30)
+    with pytest.raises(RunError, match="in use"), locked(path, "in use"):
+        pass
+    process.kill()
+    process.join()
+    with locked(path, "in use"):
+        pass
+
+
+def test_errors_keep_their_hint_through_a_worker_process():
+    import pickle
+
+    error = pickle.loads(pickle.dumps(PneumoError("what", "hint")))
+    assert (error.message, error.hint) == ("what", "hint")

@@ -1,0 +1,64 @@
+"""memory.py: what is freed goes back to the system."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from pneumocli.core.memory import peak_memory_bytes
+
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has to be told")
+
+# Twenty blocks freed below one that is not, after a block of that size has been freed: what makes glibc keep them.
+_FREED_BUT_KEPT = """
+import sys
+from pneumocli.core.memory import return_free_blocks, return_large_blocks
+
+def resident():
+    with open("/proc/self/statm") as counts:
+        return int(counts.read().split()[1]) * 4096 / 2**20
+
+def blocks(size):
+    return [bytearray(b"1") * size for _ in range(20)]
+
+when, size = sys.argv[1], int(sys.argv[2])
+if when == "before":
+    return_large_blocks()
+bytearray(size)
+before = resident()
+held = blocks(size)
+pin = bytearray(b"1") * 100_000
+del held
+if when == "after":
+    return_free_blocks()
+print(resident() - before)
+"""
+
+
+def megabytes_kept(when: str, size: int) -> float:
+    done = subprocess.run(
+        [sys.executable, "-c", _FREED_BUT_KEPT, when, str(size)], capture_output=True, text=True, check=True
+    )
+    return float(done.stdout)
+
+
+@glibc
+@pytest.mark.parametrize(("when", "size"), [("before", 13 << 20), ("after", 13 << 20), ("after", 1 << 20)])
+def test_what_is_freed_goes_back(when: str, size: int):
+    assert megabytes_kept("never", size) > 15 * size / 2**20  # else there is nothing to be told
+    assert megabytes_kept(when, size) < 2
+
+
+@glibc
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MALLOC_MMAP_THRESHOLD_", "{}"), ("GLIBC_TUNABLES", "glibc.malloc.check=0:glibc.malloc.mmap_threshold={}")],
+)
+def test_glibcs_own_setting_stays_in_force(name: str, value: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(name, value.format(30 << 20))
+    assert megabytes_kept("before", 13 << 20) > 200
+
+
+def test_the_peak_is_told():
+    assert (peak_memory_bytes() or 0) > 10_000_000

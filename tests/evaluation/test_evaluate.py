@@ -1,0 +1,247 @@
+"""evaluation.py: from a run and films to numbers, tables and pictures on disk."""
+
+import csv
+import json
+import shutil
+import time
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pneumocli.core.config import EvaluateConfig
+from pneumocli.core.errors import DataError, ModelFileError, RunError
+from pneumocli.core.events import Remark
+from pneumocli.core.records import Evaluation, OperatingPoint
+from pneumocli.evaluation.evaluate import evaluate, evaluate_predictions, films_of
+from pneumocli.evaluation.store import current_evaluation, read_evaluation
+from pneumocli.metrics.classification import verdict
+from pneumocli.model.weights import load_best
+from pneumocli.run_folder import RunFolder
+from tests.conftest import change_card, copy_of, scored_film
+
+CONTRACT = [
+    "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc", "auroc",
+    "average_precision", "brier_score", "log_loss", "calibration_error",
+]  # fmt: skip
+PAGE_FILES = {
+    "calibration.png", "confusion.png", "histogram.png", "metrics.json", "mistakes.png", "pr.png", "predictions.csv",
+    "report.html", "roc.png",
+}  # fmt: skip
+
+
+def test_an_evaluation_writes_what_the_contract_says(evaluated: tuple[RunFolder, Evaluation]):
+    run, evaluation = evaluated
+    folder = run.evaluation_folder("test")
+    assert {file.name for file in folder.iterdir()} == PAGE_FILES
+    stored = json.loads((folder / "metrics.json").read_text())
+    assert list(stored["metrics"])[: len(CONTRACT)] == CONTRACT
+    for key in (
+        "schema_version",
+        "model_sha256",
+        "data_fingerprint",
+        "split",
+        "num_images",
+        "num_patients",
+        "prevalence",
+    ):
+        assert key in stored
+    assert set(stored["threshold"]) == {"value", "rule", "chosen_on"}
+    assert set(stored["confusion"]) == {"tp", "fp", "fn", "tn"}
+    assert set(stored["classes"]["NORMAL"]) == {"precision", "recall", "f1", "support"}
+    assert set(stored["subgroups"]) == {"bacteria", "virus"}
+    assert all(set(metric) == {"value", "low", "high", "method"} for metric in stored["metrics"].values())
+    assert set(stored) >= {"operating_point", "at_half", "temperature", "bootstrap_seed", "data_flow"}
+    assert stored["model_sha256"] == run.result().sha256["model.onnx"]
+    assert stored["data_fingerprint"] == films_of(run, "test", None).fingerprint
+    assert read_evaluation(run, "test")[0] == evaluation
+    with (folder / "predictions.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert list(rows[0]) == ["image", "patient", "kind", "label", "logit", "probability", "prediction"]
+    assert len(rows) == evaluation.num_images == 40
+    assert sum(row["label"] == row["prediction"] for row in rows) == evaluation.confusion.tp + evaluation.confusion.tn
+    for name in ("roc", "confusion", "mistakes"):
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert "### test: 40 films" in run.card_file.read_text()
+
+
+@pytest.fixture
+def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers only: the pictures of an evaluation take longer than all else."""
+    monkeypatch.setattr("pneumocli.evaluation.evaluate.write_evaluation", lambda *_: None)
+
+
+def test_validation_films_score_as_they_did_during_training(unwritten: None, trained: RunFolder, tmp_path: Path):
+    run = copy_of(trained, tmp_path / "run")
+    evaluation = evaluate(EvaluateConfig(run=run.path, split="val"))
+    best = run.history()[run.result().best_epoch - 1]
+    assert evaluation.num_images == len(run.manifest().of("val"))
+    assert evaluation.metrics["auroc"].value == pytest.approx(best.val_auroc)
+    card = load_best(run.best_file)[1]
+    assert evaluation.operating_point == card.operating_point
+
+
+def test_a_given_threshold_and_prevalence(trained: RunFolder, tmp_path: Path):
+    run = copy_of(trained, tmp_path / "run")
+    evaluation = evaluate(EvaluateConfig(run=run.path, threshold=0.0, prevalence=0.1))
+    assert evaluation.threshold.chosen_on == "given"
+    assert evaluation.confusion.fn == evaluation.confusion.tn == 0
+    assert evaluation.metrics["npv"].value is None
+    assert evaluation.at_prevalence == {"prevalence": 0.1, "ppv": 0.1, "npv": None}
+    assert evaluation.at_half is not None
+    assert not current_evaluation(run, films_of(run, "test", None), "test"), "a comparison uses the stored threshold"
+
+
+def test_stale_predictions_are_told(evaluated: tuple[RunFolder, Evaluation], phantoms: Path, tmp_path: Path):
+    run, _ = evaluated
+    assert current_evaluation(run, films_of(run, "test", None), "test")
+    shutil.copytree(phantoms, tmp_path / "other")
+    next((tmp_path / "other" / "test" / "NORMAL").iterdir()).unlink()
+    assert not current_evaluation(run, films_of(run, "test", tmp_path / "other"), "test")
+    assert not current_evaluation(run, films_of(run, "val", None), "val")
+
+
+def test_films_that_changed_since_training_are_refused(trained: RunFolder, phantoms: Path, tmp_path: Path):
+    run = copy_of(trained, tmp_path / "run")
+    shutil.copytree(phantoms, tmp_path / "data")
+    held = run.manifest().of("val").rows
+    shutil.copy(tmp_path / "data" / held[0].image, tmp_path / "data" / held[1].image)
+    with pytest.raises(RunError, match="have changed since the training: 1 of"):
+        evaluate(EvaluateConfig(run=run.path, data=tmp_path / "data", split="val"))
+    (tmp_path / "data" / held[1].image).unlink()
+    with pytest.raises(RunError, match="are gone"):
+        evaluate(EvaluateConfig(run=run.path, data=tmp_path / "data", split="val"))
+    assert not run.evaluation_folder("val").exists()
+
+
+def test_unreadable_films_are_refused_or_counted(unwritten: None, trained: RunFolder, phantoms: Path, tmp_path: Path):
+    run = copy_of(trained, tmp_path / "run")
+    shutil.copytree(phantoms, tmp_path / "data")
+    film = sorted((tmp_path / "data" / "test" / "NORMAL").iterdir())[0]
+    film.write_bytes(b"")
+    with pytest.raises(DataError, match="1 of 40 films") as caught:
+        evaluate(EvaluateConfig(run=run.path, data=tmp_path / "data"))
+    assert film.name in caught.value.message
+    assert "--skip-unreadable" in (caught.value.hint or "")
+    evaluation = evaluate(EvaluateConfig(run=run.path, data=tmp_path / "data", skip_unreadable=True))
+    assert (evaluation.num_images, evaluation.data_flow.num_unreadable) == (39, 1)
+
+
+def test_test_films_that_were_trained_on_are_told(unwritten: None, trained: RunFolder, phantoms: Path, tmp_path: Path):
+    run = copy_of(trained, tmp_path / "run")
+    shutil.copytree(phantoms, tmp_path / "data")
+    seen = run.manifest().of("train").rows[0]
+    shutil.copy(phantoms / seen.image, tmp_path / "data" / "test" / Path(seen.image).parent.name)
+    events = []
+    evaluate(EvaluateConfig(run=run.path, data=tmp_path / "data"), events.append)
+    (told,) = [event for event in events if isinstance(event, Remark) and "the numbers are too good" in event.text]
+    assert told.level == "warning"
+    assert told.text.startswith("1 test films and 1 test patients were among")
+    evaluate(EvaluateConfig(run=run.path), events.clear() or events.append)
+    assert not [event for event in events if isinstance(event, Remark) and event.level == "warning"]
+
+
+def test_the_stored_threshold_is_used_and_doubted(unwritten: None, trained: RunFolder, tmp_path: Path):
+    """A run whose operating point was chosen on a handful of validation films says so each time."""
+    run = copy_of(trained, tmp_path / "run")
+    chosen = OperatingPoint(threshold=0.3, rule="youden", chosen_on="val", sensitivity=0.9, specificity=0.8)
+    change_card(run, operating_point=chosen)
+    events: list[object] = []
+    evaluation = evaluate(EvaluateConfig(run=run.path), events.append)
+    assert evaluation.threshold.model_dump() == {"value": 0.3, "rule": "youden", "chosen_on": "val"}
+    assert set(evaluation.at_half) == {"accuracy", "sensitivity", "specificity", "ppv", "npv"}
+    assert evaluation.operating_point == chosen
+    (told,) = [event for event in events if isinstance(event, Remark) and event.level == "warning"]
+    assert "too few to carry over" in told.text
+    given = evaluate(EvaluateConfig(run=run.path, threshold=0.5), events.clear() or events.append)
+    assert given.threshold.model_dump() == {"value": 0.5, "rule": "given", "chosen_on": "given"}
+    assert given.at_half is None
+    assert not [event for event in events if isinstance(event, Remark) and event.level == "warning"]
+
+
+def test_every_film_unreadable_is_refused(unwritten: None, trained: RunFolder, phantoms: Path, tmp_path: Path):
+    shutil.copytree(phantoms / "test", tmp_path / "data" / "test")
+    for film in (tmp_path / "data").rglob("*.jpeg"):
+        film.write_bytes(b"no film")
+    with pytest.raises(DataError, match="none of the 40 films"):
+        evaluate(EvaluateConfig(run=trained.path, data=tmp_path / "data", skip_unreadable=True))
+
+
+def test_no_test_films_are_refused(trained: RunFolder, phantoms: Path, tmp_path: Path):
+    shutil.copytree(phantoms / "train", tmp_path / "data" / "train")
+    with pytest.raises(DataError, match="no test films") as caught:
+        evaluate(EvaluateConfig(run=trained.path, data=tmp_path / "data"))
+    assert caught.value.hint == "--split val scores the run's validation films"
+
+
+def test_predictions_that_are_not_those_of_the_metrics(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
+    run = copy_of(evaluated[0], tmp_path / "run", evaluations=True)
+    films = films_of(run, "test", None)
+    assert current_evaluation(run, films, "test")
+    file = run.evaluation_folder("test") / "predictions.csv"
+    whole = file.read_text(encoding="utf-8")
+    for damaged in (
+        whole[: whole.rindex("\n", 0, -1) + 1],
+        whole.splitlines()[0] + "\n",
+        "",
+        whole + whole[-40:],
+        "\0",
+    ):
+        file.write_text(damaged, encoding="utf-8")
+        with pytest.raises(RunError):
+            read_evaluation(run, "test")
+        assert not current_evaluation(run, films, "test")
+    file.unlink()
+    assert not current_evaluation(run, films, "test")
+
+
+def test_another_model_makes_an_evaluation_stale(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
+    run = copy_of(evaluated[0], tmp_path / "run", evaluations=True)
+    change_card(run, initial_weights="elsewhere")
+    assert not current_evaluation(run, films_of(run, "test", None), "test")
+
+
+def test_a_model_file_that_was_swapped_is_refused(trained: RunFolder, tmp_path: Path):
+    run = copy_of(trained, tmp_path / "run")
+    run.onnx_file.write_bytes(run.onnx_file.read_bytes() + b"x")
+    with pytest.raises(ModelFileError, match="is not the file that the training wrote"):
+        evaluate(EvaluateConfig(run=run.path))
+    run.result_file.unlink()
+    with pytest.raises(RunError, match="has not finished"):
+        evaluate(EvaluateConfig(run=run.path))
+
+
+def test_films_of_one_class_leave_what_is_undefined_null(trained: RunFolder):
+    card = load_best(trained.best_file)[1]
+    scored = [scored_film(f"{number}.png", "PNEUMONIA", number - 1.0, str(number)) for number in range(4)]
+    evaluation = evaluate_predictions(scored, card=card, split="test", run="x")
+    assert evaluation.metrics["auroc"].value is None
+    assert "undefined" in evaluation.metrics["auroc"].method
+    assert evaluation.metrics["specificity"].value is None
+    assert "NaN" not in json.dumps(evaluation.model_dump(mode="json"))
+    assert "healthy" not in verdict(evaluation)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_films_are_evaluated_quickly(trained: RunFolder):
+    card = load_best(trained.best_file)[1]
+    rng = np.random.default_rng(0)
+    patients = rng.integers(0, 60_000, 100_000)
+    kinds = np.array(["normal", "bacteria", "virus"])[patients % 3]
+    logits = rng.normal(size=patients.size) + 2.0 * (kinds != "normal")
+    scored = [
+        scored_film(
+            f"{number}.png", "NORMAL" if kind == "normal" else "PNEUMONIA", logit, f"{kind}:{patient}"
+        ).model_copy(update={"kind": kind})
+        for number, (patient, kind, logit) in enumerate(zip(patients, kinds.tolist(), logits.tolist(), strict=True))
+    ]
+    tracemalloc.start()
+    began = time.perf_counter()
+    evaluation = evaluate_predictions(scored, card=card, split="test", run="x")
+    seconds = time.perf_counter() - began
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert evaluation.num_images == 100_000
+    assert seconds < 60  # 9 on a quiet machine: what is quadratic takes hours
+    assert most < 1e9

@@ -1,0 +1,118 @@
+"""Names on the command line become films."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pneumocli.inference.inputs import count_films, find_films, shown
+from tests.conftest import obey_permissions
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "films/b.png",
+        "films/a.jpeg",
+        "films/deep/er/c.TIF",
+        "films/notes.txt",
+        "films/._a.jpeg",
+        "films/.x/d.png",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return tmp_path
+
+
+def names(*inputs: str) -> list[str]:
+    return [film.image for film in find_films(inputs)]
+
+
+def test_a_folder_gives_its_films_in_order_and_nothing_else(folder: Path):
+    assert names("films") == ["films/a.jpeg", "films/b.png", "films/deep/er/c.TIF"]
+    assert count_films(["films"]) == 3
+
+
+def test_a_film_named_twice_comes_once(folder: Path):
+    assert names("films/a.jpeg", "./films/a.jpeg", "films") == ["films/a.jpeg", "films/b.png", "films/deep/er/c.TIF"]
+
+
+def test_links_to_one_film_are_films_of_their_own(folder: Path):
+    (folder / "films/z.jpeg").symlink_to("a.jpeg")
+    assert "films/z.jpeg" in names("films", "films/a.jpeg")
+
+
+def test_patterns_that_no_shell_expanded(folder: Path):
+    assert names("films/*.png") == ["films/b.png"]
+    assert names("**/*.TIF") == ["films/deep/er/c.TIF"]
+    assert names("fil*") == ["films/a.jpeg", "films/b.png", "films/deep/er/c.TIF"]
+
+
+def test_a_name_with_a_bracket_is_a_file_before_it_is_a_pattern(folder: Path):
+    (folder / "film[1].png").write_bytes(b"x")
+    assert names("film[1].png") == ["film[1].png"]
+
+
+def test_what_leads_to_no_film_has_its_own_error(folder: Path):
+    (folder / "empty").mkdir()
+    errors = {film.image: film.error for film in find_films(["no*match", "empty", "films/b.png"])}
+    assert errors == {
+        "no*match": "no file matches this pattern",
+        "empty": "the folder holds no films",
+        "films/b.png": None,
+    }
+
+
+def test_a_circle_of_links_ends(folder: Path):
+    (folder / "films/deep/back").symlink_to(folder / "films")
+    assert names("films") == ["films/a.jpeg", "films/b.png", "films/deep/er/c.TIF"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions work otherwise there")
+def test_a_folder_without_permission_is_told_about(folder: Path):
+    (folder / "films/deep").chmod(0)
+    program = (
+        "from pneumocli.inference.inputs import find_films; print({f.image: f.error for f in find_films(['films'])})"
+    )
+    try:
+        told = subprocess.run(
+            [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True,
+            preexec_fn=obey_permissions,
+        ).stdout  # fmt: skip
+    finally:
+        (folder / "films/deep").chmod(0o755)
+    assert "'films/deep': " in told
+    assert "Permission denied" in told
+
+
+def test_a_folder_that_cannot_be_listed_is_told_about(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = {film.image: film.error for film in find_films(["films"])}
+    assert found == {
+        "films/a.jpeg": None,
+        "films/b.png": None,
+        "films/deep": "the folder cannot be opened: Permission denied",
+    }
+
+
+def test_standard_input_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"film")))
+    (film,) = find_films(["-", "-"])
+    assert (film.image, film.source, film.error) == ("-", b"film", None)
+
+
+def test_names_that_are_no_text_become_text():
+    assert shown(os.fsdecode(b"a\xff.png")) == r"a\xff.png"
+    assert shown("röntgen 🫁\n.png") == "röntgen 🫁\n.png"

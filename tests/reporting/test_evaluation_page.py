@@ -1,0 +1,63 @@
+"""Pages: whole, safe whatever a film is called, and readable everywhere."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pneumocli.core.records import Evaluation
+from pneumocli.evaluation.store import read_evaluation
+from pneumocli.reporting.evaluation_page import evaluation_page
+from pneumocli.run_folder import RunFolder
+from tests.conftest import scored_film
+
+HOSTILE = "test/NORMAL/<img src=x onerror=alert(1)>.jpeg"
+
+
+@pytest.fixture(scope="module")
+def page(evaluated: tuple[RunFolder, Evaluation], phantoms: Path) -> str:
+    """A report with a film whose name is an attack."""
+    run, evaluation = evaluated
+    _, films = read_evaluation(run, "test")
+    worst = scored_film(HOSTILE, "NORMAL", 12.0, "hostile").model_copy(update={"prediction": "PNEUMONIA"})
+    return evaluation_page(run, evaluation, [worst, *films], phantoms)
+
+
+def test_a_page_escapes_names_and_asks_nobody(page: str):
+    assert "<img src=x" not in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "default-src 'none'" in page
+    assert "<script" not in page
+    assert not re.findall(r"(?:src|href)=\"(?!data:|#)", page)
+
+
+def test_every_picture_has_words_and_every_figure_its_data(page: str):
+    images = re.findall(r"<img [^>]*>", page)
+    assert len(images) > 8
+    assert all(re.search(r'alt="[^"]{20,}"', image) for image in images)
+    assert page.count("Data of this figure") == 7
+    assert "misses" in page
+    assert "Not a medical device" in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["1280,900", "390,844"])
+def test_the_page_opens_in_a_browser_without_a_complaint(size: str, page: str, tmp_path: Path):
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    file = tmp_path / "report.html"
+    file.write_text(page, encoding="utf-8")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+        flags += ["--disable-component-update", "--disable-sync", "--enable-logging=stderr", "--v=0"]
+        flags += [f"--user-data-dir={profile}", f"--window-size={size}", f"--screenshot={tmp_path / 'page.png'}"]
+        argv = [browser, *flags, file.as_uri()]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    assert (tmp_path / "page.png").stat().st_size > 20_000, done.stderr
+    assert "CONSOLE" not in done.stderr, done.stderr
+    assert np.frombuffer((tmp_path / "page.png").read_bytes()[16:20], ">u4")[0] == int(size.split(",", maxsplit=1)[0])

@@ -1,0 +1,97 @@
+"""data/augmentation.py: crops are the same wherever they are resized."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchvision.transforms import v2
+
+from pneumocli.training import augmentation
+from pneumocli.training.augmentation import Crop, draw, resized, resized_at_once, together
+
+# torch resizes 8-bit pictures in whole numbers where the CPU has AVX2, elsewhere in floats that it rounds at the end.
+OFF_BY = 0 if torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512") else 1
+
+
+def film(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
+
+
+def off(one: torch.Tensor, other: torch.Tensor) -> int:
+    assert one.shape == other.shape
+    assert one.dtype == other.dtype == torch.uint8
+    return int((one.int() - other.int()).abs().max())
+
+
+def test_it_is_the_assignments_augmentation():
+    theirs = v2.Compose([v2.RandomResizedCrop(48, antialias=True), v2.RandomHorizontalFlip()])
+    flipped = 0
+    for seed in range(40):
+        pixels = film(90, 70 + seed, seed)
+        torch.manual_seed(seed)
+        expected = theirs(torch.from_numpy(pixels).unsqueeze(0))
+        torch.manual_seed(seed)
+        crop = draw(pixels)
+        assert torch.equal(resized(crop, 48), expected)
+        flipped += crop.flipped
+    assert 10 < flipped < 30
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(1, 420), st.integers(1, 420), st.booleans()), min_size=1, max_size=5),
+    st.sampled_from([8, 48, 64, 100, 224]),
+)
+def test_a_batch_resized_at_once_equals_its_crops_one_by_one(shapes: list[tuple[int, int, bool]], size: int):
+    # finer weights than float32 adds up exactly: a level at the most
+    allowed = 1 if max(max(shape[:2]) for shape in shapes) > 4 * size else OFF_BY
+    crops = [Crop(film(height, width, height), flipped) for height, width, flipped in shapes]
+    one_by_one = torch.stack([resized(crop, size) for crop in crops])
+    assert off(resized_at_once(together(crops), size), one_by_one) <= allowed
+
+
+def test_the_company_a_crop_keeps_changes_nothing():
+    crops = [Crop(film(*shape), False) for shape in ((300, 200), (37, 411), (224, 224))]
+    at_once = resized_at_once(together(crops), 64)
+    for number, crop in enumerate(crops):
+        assert torch.equal(resized_at_once(together([crop]), 64)[0], at_once[number])
+
+
+@pytest.fixture
+def coarse_products() -> Iterator[None]:
+    """What TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1, in some containers, sets for every program, and more."""
+    torch.set_float32_matmul_precision("medium")
+    yield
+    torch.set_float32_matmul_precision("highest")
+
+
+def test_a_setting_for_coarser_products_changes_nothing(coarse_products: None, monkeypatch: pytest.MonkeyPatch):
+    crops = [Crop(film(384, 500), False), Crop(film(120, 90), True)]
+    used, weighted = [], augmentation._weighted
+
+    def noting(sums: torch.Tensor, one: torch.Tensor) -> torch.Tensor:
+        used.append(torch.get_float32_matmul_precision())
+        return weighted(sums, one)
+
+    monkeypatch.setattr(augmentation, "_weighted", noting)
+    one_by_one = torch.stack([resized(crop, 224) for crop in crops])
+    assert off(resized_at_once(together(crops), 224), one_by_one) <= OFF_BY
+    assert used == ["highest", "highest"]  # not every CPU has coarser products that would change a pixel
+    assert torch.get_float32_matmul_precision() == "medium"
+
+
+@pytest.mark.parametrize("level", [0, 1, 254, 255])
+def test_an_even_film_stays_even(level: int):
+    crops = together([Crop(np.full((317, 203), level, np.uint8), False)])
+    assert (resized_at_once(crops, 224) == level).all()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_resizes_as_the_cpu_does(coarse_products: None):
+    crops = together([Crop(film(384 - 9 * number, 120 + 11 * number, number), number % 2 == 0) for number in range(32)])
+    on_gpu = resized_at_once(crops.to(torch.device("cuda")), 224)
+    assert torch.equal(on_gpu.cpu(), resized_at_once(crops, 224))
