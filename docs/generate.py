@@ -88,13 +88,16 @@ def field_table(model: type[BaseModel]) -> str:
 
 def run_folder_page() -> str:
     """``docs/run-folder.md`` with the field tables between its markers renewed."""
-    from pneumocli.core import records
+    from pneumocli.core.records import Environment, EpochRecord, ManifestRow, RunResult
+    from pneumocli.metrics.records import ScoredFilm
+    from pneumocli.model.card import ModelCard, OperatingPoint
 
     text = (ROOT / "docs" / "run-folder.md").read_text(encoding="utf-8")
-    for name in ("ManifestRow", "EpochRecord", "Environment", "RunResult", "ModelCard", "OperatingPoint", "ScoredFilm"):
+    for record in (ManifestRow, EpochRecord, Environment, RunResult, ModelCard, OperatingPoint, ScoredFilm):
+        name = record.__name__
         start, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
         head, rest = text.split(start)
-        text = head + start + field_table(getattr(records, name)) + end + rest.split(end, 1)[1]
+        text = head + start + field_table(record) + end + rest.split(end, 1)[1]
     return text
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from pneumocli.core.config import CompareConfig, DemoConfig, EvaluateConfig, PredictConfig, TrainConfig
 from pneumocli.core.errors import PneumoError, shell_word
 from pneumocli.core.events import Listener, Remark, ignore
-from pneumocli.core.records import Comparison, Evaluation, Prediction
 from pneumocli.data.phantom import write_phantoms
 from pneumocli.evaluation.compare import compare
 from pneumocli.evaluation.evaluate import evaluate
 from pneumocli.inference.predict import predict
+from pneumocli.inference.records import Prediction
+from pneumocli.metrics.records import Comparison, Evaluation
 from pneumocli.run_folder import RunFolder
 from pneumocli.training.train import train
 

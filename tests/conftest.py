@@ -13,9 +13,11 @@ from filelock import FileLock
 
 from pneumocli.core.config import EvaluateConfig, TrainConfig
 from pneumocli.core.files import sha256_of
-from pneumocli.core.records import ClassName, Evaluation, ModelCard, ScoredFilm
+from pneumocli.core.records import ClassName
 from pneumocli.data.phantom import write_phantoms
 from pneumocli.metrics.classification import sigmoid
+from pneumocli.metrics.records import Evaluation, ScoredFilm
+from pneumocli.model.card import ModelCard
 from pneumocli.run_folder import RunFolder
 
 # As the command line sets it: threads that wait for work give their core away soon.

@@ -1,4 +1,4 @@
-"""The structure: layers, lazy imports, one spelling of every flag."""
+"""The structure: floors, lazy imports, one spelling of every flag."""
 
 import ast
 import json
@@ -8,22 +8,52 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import import_graph
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pneumocli"
 
 HEAVY = {"torch", "torchvision", "sklearn", "scipy", "matplotlib", "kaggle", "onnxruntime", "PIL", "numpy"}
 
 
-def modules() -> dict[str, Path]:
-    return {
-        ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
-        for path in sorted(PACKAGE.rglob("*.py"))
-        if path.name not in ("__init__.py", "__main__.py")
-    }
+def test_the_table_of_floors_names_what_is_there():
+    assert import_graph.modules_in_table() == set(import_graph.modules_on_disk())
+
+
+def test_a_room_imports_only_lower_floors():
+    assert import_graph.upward_imports() == []
+
+
+def test_no_imports_go_in_circles():
+    assert import_graph.circles() == []
+
+
+def test_every_import_counts(tmp_path: Path):
+    """Those for typing, those inside functions, whole modules, and public names that are resolved from strings."""
+    (tmp_path / "module.py").write_text(
+        "from typing import TYPE_CHECKING\n"
+        "import pneumocli.core.errors\n"
+        "if TYPE_CHECKING:\n    from pneumocli.core.files import locked\n"
+        "def f():\n    from pneumocli.model import network\n    return 'pneumocli.run_folder'\n"
+    )
+    assert import_graph.imports_of(tmp_path / "module.py") == {
+        "core.errors", "core.files", "model.network", "run_folder"
+    }  # fmt: skip
+
+
+def test_an_upward_import_and_a_circle_are_found(monkeypatch: pytest.MonkeyPatch):
+    arrows = {"core.files": {"data.film"}, "data.film": {"core.files"}}
+    monkeypatch.setattr(import_graph, "graph", lambda: arrows)
+    assert import_graph.upward_imports() == ["core.files (floor 1) imports data.film (floor 2)"]
+    assert import_graph.circles() == ["core.files -> data.film -> core.files"]
+
+
+def test_files_that_make_folders_packages_are_empty():
+    assert [str(file) for file in PACKAGE.glob("*/**/__init__.py") if file.read_text()] == []
 
 
 def test_typer_and_rich_stay_in_the_command_line():
-    for name, path in modules().items():
+    for name, path in import_graph.modules_on_disk().items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             roots = {alias.name.split(".")[0] for alias in node.names} if isinstance(node, ast.Import) else set()
             if isinstance(node, ast.ImportFrom) and node.module:

@@ -48,12 +48,12 @@ def test_a_batch_too_large_is_told_with_what_to_do(phantoms: Path, tmp_path: Pat
 
 
 def test_validation_gives_the_logits_of_the_cpu(trained: RunFolder, phantoms: Path):
-    from pneumocli.model.device import Plan
     from pneumocli.model.network import build_network
     from pneumocli.model.weights import load_best
     from pneumocli.training.dataset import EvaluationForm
     from pneumocli.training.distributed import Team
     from pneumocli.training.film_cache import FilmsOnDisk
+    from pneumocli.training.plan import Plan
 
     manifest = trained.manifest().of("val")
     films = FilmsOnDisk(tuple(manifest.path(row) for row in manifest.rows), EvaluationForm(64, "crop"))

@@ -22,7 +22,8 @@ from pathlib import Path
 resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
 import numpy as np
 from pneumocli.core.errors import PneumoError
-from pneumocli.inference.classifier import Classifier, score_films
+from pneumocli.inference.classifier import Classifier
+from pneumocli.inference.scoring import score_films
 
 kind, whole, model, first, count = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
 content = whole.read_bytes()

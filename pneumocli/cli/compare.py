@@ -10,7 +10,8 @@ from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
 from pneumocli.cli.render import metric_text
 from pneumocli.core.config import CompareConfig
-from pneumocli.core.records import NOTICE, Comparison, Difference
+from pneumocli.core.records import NOTICE
+from pneumocli.metrics.records import Comparison, Difference
 from pneumocli.reporting.text import p_text, words
 from pneumocli.run_folder import RunFolder
 

@@ -8,7 +8,8 @@ from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
 from pneumocli.cli.render import metric_text
 from pneumocli.core.config import EvaluateConfig
-from pneumocli.core.records import NOTICE, Evaluation
+from pneumocli.core.records import NOTICE
+from pneumocli.metrics.records import Evaluation
 from pneumocli.run_folder import RunFolder
 
 _SHOWN = {
@@ -44,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 def evaluation_tables(evaluation: Evaluation) -> RenderableType:
     """An evaluation for people: what it means, the metrics, the table of the classes."""
-    from pneumocli.metrics.classification import verdict
+    from pneumocli.reporting.text import verdict
 
     point = evaluation.threshold
     title = (

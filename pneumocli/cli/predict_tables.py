@@ -7,7 +7,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from pneumocli.core.records import CLASS_NAMES, NOTICE, POSITIVE_CLASS, ModelCard, OperatingPoint, Prediction
+from pneumocli.core.records import CLASS_NAMES, NOTICE, POSITIVE_CLASS
+from pneumocli.inference.records import Prediction
+from pneumocli.model.card import ModelCard, OperatingPoint
 
 _BAR_CELLS = 24
 

@@ -8,8 +8,10 @@ from rich.table import Table
 
 from pneumocli.cli.progress import duration
 from pneumocli.core.errors import shell_word
-from pneumocli.core.records import NOTICE, Metric, RunResult, SeedSummary
+from pneumocli.core.records import NOTICE, RunResult
+from pneumocli.metrics.records import Metric
 from pneumocli.run_folder import RunFolder
+from pneumocli.training.records import SeedSummary
 
 # Where the time of a training went, in words: the names of RunResult.time_shares.
 _SPENT = {

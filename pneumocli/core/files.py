@@ -13,12 +13,17 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
+import platformdirs
 from pydantic import BaseModel, ValidationError
 
 from pneumocli.core.errors import PneumoError, RunError
+
+if TYPE_CHECKING:
+    pass
 
 _BLOCK_BYTES = 1 << 20
 
@@ -209,3 +214,14 @@ else:
 
     def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def cache_folder() -> Path:
+    """Where decoded films and hashes are kept: ``$PNEUMO_CACHE``, or the system's place for caches."""
+    chosen = os.environ.get("PNEUMO_CACHE")
+    return Path(chosen) if chosen else platformdirs.user_cache_path("pneumo", appauthor=False)
+
+
+def utc_now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

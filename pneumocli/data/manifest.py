@@ -13,11 +13,10 @@ from pydantic import ValidationError
 
 from pneumocli.core.errors import DataError, PneumoError, RunError, shell_word
 from pneumocli.core.events import Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
-from pneumocli.core.files import sha256_of, write_csv, write_json
+from pneumocli.core.files import cache_folder, sha256_of, write_csv, write_json
 from pneumocli.core.parallel import ordered_map
 from pneumocli.core.records import CLASS_NAMES, Kind, ManifestRow, Split
 from pneumocli.data.images import UnreadableFilm, is_film_name, read_film
-from pneumocli.model.device import cache_folder
 
 COLUMNS = tuple(ManifestRow.model_fields)
 

@@ -2,23 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from pneumocli.core.config import CompareConfig, EvaluateConfig
+from pneumocli.core.config import CompareConfig, EvaluateConfig, TrainConfig
 from pneumocli.core.errors import RunError
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.files import write_bytes, write_json, write_text
-from pneumocli.core.records import (
-    AssignmentResults,
-    ComparedRun,
-    Comparison,
-    Difference,
-    Evaluation,
-    ScoredFilm,
-    SeedGroup,
-)
 from pneumocli.evaluation.evaluate import evaluate, films_of
 from pneumocli.evaluation.store import current_evaluation, read_evaluation
 from pneumocli.inference.classifier import Classifier
@@ -32,7 +22,15 @@ from pneumocli.metrics.paired_tests import (
     mcnemar_differences,
     values_of,
 )
-from pneumocli.metrics.scores import Scores
+from pneumocli.metrics.records import (
+    AssignmentResults,
+    ComparedRun,
+    Comparison,
+    Difference,
+    Evaluation,
+    SeedGroup,
+)
+from pneumocli.metrics.scores import Compared, Scores
 from pneumocli.reporting.comparison_figures import comparison_figure
 from pneumocli.reporting.figures import png
 from pneumocli.reporting.text import listed
@@ -40,30 +38,6 @@ from pneumocli.run_folder import RunFolder
 
 _NAMED = 3
 _SIGNIFICANT = 0.05
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A run with its evaluation, as the comparison works with it.
-
-    Attributes:
-        name: Unique among the runs compared.
-        run: The run folder.
-        evaluation: Of the split compared on.
-        films: Sorted by image.
-        scores: The films as arrays.
-    """
-
-    name: str
-    run: RunFolder
-    evaluation: Evaluation
-    films: tuple[ScoredFilm, ...]
-    scores: Scores
-
-    @property
-    def threshold(self) -> float:
-        """The stored operating point."""
-        return self.evaluation.threshold.value
 
 
 def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
@@ -90,7 +64,7 @@ def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
         differences += _pair(runs[a], runs[b], (values[a], values[b]), (drawn[a], drawn[b]))
     adjusted = _corrected(names, differences)
     comparison = Comparison(
-        runs=tuple(_described(run) for run in runs),
+        runs=tuple(run.described for run in runs),
         split=config.split,
         num_images=len(runs[0].films),
         num_patients=runs[0].evaluation.num_patients,
@@ -98,7 +72,7 @@ def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
         sentence=sentence(names, differences, adjusted),
         differences=tuple(differences),
         holm_p_values=adjusted,
-        seed_groups=tuple(_seed_groups(runs, values)),
+        seed_groups=tuple(_seed_groups(names, [folder.config() for folder in folders], values)),
         bootstrap_seed=config.seed,
     )
     _write(config.output or Path("comparisons") / "-vs-".join(names), comparison, runs, listener)
@@ -128,7 +102,8 @@ def _compared(name: str, run: RunFolder, config: CompareConfig, listener: Listen
         stored = read_evaluation(run, config.split)
     evaluation, scored = stored
     ordered = tuple(sorted(scored, key=lambda film: film.image))
-    return Compared(name, run, evaluation, ordered, Scores.of(ordered, evaluation.temperature))
+    scores = Scores.of(ordered, evaluation.temperature)
+    return Compared(_described(name, run, evaluation), run.history(), evaluation, ordered, scores)
 
 
 def _check_same_films(a: Compared, b: Compared) -> None:
@@ -172,14 +147,13 @@ def _pair(
     ]
 
 
-def _described(run: Compared) -> ComparedRun:
-    config = run.run.config()
+def _described(name: str, run: RunFolder, evaluation: Evaluation) -> ComparedRun:
     return ComparedRun(
-        name=run.name,
-        path=run.run.path.as_posix(),
-        initial_weights=Classifier.of_run(run.run).card.initial_weights,
-        seed=config.seed,
-        metrics={name: run.evaluation.metrics[name] for name in MAIN_METRICS},
+        name=name,
+        path=run.path.as_posix(),
+        initial_weights=Classifier.of_run(run).card.initial_weights,
+        seed=run.config().seed,
+        metrics={metric: evaluation.metrics[metric] for metric in MAIN_METRICS},
     )
 
 
@@ -238,9 +212,10 @@ def _corrected(names: Sequence[str], differences: Sequence[Difference]) -> dict[
     return {row.pair: p for row, p in zip(rows, adjusted, strict=True)}
 
 
-def _seed_groups(runs: Sequence[Compared], values: Sequence[dict[str, float | None]]) -> list[SeedGroup]:
+def _seed_groups(
+    names: Sequence[str], settings: Sequence[TrainConfig], values: Sequence[dict[str, float | None]]
+) -> list[SeedGroup]:
     """Runs whose settings are equal but for the seed and the folder; one seed trained twice is no group."""
-    settings = [run.run.config() for run in runs]
     groups: dict[str, list[int]] = defaultdict(list)
     for index, setting in enumerate(settings):
         groups[setting.model_dump_json(exclude={"seed", "run_dir", "device", "workers"})].append(index)
@@ -250,14 +225,14 @@ def _seed_groups(runs: Sequence[Compared], values: Sequence[dict[str, float | No
             continue
         spreads = {metric: spread([values[index][metric] for index in members]) for metric in MAIN_METRICS}
         known = {metric: value for metric, value in spreads.items() if value is not None}
-        found.append(SeedGroup(runs=tuple(runs[index].name for index in members), metrics=known))
+        found.append(SeedGroup(runs=tuple(names[index] for index in members), metrics=known))
     return found
 
 
 def _write(folder: Path, comparison: Comparison, runs: Sequence[Compared], listener: Listener) -> None:
-    from pneumocli.reporting.evaluation_page import comparison_page
+    from pneumocli.reporting.comparison_page import comparison_page
 
-    histories = {run.name: run.run.history() for run in runs}
+    histories = {run.name: run.history for run in runs}
     write_bytes(folder / "comparison.png", png(comparison_figure(comparison, histories)))
     results = assignment_results(comparison)
     if results is not None:

@@ -8,22 +8,11 @@ from pathlib import Path
 from pneumocli.core.config import EvaluateConfig
 from pneumocli.core.errors import DataError, RunError
 from pneumocli.core.events import Listener, Remark, ignore
-from pneumocli.core.records import (
-    CLASS_NAMES,
-    ClassName,
-    DataFlow,
-    Evaluation,
-    ManifestRow,
-    Metric,
-    ModelCard,
-    ScoredFilm,
-    Split,
-    Subgroup,
-    ThresholdUsed,
-)
+from pneumocli.core.records import CLASS_NAMES, ClassName, ManifestRow, Split
 from pneumocli.data.manifest import Manifest, scan, with_hashes
 from pneumocli.evaluation.store import write_evaluation
-from pneumocli.inference.classifier import Classifier, Scored, score_films
+from pneumocli.inference.classifier import Classifier
+from pneumocli.inference.scoring import Scored, score_films
 from pneumocli.metrics.bootstrap import PatientBootstrap, all_drawn, percentiles, rate, undefined
 from pneumocli.metrics.calibration import slope_and_intercept
 from pneumocli.metrics.classification import (
@@ -42,8 +31,10 @@ from pneumocli.metrics.classification import (
     specificity_at_sensitivity,
 )
 from pneumocli.metrics.delong import auroc_interval
+from pneumocli.metrics.records import DataFlow, Evaluation, Metric, ScoredFilm, Subgroup, ThresholdUsed
 from pneumocli.metrics.scores import Scores
 from pneumocli.metrics.thresholds import doubts
+from pneumocli.model.card import ModelCard
 from pneumocli.run_folder import RunFolder
 
 _RATES = ("accuracy", "sensitivity", "specificity", "ppv", "npv")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from pneumocli.core.errors import RunError, shell_word
 from pneumocli.core.files import read_record, write_bytes, write_json, write_text
-from pneumocli.core.records import Evaluation, ScoredFilm, Split
+from pneumocli.core.records import Split
 from pneumocli.data.manifest import Manifest
+from pneumocli.metrics.records import Evaluation, ScoredFilm
 from pneumocli.metrics.scores import Scores, read_predictions, write_predictions
 from pneumocli.reporting.evaluation_page import evaluation_page
 from pneumocli.reporting.figures import (
@@ -23,6 +24,8 @@ from pneumocli.run_folder import RunFolder
 
 METRICS_NAME = "metrics.json"
 PREDICTIONS_NAME = "predictions.csv"
+
+_SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 def write_evaluation(run: RunFolder, evaluation: Evaluation, films: Sequence[ScoredFilm], data: Path) -> None:
@@ -49,7 +52,7 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation, films: Sequence[Sco
         write_bytes(folder / f"{name}.png", png(figure))
     write_json(folder / METRICS_NAME, evaluation)
     write_text(folder / "report.html", evaluation_page(run, evaluation, films, data))
-    run.write_model_card(model_card(run))
+    run.write_model_card(model_card(run, stored_evaluations(run)))
 
 
 def read_evaluation(run: RunFolder, split: Split) -> tuple[Evaluation, tuple[ScoredFilm, ...]]:
@@ -84,3 +87,9 @@ def current_evaluation(
         and evaluation.threshold.chosen_on != "given"
     )
     return (evaluation, scored) if is_current else None
+
+
+def stored_evaluations(run: RunFolder) -> list[Evaluation]:
+    """Every stored evaluation of a run, in the order train, val, test."""
+    files = [run.evaluation_folder(split) / METRICS_NAME for split in _SPLITS]
+    return [read_record(file, Evaluation) for file in files if file.is_file()]

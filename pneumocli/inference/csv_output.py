@@ -11,7 +11,7 @@ from typing import IO, Self
 
 from pneumocli.core.errors import RunError
 from pneumocli.core.files import write_failure
-from pneumocli.core.records import Prediction
+from pneumocli.inference.records import Prediction
 
 COLUMNS = ("image", "probability", "prediction", "threshold", "warnings", "error", "model")
 

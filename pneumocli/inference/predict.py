@@ -11,11 +11,14 @@ from pneumocli.core.config import PredictConfig, validated
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.files import write_bytes
 from pneumocli.core.parallel import ordered_map
-from pneumocli.core.records import CLASS_NAMES, ModelCard, Prediction
+from pneumocli.core.records import CLASS_NAMES
 from pneumocli.data.film import UnreadableFilm
-from pneumocli.inference.classifier import Classifier, Scored, Source, score_films
+from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.csv_output import AnswerTable
 from pneumocli.inference.inputs import Named, count_films, find_films
+from pneumocli.inference.records import Prediction
+from pneumocli.inference.scoring import Scored, Source, score_films
+from pneumocli.model.card import ModelCard
 from pneumocli.run_folder import RunFolder, run_from_environment
 
 # From about so many films on, the faster graph makes up for the slower start.

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pneumocli.core.records import Metric
 from pneumocli.metrics.classification import CALIBRATION_BINS, calibration_bins, film_losses
+from pneumocli.metrics.records import Metric
 
 LEVEL = 0.95
 RESAMPLES = 2000

@@ -8,8 +8,9 @@ References:
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pneumocli.core.records import Metric
-from pneumocli.metrics.classification import log_loss, sigmoid
+from pneumocli.metrics.classification import CALIBRATION_BINS, calibration_bins, log_loss, sigmoid
+from pneumocli.metrics.records import Metric
+from pneumocli.metrics.scores import Scores
 
 _BOUNDS = (-3.0, 3.0)  # natural logarithm of the temperature: 0.05 to 20
 _LEAST_OF_A_CLASS = 5
@@ -117,3 +118,15 @@ def _wald(  # noqa: PLR0913 - the parts of a regression that has converged
         high=(value + half) / scale,
         method="Wald, patient-clustered sandwich",
     )
+
+
+def reliability_rows(scores: Scores) -> list[list[str]]:
+    """The reliability diagram as a table: mean probability, share of pneumonias, films, per bin that has films."""
+    bins = calibration_bins(scores.probabilities)
+    rows = []
+    for number in range(CALIBRATION_BINS):
+        chosen = bins == number
+        if chosen.any():
+            means = scores.probabilities[chosen].mean(), scores.labels[chosen].mean()
+            rows.append([f"{means[0]:.3f}", f"{means[1]:.3f}", str(int(chosen.sum()))])
+    return rows

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pneumocli.core.records import ClassMetrics, Confusion, Evaluation
+from pneumocli.metrics.records import ClassMetrics, Confusion
 
 Labels = NDArray[np.int64]
 Numbers = NDArray[np.float64]
@@ -283,17 +283,6 @@ def calibration_error(labels: ArrayLike, probabilities: ArrayLike) -> float:
     truth, values = np.asarray(labels, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
     gaps = np.bincount(calibration_bins(values), truth - values, CALIBRATION_BINS)
     return float(np.abs(gaps).sum() / truth.size)
-
-
-def verdict(evaluation: Evaluation) -> str:
-    """One line of plain words: what the classifier misses, and how often it cries wolf."""
-    sens, spec = evaluation.metrics["sensitivity"].value, evaluation.metrics["specificity"].value
-    parts = []
-    if sens is not None:
-        parts.append(f"misses {(1 - sens) * 100:.0f} of 100 pneumonias")
-    if spec is not None:
-        parts.append(f"alarms on {(1 - spec) * 100:.0f} of 100 healthy")
-    return ", ".join(parts) or "has no films to be judged by"
 
 
 def spread(values: Sequence[float | None]) -> dict[str, float] | None:

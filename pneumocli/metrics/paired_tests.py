@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pneumocli.core.records import Difference
 from pneumocli.metrics.bootstrap import LEVEL, RESAMPLES, PatientBootstrap, all_drawn
 from pneumocli.metrics.classification import (
     MAIN_METRICS,
@@ -24,6 +23,7 @@ from pneumocli.metrics.classification import (
     log_loss,
 )
 from pneumocli.metrics.delong import auroc_difference
+from pneumocli.metrics.records import Difference
 from pneumocli.metrics.scores import Scores
 
 BOOTSTRAP = f"paired patient bootstrap, {RESAMPLES} resamples"

@@ -11,8 +11,13 @@ from pydantic import ValidationError
 
 from pneumocli.core.errors import RunError
 from pneumocli.core.files import write_csv
-from pneumocli.core.records import CLASS_NAMES, ScoredFilm
+from pneumocli.core.records import CLASS_NAMES, EpochRecord
 from pneumocli.metrics.classification import film_losses, sigmoid
+from pneumocli.metrics.records import (
+    ComparedRun,
+    Evaluation,
+    ScoredFilm,
+)
 
 COLUMNS = tuple(ScoredFilm.model_fields)
 
@@ -86,3 +91,32 @@ def read_predictions(file: Path) -> tuple[ScoredFilm, ...]:
         raise RunError(f"cannot read {file}: {error.strerror}") from error
     except (ValidationError, ValueError, csv.Error) as error:
         raise RunError(f"{file} is damaged", "pneumo evaluate writes it anew") from error
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A run with its evaluation, as the comparison works with it.
+
+    Attributes:
+        described: The run as the comparison records it.
+        history: Its epochs.
+        evaluation: Of the split compared on.
+        films: Sorted by image.
+        scores: The films as arrays.
+    """
+
+    described: ComparedRun
+    history: tuple[EpochRecord, ...]
+    evaluation: Evaluation
+    films: tuple[ScoredFilm, ...]
+    scores: Scores
+
+    @property
+    def name(self) -> str:
+        """Unique among the runs compared."""
+        return self.described.name
+
+    @property
+    def threshold(self) -> float:
+        """The stored operating point."""
+        return self.evaluation.threshold.value

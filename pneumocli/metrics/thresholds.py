@@ -8,8 +8,9 @@ References:
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pneumocli.core.records import OperatingPoint
 from pneumocli.metrics.classification import sensitivity, sigmoid, specificity
+from pneumocli.metrics.scores import Scores
+from pneumocli.model.card import OperatingPoint
 
 Floats = NDArray[np.float64]
 
@@ -99,3 +100,20 @@ def doubts(num_positive: int, num_negative: int, val_auroc: float | None, rule: 
             f"(auroc {val_auroc:.4f}): it may not carry over to harder films; {advice}"
         )
     return None
+
+
+def net_benefits(scores: Scores) -> list[tuple[float, float, float]]:
+    """Net benefit by threshold probability: of acting on the model, and of acting on every film.
+
+    A false alarm costs the odds of the threshold: at 0.2, four false alarms weigh as much as a found pneumonia.
+
+    References:
+        Vickers and Elkin 2006, doi:10.1177/0272989X06295361.
+    """
+    positive, rows = scores.labels == 1, []
+    for percent in range(1, 100):
+        threshold = percent / 100
+        called, odds = scores.probabilities >= threshold, threshold / (1 - threshold)
+        model = (called & positive).mean() - odds * (called & ~positive).mean()
+        rows.append((threshold, float(model), float(positive.mean() - odds * (~positive).mean())))
+    return rows

@@ -1,39 +1,17 @@
 """The machine: which device, how it is used, what is installed, and how busy it is."""
 
-import contextlib
-import importlib.metadata
 import os
 import platform
-import re
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import platformdirs
-
 from pneumocli.core.errors import DeviceError
-from pneumocli.core.events import DeviceSampled
-from pneumocli.core.records import Environment
-from pneumocli.core.version import __version__
 
 if TYPE_CHECKING:
     import torch
 
 Precision = Literal["fp32", "bf16", "fp16"]
-
-# What decides a result: recorded with every run.
-_PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "scipy", "onnx", "onnxruntime", "pydicom")
-
-
-def cache_folder() -> Path:
-    """Where decoded films and hashes are kept: ``$PNEUMO_CACHE``, or the system's place for caches."""
-    chosen = os.environ.get("PNEUMO_CACHE")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("pneumo", appauthor=False)
 
 
 def resolve_device(name: str) -> "torch.device":
@@ -111,114 +89,3 @@ def has_cpp_compiler() -> bool:
     """Whether ``torch.compile`` can build code for the CPU: it looks for ``$CXX``, or the system's usual compiler."""
     usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
     return shutil.which(os.environ.get("CXX", usual)) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Every ``auto`` resolved, from the device and the amount of work, once: recorded, and restored by a resume.
-
-    Attributes:
-        device: As resolved, such as ``cuda:0``.
-        precision: Arithmetic of forward and backward.
-        compile: Whether the network is compiled.
-        threads: CPU threads inside one operation.
-        workers: Processes that prepare batches.
-        world_size: Training processes.
-    """
-
-    device: str
-    precision: Precision
-    compile: bool
-    threads: int
-    workers: int
-    world_size: int
-
-
-def describe(plan: Plan) -> Environment:
-    """The record of this process and machine for ``environment.json``."""
-    import torch
-
-    return Environment(
-        started_utc=utc_now(),
-        package_version=__version__,
-        commit=_source_commit(),
-        argv=tuple(sys.argv),
-        versions={"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES},
-        platform=platform.platform(),
-        device=plan.device,
-        device_name=device_name(torch.device(plan.device)),
-        precision=plan.precision,
-        compile=plan.compile,
-        threads=plan.threads,
-        workers=plan.workers,
-        world_size=plan.world_size,
-    )
-
-
-def utc_now() -> str:
-    """The time in UTC, ISO 8601, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _source_commit() -> str | None:
-    """The commit of the checkout that the package runs from; ``None`` for an installed package."""
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
-        return None
-    try:
-        done = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)  # noqa: S603, S607
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip() or None
-
-
-class GpuProbe:
-    """Looks at one NVIDIA GPU through its driver.
-
-    Args:
-        index: CUDA's number of the device.
-    """
-
-    def __init__(self, index: int) -> None:
-        import pynvml
-
-        self._nvml = pynvml
-        pynvml.nvmlInit()
-        # CUDA_VISIBLE_DEVICES renumbers the devices for CUDA, not for the driver.
-        visible = [part for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part.strip()]
-        chosen = visible[index].strip() if index < len(visible) else str(index)
-        if re.fullmatch(r"\d+", chosen):
-            self._handle = pynvml.nvmlDeviceGetHandleByIndex(int(chosen))
-        else:
-            self._handle = pynvml.nvmlDeviceGetHandleByUUID(chosen)
-
-    def sample(self) -> DeviceSampled:
-        """Name, memory and utilisation at this moment."""
-        nvml = self._nvml
-        name = nvml.nvmlDeviceGetName(self._handle)
-        memory = nvml.nvmlDeviceGetMemoryInfo(self._handle)
-        try:
-            busy = nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu / 100
-        except nvml.NVMLError:  # not told for a MIG slice
-            busy = None
-        text = name.decode() if isinstance(name, bytes) else name
-        return DeviceSampled(text, int(memory.used), int(memory.total), busy)
-
-
-@contextlib.contextmanager
-def gpu_probe(device: "torch.device") -> Iterator[GpuProbe | None]:
-    """A probe for a CUDA device, ``None`` for others and where the driver's library is not to be had."""
-    if device.type != "cuda":
-        yield None
-        return
-    import pynvml
-
-    try:
-        probe = GpuProbe(device.index or 0)
-    except pynvml.NVMLError:  # a container without the driver's library: training goes on, unseen
-        yield None
-        return
-    try:
-        yield probe
-    finally:
-        pynvml.nvmlShutdown()

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumocli.core.errors import ModelFileError
-from pneumocli.core.records import FeatureModel, InputRange
+from pneumocli.model.card import FeatureModel, InputRange
 
 Floats = NDArray[np.float32]
 

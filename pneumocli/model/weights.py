@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from pneumocli.core.errors import ModelFileError
 from pneumocli.core.files import atomic_write
-from pneumocli.core.records import ModelCard
+from pneumocli.model.card import ModelCard
 from pneumocli.model.network import StateDict, check_state_dict, load_tensors
 
 _VERSION = 1

@@ -12,9 +12,10 @@ from pneumocli.core.config import DownloadConfig
 from pneumocli.core.errors import DownloadError, SettingError, shell_word
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.files import write_json
-from pneumocli.core.records import Count, DataSource, Record
+from pneumocli.core.records import Count, Record
 from pneumocli.release import sources
 from pneumocli.release.installed import SOURCE_FILE, Holding, checked, counts_of, holding_at
+from pneumocli.release.records import DataSource
 from pneumocli.release.sources import CITATION, LICENCE
 from pneumocli.release.staging import Workplace
 from pneumocli.verification.records import Verification

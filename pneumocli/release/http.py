@@ -16,9 +16,9 @@ import requests
 from pneumocli.core.errors import DownloadError, PneumoError
 from pneumocli.core.events import Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted
 from pneumocli.core.files import read_record, write_failure, write_json
-from pneumocli.core.records import PartialDownload
 from pneumocli.core.version import __version__
 from pneumocli.release.http_errors import connection_error, megabytes, status_error
+from pneumocli.release.records import PartialDownload
 
 TIMEOUT_SECONDS = (20.0, 60.0)
 """To connect, and between two bytes."""

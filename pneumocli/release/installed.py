@@ -6,7 +6,8 @@ from pathlib import Path
 from pneumocli.core.config import VerifyDataConfig
 from pneumocli.core.errors import DataError, PneumoError
 from pneumocli.core.files import read_record
-from pneumocli.core.records import ClassName, DataSource, Split
+from pneumocli.core.records import ClassName, Split
+from pneumocli.release.records import DataSource
 from pneumocli.verification.records import Verification
 
 SOURCE_FILE = "SOURCE.json"

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
-from pneumocli.core.records import Comparison, EpochRecord
+from pneumocli.core.records import EpochRecord
 from pneumocli.metrics.classification import CALIBRATION_BINS
+from pneumocli.metrics.records import Comparison
 from pneumocli.metrics.scores import Scores
 from pneumocli.reporting.figures import as_label, has_both_classes, new_figure, say_undefined
 from pneumocli.reporting.text import words

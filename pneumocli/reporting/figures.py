@@ -20,11 +20,13 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from pneumocli.core.records import CLASS_NAMES, EpochRecord, Evaluation
+from pneumocli.core.records import CLASS_NAMES, EpochRecord
 from pneumocli.data.film import UnreadableFilm
 from pneumocli.data.images import read_film
-from pneumocli.metrics.classification import CALIBRATION_BINS, calibration_bins
+from pneumocli.metrics.classification import CALIBRATION_BINS
+from pneumocli.metrics.records import Evaluation
 from pneumocli.metrics.scores import Scores
+from pneumocli.metrics.thresholds import net_benefits
 
 # Two colours that the colour-blind tell apart (Okabe and Ito 2008), for the two classes everywhere.
 NORMAL_COLOUR, PNEUMONIA_COLOUR = "#0072B2", "#D55E00"
@@ -275,35 +277,6 @@ def _show_film(axes: Axes, scores: Scores, index: int, folder: Path) -> None:
         fontsize=7,
         parse_math=False,
     )
-
-
-def reliability_rows(scores: Scores) -> list[list[str]]:
-    """The reliability diagram as a table: mean probability, share of pneumonias, films, per bin that has films."""
-    bins = calibration_bins(scores.probabilities)
-    rows = []
-    for number in range(CALIBRATION_BINS):
-        chosen = bins == number
-        if chosen.any():
-            means = scores.probabilities[chosen].mean(), scores.labels[chosen].mean()
-            rows.append([f"{means[0]:.3f}", f"{means[1]:.3f}", str(int(chosen.sum()))])
-    return rows
-
-
-def net_benefits(scores: Scores) -> list[tuple[float, float, float]]:
-    """Net benefit by threshold probability: of acting on the model, and of acting on every film.
-
-    A false alarm costs the odds of the threshold: at 0.2, four false alarms weigh as much as a found pneumonia.
-
-    References:
-        Vickers and Elkin 2006, doi:10.1177/0272989X06295361.
-    """
-    positive, rows = scores.labels == 1, []
-    for percent in range(1, 100):
-        threshold = percent / 100
-        called, odds = scores.probabilities >= threshold, threshold / (1 - threshold)
-        model = (called & positive).mean() - odds * (called & ~positive).mean()
-        rows.append((threshold, float(model), float(positive.mean() - odds * (~positive).mean())))
-    return rows
 
 
 def decision_figure(scores: Scores) -> Figure:

@@ -4,19 +4,18 @@ References:
     Mitchell et al. 2019, doi:10.1145/3287560.3287596.
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from pneumocli.core.files import read_record
-from pneumocli.core.records import Evaluation, Metric, Split
+from pneumocli.core.records import Split
 from pneumocli.data.manifest import Manifest
 from pneumocli.data.phantom import README_NAME
 from pneumocli.inference.classifier import Classifier
-from pneumocli.metrics.classification import verdict
+from pneumocli.metrics.records import Evaluation
+from pneumocli.reporting.text import interval, number, percent, verdict
 from pneumocli.run_folder import RunFolder
-
-_SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 _DISJOINT = {
     "patient": "whole patients at random, stratified by kind; no patient is on both sides.",
@@ -25,8 +24,12 @@ _DISJOINT = {
 }
 
 
-def model_card(run: RunFolder) -> str:
-    """The card of a finished run as Markdown, with every evaluation that there is.
+def model_card(run: RunFolder, evaluations: Sequence[Evaluation] = ()) -> str:
+    """The card of a finished run as Markdown.
+
+    Args:
+        run: The run.
+        evaluations: Of the run, in the order in which they are shown.
 
     Raises:
         RunError: The run has not finished, or a file of it is damaged.
@@ -34,7 +37,6 @@ def model_card(run: RunFolder) -> str:
     """
     config, manifest = run.config(), run.manifest()
     card = Classifier.of_run(run).card
-    evaluations = stored_evaluations(run)
     return _template().render(
         name=run.name,
         path=run.path.as_posix(),
@@ -49,12 +51,6 @@ def model_card(run: RunFolder) -> str:
     )
 
 
-def stored_evaluations(run: RunFolder) -> list[Evaluation]:
-    """Every stored evaluation of a run, in the order train, val, test."""
-    files = [run.evaluation_folder(split) / "metrics.json" for split in _SPLITS]
-    return [read_record(file, Evaluation) for file in files if file.is_file()]
-
-
 def _counts(manifest: Manifest, split: Split) -> dict[str, object]:
     films = manifest.of(split)
     pneumonia = sum(row.label for row in films.rows)
@@ -65,21 +61,6 @@ def _counts(manifest: Manifest, split: Split) -> dict[str, object]:
         "normal": len(films) - pneumonia,
         "pneumonia": pneumonia,
     }
-
-
-def percent(value: float | None) -> str:
-    """A fraction in percent for people."""
-    return "undefined" if value is None else f"{value:.1%}"
-
-
-def number(value: float | None) -> str:
-    """A number with four decimals."""
-    return "undefined" if value is None else f"{value:.4f}"
-
-
-def interval(metric: Metric) -> str:
-    """The ends of a metric's interval, or a dash."""
-    return "-" if metric.low is None or metric.high is None else f"{metric.low:.4f} to {metric.high:.4f}"
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from pneumocli.metrics.records import Evaluation, Metric
+
 _NAMES = {
     "f1": "F1",
     "macro_f1": "macro F1",
@@ -47,3 +49,29 @@ def listed(names: Sequence[str]) -> str:
     ('a', 'a and b', 'a, b and c')
     """
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def verdict(evaluation: Evaluation) -> str:
+    """One line of plain words: what the classifier misses, and how often it cries wolf."""
+    sens, spec = evaluation.metrics["sensitivity"].value, evaluation.metrics["specificity"].value
+    parts = []
+    if sens is not None:
+        parts.append(f"misses {(1 - sens) * 100:.0f} of 100 pneumonias")
+    if spec is not None:
+        parts.append(f"alarms on {(1 - spec) * 100:.0f} of 100 healthy")
+    return ", ".join(parts) or "has no films to be judged by"
+
+
+def percent(value: float | None) -> str:
+    """A fraction in percent for people."""
+    return "undefined" if value is None else f"{value:.1%}"
+
+
+def number(value: float | None) -> str:
+    """A number with four decimals."""
+    return "undefined" if value is None else f"{value:.4f}"
+
+
+def interval(metric: Metric) -> str:
+    """The ends of a metric's interval, or a dash."""
+    return "-" if metric.low is None or metric.high is None else f"{metric.low:.4f} to {metric.high:.4f}"

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from pneumocli.core.errors import ModelFileError, RunError
 from pneumocli.core.records import EpochRecord
-from pneumocli.model.device import Plan
 from pneumocli.model.network import StateDict, check_state_dict, load_tensors
 from pneumocli.model.weights import on_cpu, save_tensors
 from pneumocli.run_folder import RunFolder
+from pneumocli.training.plan import Plan
 from pneumocli.training.step import Learner
 
 _VERSION = 1

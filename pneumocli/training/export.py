@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from pneumocli.core.errors import CheckFailed
 from pneumocli.core.files import write_bytes
-from pneumocli.core.records import ModelCard
 from pneumocli.inference.classifier import OnnxBackend
+from pneumocli.model.card import ModelCard
 from pneumocli.model.network import DeployableNet, build_network
 from pneumocli.model.onnx_file import CARD_KEY, GRAPH_INPUT, GRAPH_OUTPUTS
 from pneumocli.model.weights import load_best

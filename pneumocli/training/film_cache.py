@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from pneumocli.core.errors import PneumoError
 from pneumocli.core.events import Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
-from pneumocli.core.files import atomic_write
+from pneumocli.core.files import atomic_write, cache_folder
 from pneumocli.core.parallel import ordered_map
 from pneumocli.data.film import still_there
 from pneumocli.data.images import READER_VERSION, UnreadableFilm
 from pneumocli.data.manifest import Manifest
-from pneumocli.model.device import cache_folder
 
 Pixels = NDArray[np.uint8]
 

@@ -7,17 +7,17 @@ from torch import Tensor
 
 from pneumocli.core.config import TrainConfig
 from pneumocli.core.events import Listener, TaskAdvanced, TaskFinished, TaskStarted
-from pneumocli.core.files import sha256_of
+from pneumocli.core.files import sha256_of, utc_now
 from pneumocli.core.memory import peak_memory_bytes
 from pneumocli.core.parallel import ordered_map
-from pneumocli.core.records import EpochRecord, ModelCard, RunResult, ValidationSummary
+from pneumocli.core.records import EpochRecord, RunResult
 from pneumocli.core.version import __version__
 from pneumocli.data.film import still_there
 from pneumocli.data.images import fit_film, read_film
 from pneumocli.data.manifest import Manifest
 from pneumocli.metrics.calibration import fit_temperature
 from pneumocli.metrics.thresholds import choose_operating_point
-from pneumocli.model.device import utc_now
+from pneumocli.model.card import ModelCard, ValidationSummary
 from pneumocli.model.network import DeployableNet, StateDict, build_network
 from pneumocli.model.out_of_distribution import Appearance, fit
 from pneumocli.model.weights import load_best, save_best

@@ -16,7 +16,6 @@ from pneumocli.core.files import write_bytes
 from pneumocli.core.memory import return_free_blocks
 from pneumocli.core.records import EpochRecord
 from pneumocli.metrics.classification import accuracy, auroc, log_loss, sensitivity, specificity
-from pneumocli.model.device import GpuProbe, Plan
 from pneumocli.model.weights import save_best
 from pneumocli.reporting.figures import learning_curves
 from pneumocli.run_folder import RunFolder
@@ -24,8 +23,9 @@ from pneumocli.training.checkpoint import Progress, is_better, save_checkpoint
 from pneumocli.training.dataset import TrainingData
 from pneumocli.training.distributed import Team
 from pneumocli.training.finish import card_of
+from pneumocli.training.gpu_probe import GpuProbe
 from pneumocli.training.loader import TrainingBatches, epoch_batches
-from pneumocli.training.plan import where_to_resize
+from pneumocli.training.plan import Plan, where_to_resize
 from pneumocli.training.step import Learner, Tally, features_of, score, train_epoch, train_head_epoch
 
 # With a frozen backbone, epoch e trains the head on view (e - 1) % 4 of each film: four augmented views run through

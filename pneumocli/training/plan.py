@@ -1,6 +1,11 @@
 """Every ``auto`` of a training resolved, once, from the device and the amount of work: never from a clock."""
 
-from dataclasses import replace
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -8,11 +13,14 @@ import torch
 from pneumocli.core.config import ResumeConfig, TrainConfig
 from pneumocli.core.errors import DeviceError, RunError, resume_command, shell_word
 from pneumocli.core.events import Listener, Remark, ignore
+from pneumocli.core.files import utc_now
 from pneumocli.core.parallel import usable_cores
+from pneumocli.core.records import Environment
+from pneumocli.core.version import __version__
 from pneumocli.model.device import (
-    Plan,
     Precision,
     cpu_multiplies_bf16,
+    device_name,
     has_cpp_compiler,
     resolve_device,
     resolve_precision,
@@ -26,6 +34,30 @@ _COMPILE_FILMS = {"cpu": 60_000, "cuda": 400_000}
 
 # Workers on a GPU: each prepares some 4,500 films/s, so eight keep up with any GPU that exists.
 _MOST_WORKERS = 8
+
+# What decides a result: recorded with every run.
+_PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "scipy", "onnx", "onnxruntime", "pydicom")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every ``auto`` resolved, from the device and the amount of work, once: recorded, and restored by a resume.
+
+    Attributes:
+        device: As resolved, such as ``cuda:0``.
+        precision: Arithmetic of forward and backward.
+        compile: Whether the network is compiled.
+        threads: CPU threads inside one operation.
+        workers: Processes that prepare batches.
+        world_size: Training processes.
+    """
+
+    device: str
+    precision: Precision
+    compile: bool
+    threads: int
+    workers: int
+    world_size: int
 
 
 def where_to_resize(device: torch.device) -> Literal["workers", "device"]:
@@ -142,3 +174,36 @@ def restored_plan(recorded: Plan, config: ResumeConfig, settings: TrainConfig, p
         return recorded
     moved = settings.model_copy(update={"compile": False})
     return replace(make_plan(moved, device, 0, processes, ignore), threads=recorded.threads)
+
+
+def describe(plan: Plan) -> Environment:
+    """The record of this process and machine for ``environment.json``."""
+    import torch
+
+    return Environment(
+        started_utc=utc_now(),
+        package_version=__version__,
+        commit=_source_commit(),
+        argv=tuple(sys.argv),
+        versions={"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES},
+        platform=platform.platform(),
+        device=plan.device,
+        device_name=device_name(torch.device(plan.device)),
+        precision=plan.precision,
+        compile=plan.compile,
+        threads=plan.threads,
+        workers=plan.workers,
+        world_size=plan.world_size,
+    )
+
+
+def _source_commit() -> str | None:
+    """The commit of the checkout that the package runs from; ``None`` for an installed package."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)  # noqa: S603, S607
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip() or None

@@ -6,9 +6,9 @@ from pneumocli.core.config import DEFAULT_RUNS, TrainConfig
 from pneumocli.core.errors import RunError
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.files import write_json
-from pneumocli.core.records import SeedRun, SeedSummary
 from pneumocli.metrics.classification import spread
 from pneumocli.run_folder import RunFolder
+from pneumocli.training.records import SeedRun, SeedSummary
 from pneumocli.training.train import train
 
 

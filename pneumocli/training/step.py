@@ -14,11 +14,11 @@ from torchvision.models import ResNet
 
 from pneumocli.core.errors import OutOfMemory
 from pneumocli.core.events import Listener, Remark, ignore
-from pneumocli.model.device import Plan
 from pneumocli.model.network import DeployableNet, freeze_backbone, set_training
 from pneumocli.training.distributed import Team, exchanging
 from pneumocli.training.film_cache import Films
 from pneumocli.training.loader import Part, TrainingBatches, stacked
+from pneumocli.training.plan import Plan
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

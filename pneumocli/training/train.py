@@ -14,7 +14,7 @@ from pneumocli.core.config import ResumeConfig, TrainConfig
 from pneumocli.core.errors import ModelFileError, RunError, resume_command
 from pneumocli.core.events import Listener, Remark, RunStarted, TaskFinished, TaskStarted, ignore
 from pneumocli.core.memory import return_large_blocks
-from pneumocli.model.device import Plan, describe, gpu_probe, resolve_device
+from pneumocli.model.device import resolve_device
 from pneumocli.model.network import build_network, imagenet_weights, load_initial_weights, read_state_dict
 from pneumocli.model.weights import load_best
 from pneumocli.run_folder import RunFolder, refuse_taken
@@ -22,9 +22,10 @@ from pneumocli.training.checkpoint import Progress, load_checkpoint
 from pneumocli.training.dataset import TrainingData, prepare, prepare_again
 from pneumocli.training.distributed import Team, team
 from pneumocli.training.finish import finish
+from pneumocli.training.gpu_probe import gpu_probe
 from pneumocli.training.loader import lost_workers_told
 from pneumocli.training.loop import Epochs, Training, save_best_epoch
-from pneumocli.training.plan import make_plan, own_device, restored_plan
+from pneumocli.training.plan import Plan, describe, make_plan, own_device, restored_plan
 from pneumocli.training.step import Learner, make_learner, score
 from pneumocli.training.tensorboard import tensorboard_listener
 

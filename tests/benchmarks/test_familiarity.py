@@ -16,7 +16,8 @@ from PIL import Image
 
 from pneumocli.data.images import is_film_name
 from pneumocli.data.phantom import write_phantoms
-from pneumocli.inference.classifier import Classifier, score_films
+from pneumocli.inference.classifier import Classifier
+from pneumocli.inference.scoring import score_films
 from pneumocli.run_folder import RunFolder
 
 pytestmark = pytest.mark.benchmark

@@ -12,7 +12,7 @@ import pytest
 
 from pneumocli import __version__
 from pneumocli.core.parallel import usable_cores
-from pneumocli.core.records import ModelCard, OperatingPoint, ValidationSummary
+from pneumocli.model.card import ModelCard, OperatingPoint, ValidationSummary
 from pneumocli.model.network import build_network
 from pneumocli.model.weights import save_best
 from pneumocli.training.export import export

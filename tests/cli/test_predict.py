@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from pneumocli.cli.predict_tables import Tally, answers, on_one_line, operating_point_line, prediction_table
-from pneumocli.core.records import OperatingPoint, Prediction
+from pneumocli.inference.records import Prediction
+from pneumocli.model.card import OperatingPoint
 from pneumocli.run_folder import RunFolder
 
 

@@ -19,7 +19,7 @@ from pneumocli.core.files import (
     write_failure,
     write_text,
 )
-from pneumocli.core.records import Metric
+from pneumocli.metrics.records import Metric
 
 
 def test_a_crash_inside_the_block_leaves_the_old_file_and_nothing_else(tmp_path: Path):

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from pneumocli.core.errors import DataError, RunError
 from pneumocli.core.events import Event, Remark
-from pneumocli.core.files import sha256_of
+from pneumocli.core.files import cache_folder, sha256_of
 from pneumocli.data.manifest import Manifest, find_unreadable, patient_of, scan, with_hashes
-from pneumocli.model.device import cache_folder
 
 
 def touch(folder: Path, *images: str) -> Path:

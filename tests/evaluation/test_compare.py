@@ -14,9 +14,7 @@ from pneumocli.cli.compare import comparison_table
 from pneumocli.core.config import CompareConfig
 from pneumocli.core.errors import RunError
 from pneumocli.core.events import Remark
-from pneumocli.core.records import Comparison, Difference, Evaluation, Metric
 from pneumocli.evaluation.compare import (
-    Compared,
     _check_same_films,
     _described,
     _unique_names,
@@ -26,9 +24,10 @@ from pneumocli.evaluation.compare import (
 )
 from pneumocli.evaluation.store import read_evaluation
 from pneumocli.metrics.classification import sigmoid
-from pneumocli.metrics.scores import Scores, write_predictions
+from pneumocli.metrics.records import Comparison, Difference, Evaluation, Metric
+from pneumocli.metrics.scores import Compared, Scores, write_predictions
 from pneumocli.reporting.comparison_figures import _SHOWN, comparison_figure
-from pneumocli.reporting.evaluation_page import comparison_page
+from pneumocli.reporting.comparison_page import comparison_page
 from pneumocli.run_folder import RunFolder
 from tests.conftest import change_card, copy_of
 
@@ -92,7 +91,8 @@ def _compared(runs: list[RunFolder]):
     found = []
     for run in runs:
         evaluation, films = read_evaluation(run, "test")
-        found.append(Compared(run.name, run, evaluation, films, Scores.of(films, evaluation.temperature)))
+        scores = Scores.of(films, evaluation.temperature)
+        found.append(Compared(_described(run.name, run, evaluation), run.history(), evaluation, films, scores))
     return found
 
 
@@ -102,7 +102,7 @@ def test_a_comparison_refuses_what_cannot_be_paired(evaluated: tuple[RunFolder, 
         compare(CompareConfig(runs=(run.path, run.path)))
     a, b = _compared([run, run])
 
-    b = replace(b, name="other")
+    b = replace(b, described=b.described.model_copy(update={"name": "other"}))
     fewer = replace(b, films=b.films[1:])
     with pytest.raises(RunError, match=r"only scratch has 1 \("):
         _check_same_films(a, fewer)
@@ -114,7 +114,7 @@ def test_a_comparison_refuses_what_cannot_be_paired(evaluated: tuple[RunFolder, 
 def test_the_assignments_file_is_in_percent(evaluated: tuple[RunFolder, Evaluation]):
 
     run, _ = evaluated
-    described = _described(_compared([run])[0])
+    described = _compared([run])[0].described
     scratch = described.model_copy(
         update={"metrics": {"accuracy": Metric(value=0.8974, low=None, high=None, method="x")}}
     )

@@ -13,11 +13,12 @@ import pytest
 from pneumocli.core.config import EvaluateConfig
 from pneumocli.core.errors import DataError, ModelFileError, RunError
 from pneumocli.core.events import Remark
-from pneumocli.core.records import Evaluation, OperatingPoint
 from pneumocli.evaluation.evaluate import evaluate, evaluate_predictions, films_of
 from pneumocli.evaluation.store import current_evaluation, read_evaluation
-from pneumocli.metrics.classification import verdict
+from pneumocli.metrics.records import Evaluation
+from pneumocli.model.card import OperatingPoint
 from pneumocli.model.weights import load_best
+from pneumocli.reporting.text import verdict
 from pneumocli.run_folder import RunFolder
 from tests.conftest import change_card, copy_of, scored_film
 

@@ -13,7 +13,8 @@ import torch
 from pneumocli.core.errors import DeviceError, ModelFileError, RunError
 from pneumocli.core.events import Event, TaskAdvanced, TaskFinished, TaskStarted
 from pneumocli.data.images import fit_film, read_film
-from pneumocli.inference.classifier import Classifier, OnnxBackend, logit_of, score_films
+from pneumocli.inference.classifier import Classifier, OnnxBackend, logit_of
+from pneumocli.inference.scoring import score_films
 from pneumocli.model.network import DeployableNet, build_network
 from pneumocli.model.weights import load_best
 from pneumocli.run_folder import RunFolder
@@ -207,7 +208,8 @@ def test_an_export_that_differs_is_not_written(
 
 def test_the_onnx_path_loads_no_torch(trained: RunFolder, films: list[Path]):
     program = (
-        "import sys; from pathlib import Path; from pneumocli.inference.classifier import Classifier, score_films;"
+        "import sys; from pathlib import Path; from pneumocli.inference.classifier import Classifier;"
+        "from pneumocli.inference.scoring import score_films;"
         "print(list(score_films(Classifier.load(Path(sys.argv[1])), [Path(sys.argv[2])]))[0].error);"
         "print({'torch', 'torchvision', 'sklearn', 'scipy', 'matplotlib', 'onnx', 'pydicom'} & set(sys.modules))"
     )

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pneumocli.core.errors import PneumoError, RunError
-from pneumocli.core.records import Prediction
 from pneumocli.inference.csv_output import AnswerTable
+from pneumocli.inference.records import Prediction
 
 FILMS = [
     Prediction(image="a.png", probability=0.25, prediction="NORMAL", threshold=0.5),

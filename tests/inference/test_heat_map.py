@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumocli.colour_map import INFERNO
 from pneumocli.data.images import Fit
-from pneumocli.inference.heat_map import Answer, evidence, overlay, picture
+from pneumocli.inference.heat_map import INFERNO, Answer, evidence, overlay, picture
 
 
 def test_the_colour_map_is_matplotlibs():

@@ -14,8 +14,9 @@ import pneumocli
 from pneumocli.core.config import PredictConfig
 from pneumocli.core.errors import ModelFileError, RunError
 from pneumocli.core.events import Event, Remark, TaskStarted
-from pneumocli.inference.classifier import Classifier, score_films
+from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.predict import predict
+from pneumocli.inference.scoring import score_films
 from pneumocli.run_folder import RunFolder
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from pneumocli.core.records import Confusion
 from pneumocli.metrics import bootstrap, classification, paired_tests
+from pneumocli.metrics.records import Confusion
 from pneumocli.reporting import text
 
 

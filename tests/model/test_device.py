@@ -9,18 +9,11 @@ import torch
 from pneumocli.core.config import ResumeConfig, TrainConfig
 from pneumocli.core.errors import DeviceError, RunError
 from pneumocli.core.events import DeviceSampled, Remark
-from pneumocli.model.device import (
-    Plan,
-    cache_folder,
-    cpu_multiplies_bf16,
-    describe,
-    gpu_probe,
-    has_cpp_compiler,
-    resolve_device,
-    resolve_precision,
-)
+from pneumocli.core.files import cache_folder
+from pneumocli.model.device import cpu_multiplies_bf16, has_cpp_compiler, resolve_device, resolve_precision
 from pneumocli.training.distributed import Team
-from pneumocli.training.plan import make_plan, own_device, restored_plan, where_to_resize
+from pneumocli.training.gpu_probe import gpu_probe
+from pneumocli.training.plan import Plan, describe, make_plan, own_device, restored_plan, where_to_resize
 
 CPU = torch.device("cpu")
 PLAN = Plan(device="cpu", precision="fp32", compile=False, threads=2, workers=0, world_size=1)

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from pneumocli.core.errors import ModelFileError
-from pneumocli.core.records import ModelCard
+from pneumocli.model.card import ModelCard
 from pneumocli.model.onnx_file import card_text
 from pneumocli.run_folder import RunFolder
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pneumocli.core.errors import ModelFileError
-from pneumocli.core.records import FeatureModel, InputRange
+from pneumocli.model.card import FeatureModel, InputRange
 from pneumocli.model.out_of_distribution import Appearance, Familiarity, fit
 
 

@@ -12,10 +12,10 @@ from pneumocli.core.config import DownloadConfig
 from pneumocli.core.errors import DownloadError, RunError, SettingError
 from pneumocli.core.events import Event, Remark, TaskAdvanced, TaskFinished, TaskStarted
 from pneumocli.core.files import locked, read_record
-from pneumocli.core.records import DataSource
 from pneumocli.release import download as module
 from pneumocli.release import installed, sources
 from pneumocli.release.download import download
+from pneumocli.release.records import DataSource
 from pneumocli.verification.release_lists import counts, kaggle_films, mendeley_films
 from tests.helpers.kaggle_server import Fault, ReleaseServer
 from tests.helpers.zips import films_of, kaggle_zip, mendeley_zip, zip_of

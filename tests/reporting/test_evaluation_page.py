@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pneumocli.core.records import Evaluation
 from pneumocli.evaluation.store import read_evaluation
+from pneumocli.metrics.records import Evaluation
 from pneumocli.reporting.evaluation_page import evaluation_page
 from pneumocli.run_folder import RunFolder
 from tests.conftest import scored_film

@@ -7,22 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumocli.core.records import (
-    CLASS_NAMES,
-    ComparedRun,
-    Comparison,
-    EpochRecord,
-    Evaluation,
-    Metric,
-    ModelCard,
-    ScoredFilm,
-)
+from pneumocli.core.records import CLASS_NAMES, EpochRecord
 from pneumocli.evaluation.evaluate import evaluate_predictions
 from pneumocli.inference.classifier import Classifier
 from pneumocli.metrics.classification import sigmoid
+from pneumocli.metrics.records import ComparedRun, Comparison, Evaluation, Metric, ScoredFilm
 from pneumocli.metrics.scores import Scores
+from pneumocli.metrics.thresholds import net_benefits
+from pneumocli.model.card import ModelCard
 from pneumocli.reporting import comparison_figures, figures
-from pneumocli.reporting.figures import learning_curves, learning_curves_figure, mistakes_figure, net_benefits, png, svg
+from pneumocli.reporting.figures import learning_curves, learning_curves_figure, mistakes_figure, png, svg
 from pneumocli.run_folder import RunFolder
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

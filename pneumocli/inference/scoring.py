@@ -1,0 +1,132 @@
+"""Scores films one after the other, in constant memory."""
+
+from collections.abc import Iterable, Iterator, Sized
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from pneumocli.core.events import Listener, TaskAdvanced, TaskFinished, TaskStarted, ignore
+from pneumocli.core.parallel import ordered_map
+from pneumocli.data.images import Film, UnreadableFilm, fit_film, read_film
+from pneumocli.inference.classifier import Bytes, Classifier, Floats, logit_of
+from pneumocli.model.out_of_distribution import Appearance
+
+# Large enough that the network works at its full speed, small enough that memory stays low and decoding keeps ahead.
+_DEFAULT_BATCH = 16
+
+
+Source = Path | bytes | UnreadableFilm
+"""A film to score; an error stands for a film that is known to be missing, and comes back as its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What became of one film.
+
+    Attributes:
+        source: As given: a file, the content of one, or why there is none.
+        logit: logits[1] - logits[0]; ``None`` where the film could not be read.
+        probability: Of pneumonia, 0-1; ``None`` likewise.
+        warnings: In which way the film is unlike the training films.
+        error: Why there is no answer.
+        film: As read; only when asked for.
+        cam: Class activation maps, float32 (2,h,w); only when asked for.
+    """
+
+    source: Source
+    logit: float | None = None
+    probability: float | None = None
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+    film: Film | None = None
+    cam: Floats | None = None
+
+
+def score_films(  # noqa: PLR0913 - options of one job, named by the caller
+    classifier: Classifier,
+    sources: Iterable[Source],
+    *,
+    batch_size: int = _DEFAULT_BATCH,
+    total: int | None = None,
+    keep_maps: bool = False,
+    listener: Listener = ignore,
+) -> Iterator[Scored]:
+    """Scores films one after the other, in constant memory: decoding runs on threads ahead of the network.
+
+    Args:
+        classifier: Scores.
+        sources: Read lazily.
+        batch_size: Films per forward pass.
+        total: Number of films, for the progress display, where ``sources`` does not tell.
+        keep_maps: Also hand on the film's pixels and class activation maps.
+        listener: Hears about the progress.
+
+    Yields:
+        One result per film, in the order of ``sources``; an unreadable film gives one with an ``error``.
+
+    Raises:
+        ModelFileError: The network's answer is not finite.
+    """
+    task = "scoring films"
+    if total is None and isinstance(sources, Sized):
+        total = len(sources)
+    listener(TaskStarted(task, total))
+    size, fit = classifier.card.image_size, classifier.card.fit
+
+    def prepare(source: Source) -> "_Prepared":
+        try:
+            if isinstance(source, UnreadableFilm):
+                raise source
+            film = read_film(source)
+        except UnreadableFilm as error:
+            return _Prepared(source, None, None, error.reason)
+        return _Prepared(source, film, fit_film(film.pixels, size, fit), None)
+
+    done = 0
+    for batch in _in_batches(ordered_map(prepare, sources), batch_size):
+        yield from _scored(classifier, batch, keep_maps=keep_maps)
+        done += len(batch)
+        listener(TaskAdvanced(task, done))
+    listener(TaskFinished(task))
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    source: Source
+    film: Film | None
+    square: Bytes | None
+    error: str | None
+
+
+def _scored(classifier: Classifier, batch: list[_Prepared], *, keep_maps: bool) -> Iterator[Scored]:
+    """The results of one batch."""
+    readable = [item for item in batch if item.film is not None]
+    answers: Iterator[Scored] = iter(())
+    if readable:
+        pixels = np.stack([item.square for item in readable if item.square is not None])[:, None]
+        outputs = classifier.run(pixels)
+        films = [item.film for item in readable if item.film is not None]
+        aspects = np.array([film.pixels.shape[1] / film.pixels.shape[0] for film in films], np.float32)
+        coloured = np.array([film.coloured for film in films])
+        warnings = classifier.familiarity.warnings(outputs.features, Appearance.of(pixels, aspects), coloured)
+        answers = (
+            Scored(
+                item.source,
+                float(logit),
+                classifier.probability(logit),
+                warnings[index],
+                film=item.film if keep_maps else None,
+                cam=outputs.cam[index] if keep_maps else None,
+            )
+            for index, (item, logit) in enumerate(zip(readable, logit_of(outputs.logits), strict=True))
+        )
+    for item in batch:
+        yield next(answers) if item.film is not None else Scored(item.source, error=item.error)
+
+
+def _in_batches(items: Iterable[_Prepared], size: int) -> Iterator[list[_Prepared]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,0 +1,175 @@
+"""What evaluations and comparisons consist of: ``predictions.csv``, ``metrics.json``, ``comparison.json``."""
+
+from typing import Literal
+
+from pneumocli.core.records import ClassName, Count, Finite, Fraction, Kind, Record, Split
+from pneumocli.model.card import OperatingPoint
+
+
+class Metric(Record):
+    """A number with its 95 % interval."""
+
+    value: Finite | None
+    """``None`` where undefined."""
+    low: Finite | None
+    high: Finite | None
+    method: str
+    """How the interval was made, or why there is none."""
+
+
+class Confusion(Record):
+    """Counts at the threshold; PNEUMONIA is positive."""
+
+    tp: Count
+    fp: Count
+    fn: Count
+    tn: Count
+
+
+class ClassMetrics(Record):
+    """The per-class table of the field."""
+
+    precision: Fraction | None
+    recall: Fraction | None
+    f1: Fraction | None
+    support: Count
+
+
+class ThresholdUsed(Record):
+    """The threshold of an evaluation."""
+
+    value: Fraction
+    rule: str
+    """The stored rule, or ``given`` for one from the command line."""
+    chosen_on: Literal["fixed", "val", "given"]
+
+
+class ScoredFilm(Record):
+    """One row of ``predictions.csv``."""
+
+    image: str
+    patient: str
+    kind: Kind
+    label: ClassName
+    logit: Finite
+    probability: Fraction
+    prediction: ClassName
+
+
+class Subgroup(Record):
+    """A kind of pneumonia, against all normal films."""
+
+    num_images: Count
+    num_patients: Count
+    metrics: dict[str, Metric]
+    """``sensitivity`` of this kind, and ``auroc`` of this kind against the normal films."""
+
+
+class DataFlow(Record):
+    """What became of the films of a split."""
+
+    num_found: Count
+    num_unreadable: Count
+    """Left out because ``--skip-unreadable`` was given."""
+    unreadable: tuple[str, ...]
+    """Each with the reason."""
+    num_duplicates: Count
+    """Films whose bytes another film of the split has, too; all are scored."""
+    num_scored: Count
+
+
+class Evaluation(Record):
+    """``metrics.json``."""
+
+    schema_version: Literal[1] = 1
+    run: str
+    """Name of the run folder."""
+    model_sha256: str
+    """Of the model file that scored the films."""
+    data_fingerprint: str
+    """SHA-256 over the films and their labels."""
+    split: Split
+    num_images: Count
+    num_patients: Count
+    prevalence: Fraction
+    """Share of PNEUMONIA among the films."""
+    threshold: ThresholdUsed
+    confusion: Confusion
+    metrics: dict[str, Metric]
+    classes: dict[ClassName, ClassMetrics]
+    subgroups: dict[str, Subgroup]
+    at_half: dict[str, Metric] | None
+    """``accuracy``, ``sensitivity``, ``specificity`` at 0.5, where the threshold is another."""
+    operating_point: OperatingPoint
+    """As stored in the model, with what it gave on the validation films."""
+    temperature: Finite
+    at_prevalence: dict[str, Finite | None] | None
+    """``prevalence``, ``ppv`` and ``npv`` at the prevalence that was asked for."""
+    bootstrap_seed: Count
+    data_flow: DataFlow
+
+
+class Difference(Record):
+    """One metric of two runs on the same films."""
+
+    run_a: str
+    run_b: str
+    metric: str
+    a: Finite | None
+    b: Finite | None
+    difference: Finite | None
+    """b - a."""
+    low: Finite | None
+    high: Finite | None
+    p_value: Fraction | None
+    method: str
+
+    @property
+    def pair(self) -> str:
+        """The two runs as ``a vs b``: their key in :attr:`Comparison.holm_p_values`."""
+        return f"{self.run_a} vs {self.run_b}"
+
+
+class ComparedRun(Record):
+    """One run of a comparison."""
+
+    name: str
+    path: str
+    initial_weights: str
+    seed: Count
+    metrics: dict[str, Metric]
+
+
+class SeedGroup(Record):
+    """Runs whose settings differ in the seed alone."""
+
+    runs: tuple[str, ...]
+    metrics: dict[str, dict[str, Finite]]
+    """``mean``, ``sd`` (n - 1), ``low`` and ``high`` (the range) over the runs, by metric."""
+
+
+class Comparison(Record):
+    """``comparison.json``."""
+
+    schema_version: Literal[1] = 1
+    runs: tuple[ComparedRun, ...]
+    split: Split
+    num_images: Count
+    num_patients: Count
+    data_fingerprint: str
+    sentence: str
+    """Which run is better, by how much, and whether that could be chance."""
+    differences: tuple[Difference, ...]
+    holm_p_values: dict[str, Fraction] | None
+    """Accuracy p-values of all pairs after Holm's correction, by ``a vs b``; with more than two runs."""
+    seed_groups: tuple[SeedGroup, ...]
+    bootstrap_seed: Count
+
+
+class AssignmentResults(Record):
+    """``results.json``, the assignment's own file: in percent."""
+
+    from_scratch_accuracy: Finite
+    transfer_learning_accuracy: Finite
+    improvement: Finite
+    """In percentage points."""

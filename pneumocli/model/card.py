@@ -1,0 +1,89 @@
+"""What a model file says about itself."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pneumocli.core.records import NOTICE, Count, Finite, Fraction, Record
+
+
+class OperatingPoint(Record):
+    """A threshold, how it was chosen, and what it gave where it was chosen."""
+
+    threshold: Fraction
+    """Positive if the probability is at or above it."""
+    rule: str
+    """``0.5``, ``youden``, ``sensitivity=0.95`` ..."""
+    chosen_on: Literal["fixed", "val"]
+    """``fixed`` for a threshold set beforehand, ``val`` for one chosen on the validation films."""
+    sensitivity: Fraction | None
+    """On the validation films."""
+    specificity: Fraction | None
+    """On the validation films."""
+
+
+class ValidationSummary(Record):
+    """How the best epoch did on the validation films."""
+
+    method: Literal["patient", "block", "official"]
+    num_images: Count
+    num_patients: Count
+    fraction: Fraction
+    """Share of the films that were held out, after rounding to a k-fold's 1/k and with the set's own val films."""
+    loss: Finite
+    accuracy: Fraction
+    auroc: Fraction | None
+
+
+class InputRange(Record):
+    """What the training films looked like, so that a film unlike them can be told: 0.1 and 99.9 % quantiles."""
+
+    aspect: tuple[Finite, Finite]
+    """Width / height."""
+    brightness: tuple[Finite, Finite]
+    """Mean grey value after preprocessing, 0-255."""
+    contrast: tuple[Finite, Finite]
+    """Standard deviation of the grey values after preprocessing."""
+
+
+class FeatureModel(Record):
+    """Gaussian of the square roots of the training films' features, for the distance of a new film to them.
+
+    Kept in compressed form: a mean, the leading principal directions, and one variance for the rest.
+    """
+
+    mean: str
+    """Base64 of float32, little-endian, (512,)."""
+    directions: str
+    """Base64 of float32, little-endian, (k, 512): orthonormal rows."""
+    variances: str
+    """Base64 of float32, little-endian, (k,): shrunk variances along the directions."""
+    residual_variance: Finite
+    """Variance of every direction orthogonal to those."""
+    limit: Finite
+    """Mahalanobis distance beyond which a film is unlike the training films; set on the validation films."""
+
+
+class ModelCard(Record):
+    """Everything that must travel with the weights for a prediction to mean something."""
+
+    schema_version: Literal[1] = 1
+    package_version: str
+    architecture: Literal["resnet18"] = "resnet18"
+    class_names: tuple[Literal["NORMAL"], Literal["PNEUMONIA"]] = ("NORMAL", "PNEUMONIA")
+    positive_class: Literal["PNEUMONIA"] = "PNEUMONIA"
+    image_size: Annotated[int, Field(ge=32, le=1024)]
+    fit: Literal["crop", "squash", "pad"]
+    initial_weights: str
+    """``scratch``, ``IMAGENET1K_V1``, or the name of the file they came from."""
+    operating_point: OperatingPoint
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    """probability = sigmoid(logit / temperature)."""
+    data_fingerprint: str
+    """SHA-256 over the training and validation films and their labels."""
+    num_train_images: Count
+    best_epoch: Annotated[int, Field(ge=1)]
+    validation: ValidationSummary
+    input_range: InputRange | None = None
+    feature_model: FeatureModel | None = None
+    notice: str = NOTICE
