@@ -8,7 +8,7 @@ import torch
 from pneumocli.core.config import ResumeConfig
 from pneumocli.core.errors import OutOfMemory
 from pneumocli.run_folder import RunFolder
-from pneumocli.training.step import make_learner, score
+from pneumocli.training.step import make_learner, validation_logits
 from pneumocli.training.train import resume, train
 from tests.conftest import tiny
 from tests.training.test_train import Stop, stopped, stopping_after, timeless
@@ -65,5 +65,5 @@ def test_validation_gives_the_logits_of_the_cpu(trained: RunFolder, phantoms: Pa
         learner = make_learner(
             network, plan, learning_rate=1e-3, freeze="none", class_weights=torch.ones(2), full=8, team=Team()
         )
-        logits.append(score(learner, films, 8))
+        logits.append(validation_logits(learner, films, 8))
     torch.testing.assert_close(logits[0], logits[1], rtol=1e-2, atol=1e-2)  # TF32 where the GPU has it

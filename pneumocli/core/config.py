@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pneumocli.core.errors import SettingError
-from pneumocli.core.records import Split
+from pneumocli.core.records import Fit, Split
 
 DEFAULT_DATA = Path("data/chest_xray")
 DEFAULT_RUNS = Path("runs")
@@ -140,7 +140,7 @@ class TrainConfig(Settings):
     """Adam's learning rate."""
     image_size: Annotated[int, Field(ge=32, le=1024)] = 224
     """Side of the square the network sees, in pixels."""
-    fit: Literal["crop", "squash", "pad"] = "crop"
+    fit: Fit = "crop"
     """How a film becomes square: crop cuts the longer side, squash ignores the aspect, pad adds black."""
     val: Literal["patient", "block", "official"] = "patient"
     """Validation films: whole patients at random, contiguous blocks of patient numbers, or the release's 16."""

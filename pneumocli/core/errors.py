@@ -6,6 +6,7 @@ line has a single boundary, which catches only these; anything else is a bug and
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -30,6 +31,16 @@ def resume_command(run: Path) -> str:
     "pneumo train --resume 'my runs/scratch'"
     """
     return f"pneumo train --resume {shell_word(run)}"
+
+
+def first_few(items: Sequence[str], separator: str = ", ", most: int = 3) -> str:
+    """The first items of a list that a message names, and how many more there are.
+
+    >>> first_few(["a.png", "b.png"]), first_few(["a", "b", "c", "d", "e"])
+    ('a.png, b.png', 'a, b, c and 2 more')
+    """
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return separator.join(items[:most]) + more
 
 
 class PneumoError(Exception):

@@ -20,6 +20,9 @@ NOTICE = "Not a medical device: not for diagnosis."
 """Shown wherever a result is shown."""
 
 Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+Fit = Literal["crop", "squash", "pad"]
+"""How a film becomes square; :func:`pneumocli.data.images.fit_film` does it."""
 Kind = Literal["normal", "bacteria", "virus", "unknown"]
 
 

@@ -8,12 +8,12 @@ import io
 import struct
 import warnings
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
+from pneumocli.core.records import Fit
 from pneumocli.data.film import Film, Pixels, UnreadableFilm, stretch
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "shrink",
 ]
 
-Fit = Literal["crop", "squash", "pad"]
 
 READER_VERSION = 1
 """Raised whenever the same file gives other pixels than before: caches of decoded films are built anew then."""

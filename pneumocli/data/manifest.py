@@ -15,13 +15,12 @@ from pneumocli.core.errors import DataError, PneumoError, RunError, shell_word
 from pneumocli.core.events import Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
 from pneumocli.core.files import cache_folder, sha256_of, write_csv, write_json
 from pneumocli.core.parallel import ordered_map
-from pneumocli.core.records import CLASS_NAMES, Kind, ManifestRow, Split
+from pneumocli.core.records import CLASS_NAMES, SPLITS, Kind, ManifestRow, Split
 from pneumocli.data.images import UnreadableFilm, is_film_name, read_film
 
 COLUMNS = tuple(ManifestRow.model_fields)
 
 _KINDS: dict[str, Kind] = {"normal": "normal", "bacteria": "bacteria", "virus": "virus"}
-_SPLITS: tuple[Split, ...] = ("train", "val", "test")
 _LAYOUT = "train|val|test / NORMAL|PNEUMONIA"
 
 # The release's names. ``person<N>`` is numbered separately for bacteria and viruses: person1_bacteria and
@@ -154,7 +153,7 @@ def scan(folder: Path, table: Path | None = None, listener: Listener = ignore) -
 def _rows_of_folder(folder: Path) -> list[ManifestRow]:
     rows = [
         _row(folder, file, label, split)
-        for split in _SPLITS
+        for split in SPLITS
         for label, name in enumerate(CLASS_NAMES)
         for file in _films_below(folder / split / name)
     ]
@@ -222,7 +221,7 @@ def _row_of_line(folder: Path, table: Path, number: int, line: dict[str, str]) -
     if label not in (*CLASS_NAMES, "0", "1"):
         raise DataError(f"{where}: label {line['label']!r}, expected NORMAL or PNEUMONIA (or 0 or 1)")
     split = (line.get("split") or "train").strip().lower()
-    if split not in _SPLITS:
+    if split not in SPLITS:
         raise DataError(f"{where}: split {split!r}, expected train, val or test")
     positive = label in (CLASS_NAMES[1], "1")
     row = _row(folder, folder / image, int(positive), split)

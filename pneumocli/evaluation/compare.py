@@ -6,7 +6,7 @@ from itertools import combinations
 from pathlib import Path
 
 from pneumocli.core.config import CompareConfig, EvaluateConfig, TrainConfig
-from pneumocli.core.errors import RunError
+from pneumocli.core.errors import RunError, first_few
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.files import write_bytes, write_json, write_text
 from pneumocli.evaluation.evaluate import evaluate, films_of
@@ -30,13 +30,12 @@ from pneumocli.metrics.records import (
     Evaluation,
     SeedGroup,
 )
-from pneumocli.metrics.scores import Compared, Scores
+from pneumocli.metrics.scores import Compared, ScoreArrays
 from pneumocli.reporting.comparison_figures import comparison_figure
 from pneumocli.reporting.figures import png
 from pneumocli.reporting.text import listed
 from pneumocli.run_folder import RunFolder
 
-_NAMED = 3
 _SIGNIFICANT = 0.05
 
 
@@ -102,7 +101,7 @@ def _compared(name: str, run: RunFolder, config: CompareConfig, listener: Listen
         stored = read_evaluation(run, config.split)
     evaluation, scored = stored
     ordered = tuple(sorted(scored, key=lambda film: film.image))
-    scores = Scores.of(ordered, evaluation.temperature)
+    scores = ScoreArrays.of(ordered, evaluation.temperature)
     return Compared(_described(name, run, evaluation), run.history(), evaluation, ordered, scores)
 
 
@@ -115,11 +114,7 @@ def _check_same_films(a: Compared, b: Compared) -> None:
         f"only {b.name} has": sorted(theirs.keys() - ours.keys()),
         "labelled differently:": sorted(name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]),
     }
-    told = [
-        f"{what} {len(images)} ({', '.join(images[:_NAMED])}{' ...' if len(images) > _NAMED else ''})"
-        for what, images in faults.items()
-        if images
-    ]
+    told = [f"{what} {len(images)} ({first_few(images)})" for what, images in faults.items() if images]
     if not told and a.evaluation.data_fingerprint != b.evaluation.data_fingerprint:
         told = ["films of the same names have another content"]
     if told:

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from pneumocli.core.config import EvaluateConfig
-from pneumocli.core.errors import DataError, RunError
+from pneumocli.core.errors import DataError, RunError, first_few
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.records import CLASS_NAMES, ClassName, ManifestRow, Split
 from pneumocli.data.manifest import Manifest, scan, with_hashes
 from pneumocli.evaluation.store import write_evaluation
 from pneumocli.inference.classifier import Classifier
-from pneumocli.inference.scoring import Scored, score_films
+from pneumocli.inference.scoring import ScoringResult, score_films
 from pneumocli.metrics.bootstrap import PatientBootstrap, all_drawn, percentiles, rate, undefined
 from pneumocli.metrics.calibration import slope_and_intercept
 from pneumocli.metrics.classification import (
@@ -32,13 +32,12 @@ from pneumocli.metrics.classification import (
 )
 from pneumocli.metrics.delong import auroc_interval
 from pneumocli.metrics.records import DataFlow, Evaluation, Metric, ScoredFilm, Subgroup, ThresholdUsed
-from pneumocli.metrics.scores import Scores
+from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.metrics.thresholds import doubts
 from pneumocli.model.card import ModelCard
 from pneumocli.run_folder import RunFolder
 
 _RATES = ("accuracy", "sensitivity", "specificity", "ppv", "npv")
-_NAMED = 3
 
 
 def evaluate(config: EvaluateConfig, listener: Listener = ignore) -> Evaluation:
@@ -108,7 +107,7 @@ def _unchanged(run: RunFolder, recorded: Manifest, split: Split, listener: Liste
     else:
         changed = gone
     what = "are gone" if gone else "have another content"
-    named = ", ".join(changed[:_NAMED]) + (" ..." if len(changed) > _NAMED else "")
+    named = first_few(changed)
     raise RunError(
         f"the {split} films of {run.path} have changed since the training: {len(changed)} of {len(recorded)} {what} "
         f"in {recorded.folder} ({named})",
@@ -145,7 +144,7 @@ def _score(
         f"{row.image}: {result.error}" for row, result in zip(films.rows, results, strict=True) if result.error
     )
     if unreadable:
-        named = "; ".join(unreadable[:_NAMED]) + (" ..." if len(unreadable) > _NAMED else "")
+        named = first_few(unreadable, "; ")
         if not config.skip_unreadable:
             raise DataError(
                 f"{len(unreadable)} of {len(films)} films in {films.folder} cannot be read: {named}",
@@ -169,7 +168,7 @@ def _score(
     )
 
 
-def _scored_film(row: ManifestRow, result: Scored, threshold: float) -> ScoredFilm:
+def _scored_film(row: ManifestRow, result: ScoringResult, threshold: float) -> ScoredFilm:
     assert result.logit is not None  # noqa: S101 - told apart by error, which the caller has looked at
     assert result.probability is not None  # noqa: S101
     return ScoredFilm(
@@ -214,7 +213,7 @@ def evaluate_predictions(  # noqa: PLR0913 - the fields of metrics.json that do 
         data_fingerprint: Of the films.
         data_flow: What became of the films found; all were scored unless given.
     """
-    scores = Scores.of(films, card.temperature)
+    scores = ScoreArrays.of(films, card.temperature)
     point = card.operating_point
     value = point.threshold if threshold is None else threshold
     table = confusion(scores.labels, scores.probabilities >= value)
@@ -256,7 +255,7 @@ def evaluate_predictions(  # noqa: PLR0913 - the fields of metrics.json that do 
     )
 
 
-def _rates(scores: Scores, threshold: float) -> dict[str, Metric]:
+def _rates(scores: ScoreArrays, threshold: float) -> dict[str, Metric]:
     """The rates at a threshold, with Wilson's interval on the effective number of films."""
     positive, called = scores.labels == 1, scores.probabilities >= threshold
     right, patients = called == positive, scores.patients
@@ -269,7 +268,7 @@ def _rates(scores: Scores, threshold: float) -> dict[str, Metric]:
     }
 
 
-def _metrics(scores: Scores, threshold: float, seed: int) -> dict[str, Metric]:
+def _metrics(scores: ScoreArrays, threshold: float, seed: int) -> dict[str, Metric]:
     labels, calibrated, probabilities = scores.labels, scores.calibrated, scores.probabilities
     values = from_confusion(confusion(labels, probabilities >= threshold)) | {
         "auroc": auroc(labels, scores.logits),
@@ -291,7 +290,7 @@ def _metrics(scores: Scores, threshold: float, seed: int) -> dict[str, Metric]:
     return {name: metrics[name] for name in (*MAIN_METRICS, *(name for name in metrics if name not in MAIN_METRICS))}
 
 
-def _delong(scores: Scores) -> Metric:
+def _delong(scores: ScoreArrays) -> Metric:
     """The AUROC with DeLong's interval, a check of the bootstrap's."""
     positives = int(scores.labels.sum())
     if min(positives, len(scores) - positives) < 2:
@@ -301,7 +300,7 @@ def _delong(scores: Scores) -> Metric:
     return Metric(value=value, low=low, high=high, method="DeLong, assumes independent films")
 
 
-def _subgroups(scores: Scores, threshold: float, seed: int) -> dict[str, Subgroup]:
+def _subgroups(scores: ScoreArrays, threshold: float, seed: int) -> dict[str, Subgroup]:
     """Bacterial and viral pneumonias, each against all normal films."""
     groups = {}
     for kind in ("bacteria", "virus"):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from pneumocli.core.errors import RunError, shell_word
 from pneumocli.core.files import read_record, write_bytes, write_json, write_text
-from pneumocli.core.records import Split
+from pneumocli.core.records import SPLITS, Split
 from pneumocli.data.manifest import Manifest
 from pneumocli.metrics.records import Evaluation, ScoredFilm
-from pneumocli.metrics.scores import Scores, read_predictions, write_predictions
+from pneumocli.metrics.scores import ScoreArrays, read_predictions, write_predictions
 from pneumocli.reporting.evaluation_page import evaluation_page
 from pneumocli.reporting.figures import (
     calibration_figure,
@@ -25,8 +25,6 @@ from pneumocli.run_folder import RunFolder
 METRICS_NAME = "metrics.json"
 PREDICTIONS_NAME = "predictions.csv"
 
-_SPLITS: tuple[Split, ...] = ("train", "val", "test")
-
 
 def write_evaluation(run: RunFolder, evaluation: Evaluation, films: Sequence[ScoredFilm], data: Path) -> None:
     """Writes tables, pictures and the page of an evaluation, and renews the run's model card.
@@ -38,7 +36,7 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation, films: Sequence[Sco
         data: Folder that the films are below.
     """
     folder = run.evaluation_folder(evaluation.split)
-    scores = Scores.of(films, evaluation.temperature)
+    scores = ScoreArrays.of(films, evaluation.temperature)
     write_predictions(folder / PREDICTIONS_NAME, films)
     figures = {
         "confusion": confusion_figure(evaluation),
@@ -91,5 +89,5 @@ def current_evaluation(
 
 def stored_evaluations(run: RunFolder) -> list[Evaluation]:
     """Every stored evaluation of a run, in the order train, val, test."""
-    files = [run.evaluation_folder(split) / METRICS_NAME for split in _SPLITS]
+    files = [run.evaluation_folder(split) / METRICS_NAME for split in SPLITS]
     return [read_record(file, Evaluation) for file in files if file.is_file()]

@@ -41,7 +41,7 @@ _ORT_ERRORS: tuple[type[Exception], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Outputs:
+class NetworkOutput:
     """What the network says of N films.
 
     Attributes:
@@ -58,7 +58,7 @@ class Outputs:
 class Backend(Protocol):
     """A library that runs a network."""
 
-    def run(self, pixels: Bytes) -> Outputs:
+    def run(self, pixels: Bytes) -> NetworkOutput:
         """Scores films, uint8 (N,1,S,S)."""
 
 
@@ -101,13 +101,13 @@ class OnnxBackend:
                 f"the model takes {taken.type} {taken.shape}, its card says uint8 (N,1,{image_size},{image_size})"
             )
 
-    def run(self, pixels: Bytes) -> Outputs:
+    def run(self, pixels: Bytes) -> NetworkOutput:
         """Scores films, uint8 (N,1,S,S)."""
         try:
             logits, cam, features = self._session.run(list(GRAPH_OUTPUTS), {GRAPH_INPUT: pixels})
         except _ORT_ERRORS as error:
             raise ModelFileError("the model file is damaged: its network cannot be run") from error
-        return Outputs(logits, cam, features)
+        return NetworkOutput(logits, cam, features)
 
 
 class _TorchBackend:
@@ -132,12 +132,12 @@ class _TorchBackend:
         network.load_state_dict(weights)
         self._net = DeployableNet(network).eval().to(self._device)
 
-    def run(self, pixels: Bytes) -> Outputs:
+    def run(self, pixels: Bytes) -> NetworkOutput:
         """Scores films, uint8 (N,1,S,S)."""
         with self._torch.inference_mode():
             outputs = self._net(self._torch.from_numpy(pixels).to(self._device))
             logits, cam, features = (output.float().cpu().numpy() for output in outputs)
-        return Outputs(logits, cam, features)
+        return NetworkOutput(logits, cam, features)
 
 
 class Classifier:
@@ -199,7 +199,7 @@ class Classifier:
         """Of the model file's content."""
         return sha256_of(self.file)
 
-    def run(self, pixels: Bytes) -> Outputs:
+    def run(self, pixels: Bytes) -> NetworkOutput:
         """Scores films.
 
         Args:

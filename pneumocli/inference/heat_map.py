@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from pneumocli.core.records import NOTICE, POSITIVE_CLASS, ClassName
+from pneumocli.data.film import Pixels
 from pneumocli.data.images import Fit, crop_frame
 
-Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 # Longest side of the film in the picture: enough to read it, small enough to write a folder of them quickly.

@@ -17,7 +17,7 @@ from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.csv_output import AnswerTable
 from pneumocli.inference.inputs import Named, count_films, find_films
 from pneumocli.inference.records import Prediction
-from pneumocli.inference.scoring import Scored, Source, score_films
+from pneumocli.inference.scoring import ScoringResult, Source, score_films
 from pneumocli.model.card import ModelCard
 from pneumocli.run_folder import RunFolder, run_from_environment
 
@@ -172,7 +172,7 @@ def _total(config: PredictConfig, table: AnswerTable | None) -> int:
 
 def _scored(
     config: PredictConfig, classifier: Classifier, films: Iterator[Named], total: int, listener: Listener
-) -> Iterator[tuple[Named, Scored]]:
+) -> Iterator[tuple[Named, ScoringResult]]:
     """Each film with its score; those between reading and scoring wait in a queue."""
     waiting: deque[Named] = deque()
 
@@ -193,7 +193,7 @@ def _scored(
         yield waiting.popleft(), scored
 
 
-def _prediction(named: Named, scored: Scored, threshold: float) -> Prediction:
+def _prediction(named: Named, scored: ScoringResult, threshold: float) -> Prediction:
     positive = None if scored.probability is None else scored.probability >= threshold
     return Prediction(
         image=named.image,
@@ -205,7 +205,7 @@ def _prediction(named: Named, scored: Scored, threshold: float) -> Prediction:
     )
 
 
-_Answered = tuple[Named, Scored, Prediction]
+_Answered = tuple[Named, ScoringResult, Prediction]
 
 
 def _explained(config: PredictConfig, card: ModelCard, answers: Iterator[_Answered]) -> Iterator[Prediction]:

@@ -22,7 +22,7 @@ Source = Path | bytes | UnreadableFilm
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoringResult:
     """What became of one film.
 
     Attributes:
@@ -52,7 +52,7 @@ def score_films(  # noqa: PLR0913 - options of one job, named by the caller
     total: int | None = None,
     keep_maps: bool = False,
     listener: Listener = ignore,
-) -> Iterator[Scored]:
+) -> Iterator[ScoringResult]:
     """Scores films one after the other, in constant memory: decoding runs on threads ahead of the network.
 
     Args:
@@ -100,10 +100,10 @@ class _Prepared:
     error: str | None
 
 
-def _scored(classifier: Classifier, batch: list[_Prepared], *, keep_maps: bool) -> Iterator[Scored]:
+def _scored(classifier: Classifier, batch: list[_Prepared], *, keep_maps: bool) -> Iterator[ScoringResult]:
     """The results of one batch."""
     readable = [item for item in batch if item.film is not None]
-    answers: Iterator[Scored] = iter(())
+    answers: Iterator[ScoringResult] = iter(())
     if readable:
         pixels = np.stack([item.square for item in readable if item.square is not None])[:, None]
         outputs = classifier.run(pixels)
@@ -112,7 +112,7 @@ def _scored(classifier: Classifier, batch: list[_Prepared], *, keep_maps: bool) 
         coloured = np.array([film.coloured for film in films])
         warnings = classifier.familiarity.warnings(outputs.features, Appearance.of(pixels, aspects), coloured)
         answers = (
-            Scored(
+            ScoringResult(
                 item.source,
                 float(logit),
                 classifier.probability(logit),
@@ -123,7 +123,7 @@ def _scored(classifier: Classifier, batch: list[_Prepared], *, keep_maps: bool) 
             for index, (item, logit) in enumerate(zip(readable, logit_of(outputs.logits), strict=True))
         )
     for item in batch:
-        yield next(answers) if item.film is not None else Scored(item.source, error=item.error)
+        yield next(answers) if item.film is not None else ScoringResult(item.source, error=item.error)
 
 
 def _in_batches(items: Iterable[_Prepared], size: int) -> Iterator[list[_Prepared]]:

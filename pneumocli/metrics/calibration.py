@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pneumocli.metrics.classification import CALIBRATION_BINS, calibration_bins, log_loss, sigmoid
 from pneumocli.metrics.records import Metric
-from pneumocli.metrics.scores import Scores
+from pneumocli.metrics.scores import ScoreArrays
 
 _BOUNDS = (-3.0, 3.0)  # natural logarithm of the temperature: 0.05 to 20
 _LEAST_OF_A_CLASS = 5
@@ -120,7 +120,7 @@ def _wald(  # noqa: PLR0913 - the parts of a regression that has converged
     )
 
 
-def reliability_rows(scores: Scores) -> list[list[str]]:
+def reliability_rows(scores: ScoreArrays) -> list[list[str]]:
     """The reliability diagram as a table: mean probability, share of pneumonias, films, per bin that has films."""
     bins = calibration_bins(scores.probabilities)
     rows = []

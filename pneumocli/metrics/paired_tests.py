@@ -24,7 +24,7 @@ from pneumocli.metrics.classification import (
 )
 from pneumocli.metrics.delong import auroc_difference
 from pneumocli.metrics.records import Difference
-from pneumocli.metrics.scores import Scores
+from pneumocli.metrics.scores import ScoreArrays
 
 BOOTSTRAP = f"paired patient bootstrap, {RESAMPLES} resamples"
 Floats = NDArray[np.float64]
@@ -69,7 +69,7 @@ def bootstrap_p(drawn: Floats) -> float | None:
     return min(1.0, 2 * (tail + 1) / (known.size + 1))
 
 
-def values_of(scores: Scores, threshold: float) -> dict[str, float | None]:
+def values_of(scores: ScoreArrays, threshold: float) -> dict[str, float | None]:
     """The compared metrics of one run."""
     return from_confusion(confusion(scores.labels, scores.probabilities >= threshold)) | {
         "auroc": auroc(scores.labels, scores.logits),
@@ -80,7 +80,7 @@ def values_of(scores: Scores, threshold: float) -> dict[str, float | None]:
     }
 
 
-def drawn_values(scores: Scores, threshold: float, seed: int) -> dict[str, Floats]:
+def drawn_values(scores: ScoreArrays, threshold: float, seed: int) -> dict[str, Floats]:
     """The compared metrics in each resample; the same patients and seed pair two runs."""
     bootstrap = PatientBootstrap(scores.patients, seed)
     return all_drawn(bootstrap, scores.labels, scores.calibrated, scores.probabilities, threshold)
@@ -162,7 +162,7 @@ def mcnemar_differences(
     return rows
 
 
-def delong_difference(names: tuple[str, str], a: Scores, b: Scores) -> list[Difference]:
+def delong_difference(names: tuple[str, str], a: ScoreArrays, b: ScoreArrays) -> list[Difference]:
     """DeLong's test of the AUROCs; no row where a class has fewer than two films."""
     positives = int(a.labels.sum())
     if min(positives, len(a) - positives) < 2:

@@ -23,7 +23,7 @@ COLUMNS = tuple(ScoredFilm.model_fields)
 
 
 @dataclass(frozen=True)
-class Scores:
+class ScoreArrays:
     """Scored films, one entry per film in each array.
 
     Attributes:
@@ -43,7 +43,7 @@ class Scores:
     temperature: float
 
     @classmethod
-    def of(cls, films: Sequence[ScoredFilm], temperature: float) -> "Scores":
+    def of(cls, films: Sequence[ScoredFilm], temperature: float) -> "ScoreArrays":
         """The arrays of scored films."""
         return cls(
             images=tuple(film.image for film in films),
@@ -109,7 +109,7 @@ class Compared:
     history: tuple[EpochRecord, ...]
     evaluation: Evaluation
     films: tuple[ScoredFilm, ...]
-    scores: Scores
+    scores: ScoreArrays
 
     @property
     def name(self) -> str:

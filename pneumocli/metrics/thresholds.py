@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pneumocli.metrics.classification import sensitivity, sigmoid, specificity
-from pneumocli.metrics.scores import Scores
+from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.model.card import OperatingPoint
 
 Floats = NDArray[np.float64]
@@ -102,7 +102,7 @@ def doubts(num_positive: int, num_negative: int, val_auroc: float | None, rule: 
     return None
 
 
-def net_benefits(scores: Scores) -> list[tuple[float, float, float]]:
+def net_benefits(scores: ScoreArrays) -> list[tuple[float, float, float]]:
     """Net benefit by threshold probability: of acting on the model, and of acting on every film.
 
     A false alarm costs the odds of the threshold: at 0.2, four false alarms weigh as much as a found pneumonia.

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pneumocli.core.records import NOTICE, Count, Finite, Fraction, Record
+from pneumocli.core.records import NOTICE, Count, Finite, Fit, Fraction, Record
 
 
 class OperatingPoint(Record):
@@ -73,7 +73,7 @@ class ModelCard(Record):
     class_names: tuple[Literal["NORMAL"], Literal["PNEUMONIA"]] = ("NORMAL", "PNEUMONIA")
     positive_class: Literal["PNEUMONIA"] = "PNEUMONIA"
     image_size: Annotated[int, Field(ge=32, le=1024)]
-    fit: Literal["crop", "squash", "pad"]
+    fit: Fit
     initial_weights: str
     """``scratch``, ``IMAGENET1K_V1``, or the name of the file they came from."""
     operating_point: OperatingPoint

@@ -21,7 +21,7 @@ from typing import IO
 from pneumocli.core.errors import DownloadError
 from pneumocli.core.events import Listener, TaskAdvanced, TaskFinished, TaskStarted, ignore
 from pneumocli.core.files import write_failure
-from pneumocli.core.records import CLASS_NAMES
+from pneumocli.core.records import CLASS_NAMES, SPLITS
 
 ASIDE = "second-copy"
 """Folder, beside train, val and test, for films of a second copy that differ from the first."""
@@ -35,7 +35,6 @@ MOST_RATIO = 200
 _SMALL_BYTES = 1 << 20  # below this the ratio says nothing: an empty text shrinks a thousand times and does no harm
 _BLOCK_BYTES = 1 << 20
 _ENCRYPTED = 0x1
-_SPLITS = ("train", "val", "test")
 
 # What Windows cannot have as a file name; the set must be movable.
 _HOSTILE = re.compile(r'[<>:"|?*\x00-\x1f]')
@@ -240,7 +239,7 @@ def _place_in_layout(path: PurePosixPath) -> PurePosixPath | None:
     if len(path.parts) < 3:
         return None
     split, name = path.parts[-3].lower(), path.parts[-2].upper()
-    if split not in _SPLITS or name not in CLASS_NAMES or not is_film_name(path.name):
+    if split not in SPLITS or name not in CLASS_NAMES or not is_film_name(path.name):
         return None
     return PurePosixPath(split, name, path.name)
 

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_curve
 from pneumocli.core.records import EpochRecord
 from pneumocli.metrics.classification import CALIBRATION_BINS
 from pneumocli.metrics.records import Comparison
-from pneumocli.metrics.scores import Scores
+from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.reporting.figures import as_label, has_both_classes, new_figure, say_undefined
 from pneumocli.reporting.text import words
 
@@ -76,7 +76,7 @@ def comparison_figure(comparison: Comparison, histories: Mapping[str, Sequence[E
     return figure
 
 
-def roc_overlay(runs: Sequence[tuple[str, Scores]]) -> Figure:
+def roc_overlay(runs: Sequence[tuple[str, ScoreArrays]]) -> Figure:
     """ROC curves of several runs."""
     figure = new_figure()
     axes = figure.subplots()
@@ -99,7 +99,7 @@ def roc_overlay(runs: Sequence[tuple[str, Scores]]) -> Figure:
     return figure
 
 
-def calibration_overlay(runs: Sequence[tuple[str, Scores]]) -> Figure:
+def calibration_overlay(runs: Sequence[tuple[str, ScoreArrays]]) -> Figure:
     """Reliability diagrams of several runs."""
     figure = new_figure()
     axes = figure.subplots()

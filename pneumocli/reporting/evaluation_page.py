@@ -17,7 +17,7 @@ from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.heat_map import overlay
 from pneumocli.metrics.calibration import reliability_rows
 from pneumocli.metrics.records import Evaluation, ScoredFilm
-from pneumocli.metrics.scores import Scores
+from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.metrics.thresholds import net_benefits
 from pneumocli.reporting.figures import (
     calibration_figure,
@@ -56,7 +56,7 @@ def evaluation_page(run: RunFolder, evaluation: Evaluation, films: Sequence[Scor
         The page; figures and pictures are inside it.
     """
     classifier = Classifier.of_run(run)
-    scores = Scores.of(films, evaluation.temperature)
+    scores = ScoreArrays.of(films, evaluation.temperature)
     wrong, uncertain = _chosen_films(scores, evaluation.threshold.value)
     num_wrong = int(((scores.probabilities >= evaluation.threshold.value) != (scores.labels == 1)).sum())
     return render(
@@ -97,7 +97,7 @@ def _subgroup_rows(evaluation: Evaluation) -> list[list[str]]:
     ]
 
 
-def _evaluation_figures(run: RunFolder, evaluation: Evaluation, scores: Scores) -> list[dict[str, object]]:
+def _evaluation_figures(run: RunFolder, evaluation: Evaluation, scores: ScoreArrays) -> list[dict[str, object]]:
     table = evaluation.confusion
     both = 0 < int(scores.labels.sum()) < len(scores)
     false_positive, true_positive, _ = roc_curve(scores.labels, scores.logits) if both else ([], [], [])
@@ -166,7 +166,7 @@ def _evaluation_figures(run: RunFolder, evaluation: Evaluation, scores: Scores) 
     ]
 
 
-def _chosen_films(scores: Scores, threshold: float) -> tuple[list[int], list[int]]:
+def _chosen_films(scores: ScoreArrays, threshold: float) -> tuple[list[int], list[int]]:
     """The worst wrong films by loss, and the films nearest to the threshold."""
     wrong = np.flatnonzero((scores.probabilities >= threshold) != (scores.labels == 1))
     worst = wrong[np.argsort(-scores.losses[wrong], kind="stable")][:_SHOWN_WRONG]
@@ -174,7 +174,9 @@ def _chosen_films(scores: Scores, threshold: float) -> tuple[list[int], list[int
     return worst.tolist(), uncertain.tolist()
 
 
-def _film(classifier: Classifier, scores: Scores, index: int, evaluation: Evaluation, data: Path) -> dict[str, object]:
+def _film(
+    classifier: Classifier, scores: ScoreArrays, index: int, evaluation: Evaluation, data: Path
+) -> dict[str, object]:
     """A film with its class activation map, and what was said of it."""
     label, probability = CLASS_NAMES[scores.labels[index]], float(scores.probabilities[index])
     prediction = CLASS_NAMES[int(probability >= evaluation.threshold.value)]

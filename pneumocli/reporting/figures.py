@@ -25,7 +25,7 @@ from pneumocli.data.film import UnreadableFilm
 from pneumocli.data.images import read_film
 from pneumocli.metrics.classification import CALIBRATION_BINS
 from pneumocli.metrics.records import Evaluation
-from pneumocli.metrics.scores import Scores
+from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.metrics.thresholds import net_benefits
 
 # Two colours that the colour-blind tell apart (Okabe and Ito 2008), for the two classes everywhere.
@@ -118,7 +118,7 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
     return figure
 
 
-def has_both_classes(scores: Scores) -> bool:
+def has_both_classes(scores: ScoreArrays) -> bool:
     """Whether there is something to rank."""
     return 0 < int(scores.labels.sum()) < len(scores)
 
@@ -129,7 +129,7 @@ def say_undefined(axes: Axes, what: str) -> None:
     axes.set_axis_off()
 
 
-def roc_figure(evaluation: Evaluation, scores: Scores) -> Figure:
+def roc_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
     """The ROC curve, with the operating point on it."""
     figure = new_figure()
     axes = figure.subplots()
@@ -165,7 +165,7 @@ def _mark(axes: Axes, evaluation: Evaluation, *, x: float, y: float) -> None:
     axes.plot([x], [y], "o", ms=8, mfc="white", mec="black", label=label, zorder=5)
 
 
-def pr_figure(evaluation: Evaluation, scores: Scores) -> Figure:
+def pr_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
     """The precision-recall curve, with the operating point and the prevalence as baseline."""
     figure = new_figure()
     axes = figure.subplots()
@@ -191,13 +191,13 @@ def pr_figure(evaluation: Evaluation, scores: Scores) -> Figure:
     return figure
 
 
-def calibration_figure(evaluation: Evaluation, scores: Scores) -> Figure:
+def calibration_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
     """The reliability diagram, before and after temperature scaling, above a histogram of the probabilities."""
     figure = new_figure(5.2, 5.0)
     upper, lower = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
     curves = [("as scaled", scores.probabilities, PNEUMONIA_COLOUR)]
     if scores.temperature != 1.0:
-        unscaled = Scores(**{**vars(scores), "temperature": 1.0}).probabilities
+        unscaled = ScoreArrays(**{**vars(scores), "temperature": 1.0}).probabilities
         curves.insert(0, ("before scaling", unscaled, _GREY))
     for name, probabilities, colour in curves:
         true_share, predicted = calibration_curve(scores.labels, probabilities, n_bins=CALIBRATION_BINS)
@@ -219,7 +219,7 @@ def calibration_figure(evaluation: Evaluation, scores: Scores) -> Figure:
     return figure
 
 
-def histogram_figure(evaluation: Evaluation, scores: Scores) -> Figure:
+def histogram_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
     """Logits of the two classes, with the threshold between them."""
     figure = new_figure(6.4, 3.4)
     axes = figure.subplots()
@@ -238,7 +238,7 @@ def histogram_figure(evaluation: Evaluation, scores: Scores) -> Figure:
     return figure
 
 
-def mistakes_figure(evaluation: Evaluation, scores: Scores, folder: Path, most: int = 8) -> Figure:
+def mistakes_figure(evaluation: Evaluation, scores: ScoreArrays, folder: Path, most: int = 8) -> Figure:
     """The films that were most wrong, with what was said of them.
 
     Args:
@@ -263,7 +263,7 @@ def mistakes_figure(evaluation: Evaluation, scores: Scores, folder: Path, most: 
     return figure
 
 
-def _show_film(axes: Axes, scores: Scores, index: int, folder: Path) -> None:
+def _show_film(axes: Axes, scores: ScoreArrays, index: int, folder: Path) -> None:
     image = scores.images[index]
     try:
         axes.imshow(read_film(folder / image).pixels, cmap="gray", vmin=0, vmax=255)
@@ -279,7 +279,7 @@ def _show_film(axes: Axes, scores: Scores, index: int, folder: Path) -> None:
     )
 
 
-def decision_figure(scores: Scores) -> Figure:
+def decision_figure(scores: ScoreArrays) -> Figure:
     """The decision curve."""
     figure = new_figure()
     axes = figure.subplots()

@@ -16,7 +16,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from pneumocli.training.film_cache import Pixels
+from pneumocli.data.film import Pixels
 
 # 8 to 100 % of a film's area at an aspect of 3/4 to 4/3, drawn alike whatever the crops are resized to.
 _DRAWN = v2.RandomResizedCrop(224)

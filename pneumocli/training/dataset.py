@@ -5,16 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pneumocli.core.config import TrainConfig
-from pneumocli.core.errors import DataError, RunError
+from pneumocli.core.errors import DataError, RunError, first_few
 from pneumocli.core.events import Listener, Remark
-from pneumocli.core.records import CLASS_NAMES, ManifestRow
+from pneumocli.core.records import CLASS_NAMES, Fit, ManifestRow
+from pneumocli.data.film import Pixels
 from pneumocli.data.images import fit_film, read_film
 from pneumocli.data.manifest import Manifest, find_unreadable, scan, with_hashes
 from pneumocli.data.splits import with_validation
-from pneumocli.training.film_cache import Films, FilmsOnDisk, Pixels, Selected, cached_films
-from pneumocli.training.loader import CropSource, Fit
-
-_NAMED = 3  # differences and faults that a message names; the rest is counted
+from pneumocli.training.film_cache import Films, FilmsOnDisk, Selected, cached_films
+from pneumocli.training.loader import CropSource
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def prepare_again(config: TrainConfig, recorded: Manifest, listener: Listener) -
 
 
 def _changed(manifest: Manifest, images: Sequence[str], what: str) -> RunError:
-    named = ", ".join(images[:_NAMED]) + (" ..." if len(images) > _NAMED else "")
+    named = first_few(images)
     return RunError(
         f"the films in {manifest.folder} are not those the run began with: {len(images)} of {len(manifest.rows)} "
         f"{what} ({named})",
@@ -151,14 +150,13 @@ def _with_films(
 
 
 def _refuse_or_tell(config: TrainConfig, unreadable: dict[str, str], listener: Listener) -> None:
-    named = "; ".join(f"{image}: {reason}" for image, reason in list(unreadable.items())[:_NAMED])
-    more = f"; and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
+    named = first_few([f"{image}: {reason}" for image, reason in unreadable.items()], "; ")
     if not config.skip_unreadable:
         raise DataError(
-            f"{len(unreadable)} films in {config.data} cannot be read: {named}{more}",
+            f"{len(unreadable)} films in {config.data} cannot be read: {named}",
             "remove or replace them (pneumo verify-data names all), or train without them: --skip-unreadable",
         )
-    listener(Remark(f"{len(unreadable)} unreadable films left out: {named}{more}", "warning"))
+    listener(Remark(f"{len(unreadable)} unreadable films left out: {named}", "warning"))
 
 
 def _tell_about_validation(config: TrainConfig, manifest: Manifest, fraction: float, listener: Listener) -> None:

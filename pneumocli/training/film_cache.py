@@ -15,17 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pneumocli.core.errors import PneumoError
 from pneumocli.core.events import Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
 from pneumocli.core.files import atomic_write, cache_folder
 from pneumocli.core.parallel import ordered_map
-from pneumocli.data.film import still_there
+from pneumocli.data.film import Pixels, still_there
 from pneumocli.data.images import READER_VERSION, UnreadableFilm
 from pneumocli.data.manifest import Manifest
-
-Pixels = NDArray[np.uint8]
 
 _MAGIC = b"pneumo films 1\n\0"
 _TAIL = struct.Struct("<Q16s")  # number of films, magic: at the end, because sizes are known only then

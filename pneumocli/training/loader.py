@@ -23,12 +23,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pneumocli.core.errors import PneumoError
+from pneumocli.core.records import Fit
+from pneumocli.data.film import Pixels
 from pneumocli.data.images import make_square, read_film, shrink
 from pneumocli.training.augmentation import Crop, Crops, draw, resized, resized_at_once, together
 from pneumocli.training.distributed import Team
-from pneumocli.training.film_cache import Films, Pixels
-
-Fit = Literal["crop", "squash", "pad"]
+from pneumocli.training.film_cache import Films
 
 # Short side of the films that training crops are cut from, for an image size of 224. Measured, see
 # docs/benchmarks.md: smaller loses detail in the smallest crops (8 % of a film's area), larger costs disk and time.

@@ -26,7 +26,7 @@ from pneumocli.training.finish import card_of
 from pneumocli.training.gpu_probe import GpuProbe
 from pneumocli.training.loader import TrainingBatches, epoch_batches
 from pneumocli.training.plan import Plan, where_to_resize
-from pneumocli.training.step import Learner, Tally, features_of, score, train_epoch, train_head_epoch
+from pneumocli.training.step import Learner, Tally, features_of, train_epoch, train_head_epoch, validation_logits
 
 # With a frozen backbone, epoch e trains the head on view (e - 1) % 4 of each film: four augmented views run through
 # the backbone once each, later epochs cost next to nothing.
@@ -98,7 +98,7 @@ class Epochs:
         trained = time.perf_counter()
         loss = float(tally.loss_sum) / tally.num_films
         self._check_finite(loss, epoch, "training")
-        logits = score(self._learner, training.data.val_films, training.config.batch_size)
+        logits = validation_logits(self._learner, training.data.val_films, training.config.batch_size)
         validated = time.perf_counter()
         record, sens, spec = self._record(epoch, loss, logits, tally, validated - began)
         self._check_finite(record.val_loss, epoch, "validation")

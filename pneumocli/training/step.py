@@ -279,7 +279,9 @@ def _memory_told() -> Iterator[None]:
 
 
 @torch.no_grad()
-def score(learner: Learner, films: Films, batch_size: int, tick: Callable[[int], None] | None = None) -> Tensor:
+def validation_logits(
+    learner: Learner, films: Films, batch_size: int, tick: Callable[[int], None] | None = None
+) -> Tensor:
     """The network's logits on films after the evaluation preprocessing, every film once, in order.
 
     Always float32, whatever the training's precision: ``evaluate`` and ``predict`` work in float32, too.

@@ -26,7 +26,7 @@ from pneumocli.training.gpu_probe import gpu_probe
 from pneumocli.training.loader import lost_workers_told
 from pneumocli.training.loop import Epochs, Training, save_best_epoch
 from pneumocli.training.plan import Plan, describe, make_plan, own_device, restored_plan
-from pneumocli.training.step import Learner, make_learner, score
+from pneumocli.training.step import Learner, make_learner, validation_logits
 from pneumocli.training.tensorboard import tensorboard_listener
 
 
@@ -231,7 +231,9 @@ def _mend(training: Training, learner: Learner) -> None:
     run.write_history(tuple(progress.history))
     if progress.best_epoch == progress.epoch:
         save_best_epoch(
-            training, learner, score(replace(learner, team=Team()), training.data.val_films, training.config.batch_size)
+            training,
+            learner,
+            validation_logits(replace(learner, team=Team()), training.data.val_films, training.config.batch_size),
         )
         return
     try:

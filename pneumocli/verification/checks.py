@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pneumocli.core.records import CLASS_NAMES, ClassName, ManifestRow, Split
+from pneumocli.core.records import CLASS_NAMES, SPLITS, ClassName, ManifestRow, Split
 from pneumocli.verification.records import Cell, DuplicateGroup, Finding, ShortcutProbe
 from pneumocli.verification.release_lists import KNOWN_FIGURES, KNOWN_FIGURES_IN_SHORT
 from pneumocli.verification.release_match import TITLES, Comparison
@@ -234,7 +234,7 @@ def prove_disjoint(found: Findings, rows: Sequence[ManifestRow]) -> None:
     if codes & {"patient-across-splits", "identical-across-splits"}:
         return
     parts = []
-    for split in ("train", "val", "test"):
+    for split in SPLITS:
         mine = [row for row in rows if row.split == split]
         if mine:
             parts.append(f"{split} {films(len(mine))} of {len({row.patient for row in mine}):,} patients")

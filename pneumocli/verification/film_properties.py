@@ -11,7 +11,7 @@ from PIL import Image
 
 from pneumocli.core.events import Listener, TaskAdvanced, TaskFinished, TaskStarted
 from pneumocli.core.parallel import ordered_map
-from pneumocli.core.records import CLASS_NAMES, ManifestRow, Split
+from pneumocli.core.records import CLASS_NAMES, SPLITS, ManifestRow, Split
 from pneumocli.data.images import UnreadableFilm, read_film
 from pneumocli.data.manifest import Manifest
 from pneumocli.verification.duplicates import Fingerprint, fingerprint
@@ -161,8 +161,7 @@ def format_of(content: bytes) -> str:
 
 def properties_of(films: Sequence[FilmFacts]) -> Iterator[Properties]:
     """Statistics of each split and class that has films."""
-    splits: tuple[Split, ...] = ("train", "val", "test")
-    for split in splits:
+    for split in SPLITS:
         for label, name in enumerate(CLASS_NAMES):
             chosen = [film for film in films if film.row.split == split and film.row.label == label]
             if not chosen:

@@ -14,7 +14,7 @@ from pneumocli.core.config import VerifyDataConfig
 from pneumocli.core.errors import DataError, shell_word
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.files import write_text
-from pneumocli.core.records import CLASS_NAMES, ClassName, ManifestRow, Split
+from pneumocli.core.records import CLASS_NAMES, SPLITS, ClassName, ManifestRow, Split
 from pneumocli.data.manifest import COLUMNS, Manifest, scan
 from pneumocli.data.phantom import README_NAME
 from pneumocli.run_folder import RunFolder
@@ -26,7 +26,6 @@ from pneumocli.verification.release_match import TITLES, Comparison, mislabelled
 if TYPE_CHECKING:
     from pneumocli.verification.film_properties import FilmFacts
 
-_SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 # What unpacking the Kaggle zip by hand leaves beside the splits.
 _SURPLUS_FOLDERS = {"__MACOSX": "macOS's attributes", "chest_xray": "the set a second time, as in the zip"}
@@ -223,7 +222,7 @@ def _other_files(folder: Path) -> dict[str, str]:
     from pneumocli.data.images import is_film_name
 
     found = {}
-    for split in _SPLITS:
+    for split in SPLITS:
         for name in CLASS_NAMES:
             for file in sorted((folder / split / name).rglob("*")):
                 if file.is_file() and not is_film_name(file.name):
@@ -245,7 +244,7 @@ def _cells(rows: Sequence[ManifestRow], comparison: Comparison | None, others: d
     if comparison is not None:
         expected = counts(kaggle_films() if comparison.release == "kaggle" else mendeley_films())
     cells = []
-    for split in _SPLITS:
+    for split in SPLITS:
         for label, name in enumerate(CLASS_NAMES):
             mine = [row for row in rows if row.split == split and row.label == label]
             due = expected.get((split, name), 0) if comparison is not None else None

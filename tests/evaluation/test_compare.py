@@ -25,7 +25,7 @@ from pneumocli.evaluation.compare import (
 from pneumocli.evaluation.store import read_evaluation
 from pneumocli.metrics.classification import sigmoid
 from pneumocli.metrics.records import Comparison, Difference, Evaluation, Metric
-from pneumocli.metrics.scores import Compared, Scores, write_predictions
+from pneumocli.metrics.scores import Compared, ScoreArrays, write_predictions
 from pneumocli.reporting.comparison_figures import _SHOWN, comparison_figure
 from pneumocli.reporting.comparison_page import comparison_page
 from pneumocli.run_folder import RunFolder
@@ -91,7 +91,7 @@ def _compared(runs: list[RunFolder]):
     found = []
     for run in runs:
         evaluation, films = read_evaluation(run, "test")
-        scores = Scores.of(films, evaluation.temperature)
+        scores = ScoreArrays.of(films, evaluation.temperature)
         found.append(Compared(_described(run.name, run, evaluation), run.history(), evaluation, films, scores))
     return found
 

@@ -17,16 +17,16 @@ from pneumocli.metrics.paired_tests import (
     mcnemar_differences,
     values_of,
 )
-from pneumocli.metrics.scores import Scores
+from pneumocli.metrics.scores import ScoreArrays
 
 
-def scores_of(labels: np.ndarray, logits: np.ndarray, patients: np.ndarray | None = None) -> Scores:
+def scores_of(labels: np.ndarray, logits: np.ndarray, patients: np.ndarray | None = None) -> ScoreArrays:
     names = tuple(f"film{number}" for number in range(len(labels)))
     keys = np.array(names) if patients is None else patients
-    return Scores(names, keys, np.where(labels == 1, "bacteria", "normal"), labels, logits, 1.0)
+    return ScoreArrays(names, keys, np.where(labels == 1, "bacteria", "normal"), labels, logits, 1.0)
 
 
-def compared(a: Scores, b: Scores, seed: int = 0):
+def compared(a: ScoreArrays, b: ScoreArrays, seed: int = 0):
     rows = bootstrap_differences(
         ("a", "b"), (values_of(a, 0.5), values_of(b, 0.5)), (drawn_values(a, 0.5, seed), drawn_values(b, 0.5, seed))
     )

@@ -12,7 +12,7 @@ from pneumocli.evaluation.evaluate import evaluate_predictions
 from pneumocli.inference.classifier import Classifier
 from pneumocli.metrics.classification import sigmoid
 from pneumocli.metrics.records import ComparedRun, Comparison, Evaluation, Metric, ScoredFilm
-from pneumocli.metrics.scores import Scores
+from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.metrics.thresholds import net_benefits
 from pneumocli.model.card import ModelCard
 from pneumocli.reporting import comparison_figures, figures
@@ -46,8 +46,8 @@ def some_films(which: str) -> list[ScoredFilm]:
     return [film(f"{number}.png", int(y), float(y * 2 - 1 + rng.normal())) for number, y in enumerate(labels[which])]
 
 
-def drawn_from(films: list[ScoredFilm], card: ModelCard) -> tuple[Evaluation, Scores]:
-    return evaluate_predictions(films, card=card, split="test", run="x"), Scores.of(films, card.temperature)
+def drawn_from(films: list[ScoredFilm], card: ModelCard) -> tuple[Evaluation, ScoreArrays]:
+    return evaluate_predictions(films, card=card, split="test", run="x"), ScoreArrays.of(films, card.temperature)
 
 
 @pytest.mark.parametrize("which", ["both", "normal", "pneumonia", "one"])
@@ -168,6 +168,6 @@ def test_net_benefit_by_hand():
     labels = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
     probabilities = np.array([0.9, 0.8, 0.3, 0.1, 0.5, 0.1, 0.1, 0.1, 0.1, 0.1])
     logits = np.log(probabilities / (1 - probabilities))
-    scores = Scores(("",) * 10, np.arange(10).astype(str), np.array(["normal"] * 10), labels, logits, 1.0)
+    scores = ScoreArrays(("",) * 10, np.arange(10).astype(str), np.array(["normal"] * 10), labels, logits, 1.0)
     threshold, model, every = net_benefits(scores)[19]
     assert (threshold, model, every) == pytest.approx((0.2, 0.3 - 0.1 / 4, 0.4 - 0.6 / 4))
