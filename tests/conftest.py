@@ -130,6 +130,25 @@ def scored_film(image: str, label: ClassName, logit: float, patient: str = "p") 
     )  # fmt: skip
 
 
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose torch finds no GPU."""
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose torch finds two CUDA devices without bf16."""
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+
+
 @pytest.fixture(scope="session")
 def evaluated(trained: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, Evaluation]:
     """A copy of the trained run with its test films evaluated: read it, never change it."""

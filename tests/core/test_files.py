@@ -11,6 +11,7 @@ import pytest
 from pneumocli.core.errors import PneumoError, RunError
 from pneumocli.core.files import (
     atomic_write,
+    cache_folder,
     dump_json,
     locked,
     read_record,
@@ -122,3 +123,10 @@ def test_errors_keep_their_hint_through_a_worker_process():
 
     error = pickle.loads(pickle.dumps(PneumoError("what", "hint")))
     assert (error.message, error.hint) == ("what", "hint")
+
+
+def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("PNEUMO_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("PNEUMO_CACHE")
+    assert cache_folder().name == "pneumo"

@@ -1,0 +1,112 @@
+"""What a training settles once, before its first step: device, precision, compiling, workers."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pneumocli.core.config import ResumeConfig, TrainConfig
+from pneumocli.core.errors import DeviceError, RunError
+from pneumocli.core.events import Remark
+from pneumocli.model.device import has_cpp_compiler
+from pneumocli.training.distributed import Team
+from pneumocli.training.plan import Plan, describe, make_plan, own_device, restored_plan, where_to_resize
+
+CPU = torch.device("cpu")
+PLAN = Plan(device="cpu", precision="fp32", compile=False, threads=2, workers=0, world_size=1)
+
+
+@pytest.fixture(autouse=True)
+def cpu_of_unknown_abilities(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pneumocli.training.plan.cpu_multiplies_bf16", lambda: None)
+
+
+def test_the_record_of_a_machine():
+    record = describe(PLAN)
+    assert record.device == "cpu"
+    assert record.versions["torch"] == torch.__version__.split("+")[0] or record.versions["torch"] == torch.__version__
+
+
+def planned(config: TrainConfig, films: int = 5000, team: Team | None = None, device: torch.device = CPU):
+    events = []
+    plan = make_plan(config, device, films, team or Team(), events.append)
+    return plan, [event.text for event in events if isinstance(event, Remark)]
+
+
+def test_compiling_follows_from_the_amount_of_work_alone(two_gpus: None):
+    gpu = torch.device("cuda", 0)
+    assert not planned(TrainConfig(epochs=5))[0].compile
+    assert planned(TrainConfig(epochs=100), device=gpu)[0].compile
+    assert not planned(TrainConfig(epochs=20), device=gpu)[0].compile
+    assert not planned(TrainConfig(epochs=100, compile=False), device=gpu)[0].compile
+    if has_cpp_compiler():
+        plan, remarks = planned(TrainConfig(epochs=1, compile=True))
+        assert plan.compile
+        assert "compiling" in remarks[0]
+
+
+def test_without_a_compiler_training_goes_on(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("pneumocli.training.plan.has_cpp_compiler", lambda: False)
+    plan, remarks = planned(TrainConfig(compile=True))
+    assert not plan.compile
+    assert "needs a C++ compiler" in remarks[0]
+
+
+def test_a_setting_without_effect_is_reported(two_gpus: None):
+    assert "no effect" in planned(TrainConfig(compile=True, freeze="backbone", pretrained=True))[1][0]
+    assert "no effect" in planned(TrainConfig(compile=True), team=Team(0, 2))[1][0]
+
+
+def test_a_cpu_that_is_faster_in_bf16_is_reported_and_left_to_the_user(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("pneumocli.training.plan.cpu_multiplies_bf16", lambda: True)
+    plan, remarks = planned(TrainConfig(compile=False))
+    assert plan.precision == "fp32"
+    assert remarks == ["this CPU multiplies bfloat16 in hardware: --precision bf16 is 1.4 to 2.5 times as fast"]
+    assert planned(TrainConfig(compile=False, precision="fp32"))[1] == []
+    in_bf16 = TrainConfig(compile=False, precision="bf16")
+    assert planned(in_bf16) == (replace(plan, precision="bf16"), [])
+    monkeypatch.setattr("pneumocli.training.plan.cpu_multiplies_bf16", lambda: False)
+    assert planned(TrainConfig(compile=False))[1] == []
+    assert planned(in_bf16)[1] == ["--precision bf16 is slower than fp32 on this CPU: it has no AMX"]
+
+
+def test_precision_has_no_effect_on_a_frozen_backbone():
+    remarks = planned(TrainConfig(precision="bf16", freeze="backbone", pretrained=True))[1]
+    assert remarks == ["--precision bf16 has no effect: the backbone is frozen"]
+
+
+def test_workers_follow_the_device(two_gpus: None):
+    assert planned(TrainConfig())[0].workers == 0
+    assert planned(TrainConfig(cache=False))[0].workers >= 1
+    assert planned(TrainConfig(), device=torch.device("cuda", 0))[0].workers >= 1
+    assert planned(TrainConfig(freeze="backbone", pretrained=True))[0].workers == 0
+    assert planned(TrainConfig(workers=3))[0].workers == 3
+
+
+def test_a_process_takes_its_own_gpu():
+    assert own_device("cuda", Team(3, 4, 1)) == "cuda:1"
+    assert own_device("cpu", Team(3, 4, 1)) == "cpu"
+    assert own_device("cuda", Team()) == "cuda"
+
+
+def test_a_resume_restores_the_plan(two_gpus: None, tmp_path):
+    config = ResumeConfig(resume=tmp_path)
+    assert restored_plan(PLAN, config, TrainConfig(), Team()) == PLAN
+    assert restored_plan(PLAN, ResumeConfig(resume=tmp_path, device="cpu"), TrainConfig(), Team()) == PLAN
+    moved = restored_plan(PLAN, ResumeConfig(resume=tmp_path, device="cuda"), TrainConfig(), Team())
+    assert (moved.device, moved.precision, moved.compile) == ("cuda:0", "fp16", False)
+    with pytest.raises(RunError, match="begun by 1 processes"):
+        restored_plan(PLAN, config, TrainConfig(), Team(0, 2))
+
+
+def test_a_resume_without_its_device_is_refused(no_gpu: None, tmp_path):
+    gpu_plan = Plan(device="cuda:0", precision="fp16", compile=False, threads=2, workers=4, world_size=1)
+    with pytest.raises(DeviceError, match=r"begun on cuda:0, which is not here"):
+        restored_plan(gpu_plan, ResumeConfig(resume=tmp_path), TrainConfig(), Team())
+
+
+@pytest.mark.parametrize(
+    ("device", "place"), [("cpu", "workers"), ("mps", "workers"), ("cuda", "device"), ("cuda:1", "device")]
+)
+def test_cuda_resizes_crops_itself(device: str, place: str):
+    assert where_to_resize(torch.device(device)) == place
