@@ -9,7 +9,7 @@ from PIL import Image, ImageEnhance
 
 from pneumocli.core.records import ManifestRow
 from pneumocli.data.images import read_film
-from pneumocli.verification.duplicates import NEAR_BITS, Fingerprint, find_duplicates, fingerprint
+from pneumocli.verification.duplicates import NEAR_BITS, Fingerprint, find_duplicates, fingerprint, perceptual_hash
 from tests.helpers.released import film_bytes
 
 
@@ -79,3 +79,26 @@ def test_a_changed_copy_of_a_film_is_near(change: object, phantoms):
 def test_shape_belongs_to_the_pixels():
     flat, tall = np.zeros((40, 80), np.uint8), np.zeros((80, 40), np.uint8)
     assert fingerprint(b"", flat).pixels_sha256 != fingerprint(b"", tall).pixels_sha256
+
+
+@pytest.mark.parametrize(
+    ("seed", "height", "width", "bits"),
+    [
+        (0, 70, 90, "a0fda23d5de087458afbfb58a070f3c54a0bd3d7820ff3df23a0768ce4010dc3"),
+        (1, 256, 256, "807f2d730c262d7c7ae171b22d7f7192080770ec018e53fcf668d2fc5789b323"),
+        (2, 300, 900, "aad23184673c9184ef1d01c4be0381c68baf59c8831f66bf5dfa77b2f520327a"),
+        (3, 1200, 800, "a2d3e791affd7d01ea02df8280380ad19c869ac9809b787e728f243ed1e351fe"),
+        (4, 64, 64, "ea00f71f0e95e52e8e057d3e77d477392c61684b48d71dab0a5530dfea02c08f"),
+        (5, 40, 700, "c2ba3118172f311cc0c19714ea5dc2d7883d92e33ddcfbe4f16483fcb6a97483"),
+    ],
+)
+def test_the_perceptual_hash_is_that_of_imagehash(seed: int, height: int, width: int, bits: str):
+    """Recorded from imagehash 4.3's ``phash(reduced, hash_size=16)``, which NEAR_BITS was measured with."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width] / np.array([height, width]).reshape(2, 1, 1)
+    waves = sum(
+        rng.normal() * np.cos(2 * np.pi * (rng.integers(0, 9) * x + rng.integers(0, 9) * y) + rng.uniform(0, 6))
+        for _ in range(20)
+    )
+    film = (128 + 25 * waves).clip(0, 255).astype(np.uint8)
+    assert perceptual_hash(film).tobytes().hex() == bits
