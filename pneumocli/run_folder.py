@@ -26,6 +26,24 @@ class _StoredConfig(TrainConfig):
     schema_version: Literal[1]
 
 
+class EvaluationFolder:
+    """The files of one evaluation: where they are.
+
+    Args:
+        path: The folder; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.predictions_file = path / "predictions.csv"
+        self.metrics_file = path / "metrics.json"
+        self.report_file = path / "report.html"
+
+    def figure_file(self, name: str) -> Path:
+        """Where a figure, such as ``roc``, is kept as a picture."""
+        return self.path / f"{name}.png"
+
+
 def refuse_taken(path: Path | None) -> None:
     """Refuses a folder for a new run that exists; ``None``, a name yet to be found, is free.
 
@@ -209,13 +227,27 @@ class RunFolder:
         except (ValidationError, ValueError, csv.Error) as error:
             raise RunError(f"{self.history_file} is damaged") from error
 
-    def model_file(self, name: str = "model.onnx") -> Path:
-        """A finished run's ``model.onnx`` or ``best.pt``, proven to be the one the training wrote.
+    @property
+    def model_sha256(self) -> str:
+        """SHA-256 of ``model.onnx`` as the training wrote it.
 
         Raises:
             RunError: The run has not finished.
-            ModelFileError: The file is missing or its SHA-256 is not the recorded one.
         """
+        return self.result().sha256[self.onnx_file.name]
+
+    def is_model_file(self, file: Path) -> bool:
+        """Whether ``file`` has the name of a model file of this run."""
+        return file.name in (self.onnx_file.name, self.best_file.name)
+
+    def model_file(self, name: str | None = None) -> Path:
+        """A finished run's ``model.onnx`` (unless ``name`` is given) or ``best.pt``, proven by its SHA-256.
+
+        Raises:
+            RunError: The run has not finished.
+            ModelFileError: The file is missing or its SHA-256 is not the one that the training recorded.
+        """
+        name = name if name is not None else self.onnx_file.name
         file = self.path / name
         expected = self.result().sha256.get(name)
         if not file.is_file():
@@ -229,9 +261,9 @@ class RunFolder:
             )
         return file
 
-    def evaluation_folder(self, split: str) -> Path:
-        """Where the evaluation of a split is kept."""
-        return self.path / "evaluations" / split
+    def evaluation_folder(self, split: str) -> "EvaluationFolder":
+        """Where the evaluation of a split is kept; it need not exist."""
+        return EvaluationFolder(self.path / "evaluations" / split)
 
     def write_model_card(self, text: str) -> None:
         """Writes ``MODEL_CARD.md``."""

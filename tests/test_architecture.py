@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pneumocli.run_folder import RunFolder
 from tests.helpers import import_graph
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +51,20 @@ def test_an_upward_import_and_a_circle_are_found(monkeypatch: pytest.MonkeyPatch
 
 def test_files_that_make_folders_packages_are_empty():
     assert [str(file) for file in PACKAGE.glob("*/**/__init__.py") if file.read_text()] == []
+
+
+def test_only_the_run_folder_knows_the_names_inside_a_run():
+    """No other module holds one as a string of its own, or as the end of a path; messages take them from attributes."""
+    run, evaluation = RunFolder(Path("run")), RunFolder(Path("run")).evaluation_folder("test")
+    names = {path.name for folder in (run, evaluation) for path in vars(folder).values()} - {"run", "test"}
+    names |= {evaluation.path.parent.name}
+    assert len(names) == 15
+    for name, path in import_graph.modules_on_disk().items():
+        texts = [
+            node.value for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]  # fmt: skip
+        assert name == "run_folder" or [text for text in texts if text.rpartition("/")[2] in names] == [], name
 
 
 def test_typer_and_rich_stay_in_the_command_line():

@@ -35,12 +35,12 @@ def register(app: typer.Typer) -> None:
         Writes predictions, metrics, figures and a report into RUN/evaluations/SPLIT and renews the model card. The
         threshold is the one stored with the model; nothing is tuned on the films that are scored.
         """
-        RunFolder.open_finished(config.run)  # a wrong name is told before scikit-learn is imported
+        run = RunFolder.open_finished(config.run)  # a wrong name is told before scikit-learn is imported
         from pneumocli.evaluation.evaluate import evaluate as run_evaluation
 
         evaluation = run_evaluation(config, output.listener)
         output.show(evaluation, evaluation_tables)
-        output.note(f"report: {config.run / 'evaluations' / config.split / 'report.html'}")
+        output.note(f"report: {run.evaluation_folder(config.split).report_file}")
 
 
 def evaluation_tables(evaluation: Evaluation) -> RenderableType:

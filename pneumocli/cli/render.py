@@ -39,7 +39,7 @@ def training_summary(run: RunFolder, result: RunResult) -> RenderableType:
     if result.peak_memory_bytes is not None:
         table.add_row("peak memory", f"{result.peak_memory_bytes / 1e9:.2f} GB")
     if result.num_unreadable:
-        table.add_row("unreadable", f"{result.num_unreadable} films left out, named in result.json")
+        table.add_row("unreadable", f"{result.num_unreadable} films left out, named in {run.result_file.name}")
     table.add_row("next", f"pneumo evaluate {shell_word(run.path)}")
     return table
 
@@ -52,7 +52,7 @@ def where_to_look(folder: Path, runs: Sequence[RunFolder]) -> RenderableType:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     first = runs[0]
-    table.add_row("report", str(first.evaluation_folder("test") / "report.html"))
+    table.add_row("report", str(first.evaluation_folder("test").report_file))
     table.add_row("comparison", str(folder / "comparison" / "comparison.html"))
     table.add_row("heat maps", str(folder / "explanations"))
     table.add_row("model", f"{first.onnx_file} (uint8 pixels in, logits out; see {first.card_file.name})")

@@ -69,7 +69,7 @@ def evaluate(config: EvaluateConfig, listener: Listener = ignore) -> Evaluation:
         threshold=config.threshold,
         prevalence=config.prevalence,
         seed=config.seed,
-        model_sha256=run.result().sha256["model.onnx"],
+        model_sha256=run.model_sha256,
         data_fingerprint=films.fingerprint,
         data_flow=flow,
     )

@@ -22,9 +22,6 @@ from pneumocli.reporting.figures import (
 from pneumocli.reporting.model_card import model_card
 from pneumocli.run_folder import RunFolder
 
-METRICS_NAME = "metrics.json"
-PREDICTIONS_NAME = "predictions.csv"
-
 
 def write_evaluation(run: RunFolder, evaluation: Evaluation, films: Sequence[ScoredFilm], data: Path) -> None:
     """Writes tables, pictures and the page of an evaluation, and renews the run's model card.
@@ -37,7 +34,7 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation, films: Sequence[Sco
     """
     folder = run.evaluation_folder(evaluation.split)
     scores = ScoreArrays.of(films, evaluation.temperature)
-    write_predictions(folder / PREDICTIONS_NAME, films)
+    write_predictions(folder.predictions_file, films)
     figures = {
         "confusion": confusion_figure(evaluation),
         "roc": roc_figure(evaluation, scores),
@@ -47,9 +44,9 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation, films: Sequence[Sco
         "mistakes": mistakes_figure(evaluation, scores, data),
     }
     for name, figure in figures.items():
-        write_bytes(folder / f"{name}.png", png(figure))
-    write_json(folder / METRICS_NAME, evaluation)
-    write_text(folder / "report.html", evaluation_page(run, evaluation, films, data))
+        write_bytes(folder.figure_file(name), png(figure))
+    write_json(folder.metrics_file, evaluation)
+    write_text(folder.report_file, evaluation_page(run, evaluation, films, data))
     run.write_model_card(model_card(run, stored_evaluations(run)))
 
 
@@ -60,11 +57,11 @@ def read_evaluation(run: RunFolder, split: Split) -> tuple[Evaluation, tuple[Sco
         RunError: There is none, it is damaged, or the films are not those that the numbers were made of.
     """
     folder = run.evaluation_folder(split)
-    evaluation = read_record(folder / METRICS_NAME, Evaluation)
-    films = read_predictions(folder / PREDICTIONS_NAME)
+    evaluation = read_record(folder.metrics_file, Evaluation)
+    films = read_predictions(folder.predictions_file)
     if len({film.image for film in films}) != evaluation.num_images:
         raise RunError(
-            f"{folder / PREDICTIONS_NAME} holds {len(films)} films, {METRICS_NAME} beside it was made of "
+            f"{folder.predictions_file} holds {len(films)} films, {folder.metrics_file.name} beside it was made of "
             f"{evaluation.num_images}",
             f"pneumo evaluate {shell_word(run.path)} --split {split}",
         )
@@ -80,7 +77,7 @@ def current_evaluation(
     except RunError:  # missing, damaged, or from another version: it is made anew
         return None
     is_current = (
-        evaluation.model_sha256 == run.result().sha256["model.onnx"]
+        evaluation.model_sha256 == run.model_sha256
         and evaluation.data_fingerprint == films.fingerprint
         and evaluation.threshold.chosen_on != "given"
     )
@@ -89,5 +86,5 @@ def current_evaluation(
 
 def stored_evaluations(run: RunFolder) -> list[Evaluation]:
     """Every stored evaluation of a run, in the order train, val, test."""
-    files = [run.evaluation_folder(split) / METRICS_NAME for split in SPLITS]
+    files = [run.evaluation_folder(split).metrics_file for split in SPLITS]
     return [read_record(file, Evaluation) for file in files if file.is_file()]

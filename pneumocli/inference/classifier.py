@@ -174,9 +174,11 @@ class Classifier:
     @classmethod
     def _open(cls, file: Path, *, device: str, throughput: bool) -> "Classifier":
         if file.suffix == ".pt" or device != "cpu":
-            weights = file if file.suffix == ".pt" else file.with_name("best.pt")
+            weights = file if file.suffix == ".pt" else RunFolder(file.parent).best_file
             if file != weights and file.is_file() and not weights.is_file():
-                raise ModelFileError(f"{file} runs on the CPU only", f"--device {device} needs the run's best.pt")
+                raise ModelFileError(
+                    f"{file} runs on the CPU only", f"--device {device} needs the run's {weights.name}"
+                )
             backend = _TorchBackend(weights, device)
             return cls(weights, backend.card, backend)
         card = _card_of(file, card_text(file))
@@ -191,7 +193,7 @@ class Classifier:
             ModelFileError: The file is missing or another than the training wrote.
             DeviceError: The device is not there.
         """
-        file = run.model_file("model.onnx" if device == "cpu" else "best.pt")
+        file = run.model_file((run.onnx_file if device == "cpu" else run.best_file).name)
         return cls._open(file, device=device, throughput=throughput)
 
     @cached_property
@@ -235,7 +237,7 @@ def logit_of(logits: Floats) -> NDArray[np.float64]:
 def _check_belongs(file: Path) -> None:
     """A run's model file named on its own is held against the run's ``result.json``, too."""
     run = RunFolder(file.parent)
-    if run.finished and file.is_file() and file.name in (run.onnx_file.name, run.best_file.name):
+    if run.finished and file.is_file() and run.is_model_file(file):
         run.model_file(file.name)
 
 

@@ -160,7 +160,12 @@ def _subject(config: VerifyDataConfig, listener: Listener) -> _Subject:
         return _Subject(scan(table.parent, table, listener), "table", table)
     run = RunFolder(table.parent)
     if not run.config_file.is_file():
-        listener(Remark(f"no config.json beside {table} tells where its films are: they are not decoded", "warning"))
+        listener(
+            Remark(
+                f"no {run.config_file.name} beside {table} names the folder of its films: they are not decoded",
+                "warning",
+            )
+        )
         return _Subject(Manifest.read(table, table.parent), "run", table, has_films=False)
     settings = run.config()
     manifest = Manifest.read(table, settings.data)

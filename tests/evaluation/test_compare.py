@@ -165,7 +165,7 @@ def with_other_scores(run: RunFolder, seed: int) -> None:
         film.model_copy(update={"logit": logit, "probability": float(sigmoid(logit / evaluation.temperature))})
         for film, logit in zip(films, logits, strict=True)
     ]
-    write_predictions(run.evaluation_folder("test") / "predictions.csv", changed)
+    write_predictions(run.evaluation_folder("test").predictions_file, changed)
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ PAGE_FILES = {
 
 def test_an_evaluation_writes_what_the_contract_says(evaluated: tuple[RunFolder, Evaluation]):
     run, evaluation = evaluated
-    folder = run.evaluation_folder("test")
+    folder = run.evaluation_folder("test").path
     assert {file.name for file in folder.iterdir()} == PAGE_FILES
     stored = json.loads((folder / "metrics.json").read_text())
     assert list(stored["metrics"])[: len(CONTRACT)] == CONTRACT
@@ -54,7 +54,7 @@ def test_an_evaluation_writes_what_the_contract_says(evaluated: tuple[RunFolder,
     assert set(stored["subgroups"]) == {"bacteria", "virus"}
     assert all(set(metric) == {"value", "low", "high", "method"} for metric in stored["metrics"].values())
     assert set(stored) >= {"operating_point", "at_half", "temperature", "bootstrap_seed", "data_flow"}
-    assert stored["model_sha256"] == run.result().sha256["model.onnx"]
+    assert stored["model_sha256"] == run.model_sha256
     assert stored["data_fingerprint"] == films_of(run, "test", None).fingerprint
     assert read_evaluation(run, "test")[0] == evaluation
     with (folder / "predictions.csv").open() as lines:
@@ -113,7 +113,7 @@ def test_films_that_changed_since_training_are_refused(trained: RunFolder, phant
     (tmp_path / "data" / held[1].image).unlink()
     with pytest.raises(RunError, match="are gone"):
         evaluate(EvaluateConfig(run=run.path, data=tmp_path / "data", split="val"))
-    assert not run.evaluation_folder("val").exists()
+    assert not run.evaluation_folder("val").path.exists()
 
 
 def test_unreadable_films_are_refused_or_counted(unwritten: None, trained: RunFolder, phantoms: Path, tmp_path: Path):
@@ -180,7 +180,7 @@ def test_predictions_that_are_not_those_of_the_metrics(evaluated: tuple[RunFolde
     run = copy_of(evaluated[0], tmp_path / "run", evaluations=True)
     films = films_of(run, "test", None)
     assert current_evaluation(run, films, "test")
-    file = run.evaluation_folder("test") / "predictions.csv"
+    file = run.evaluation_folder("test").predictions_file
     whole = file.read_text(encoding="utf-8")
     for damaged in (
         whole[: whole.rindex("\n", 0, -1) + 1],
