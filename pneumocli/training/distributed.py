@@ -5,7 +5,7 @@ must be known by all is gathered. Only the first one writes.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -51,29 +51,52 @@ class Team:
         start = self.rank * share + min(self.rank, rest)
         return items[start : start + share + (self.rank < rest)]
 
-    def by_writer(self, work: Callable[[], _Value]) -> _Value:
-        """What ``work`` gives on the first process, the only one that does it, on every process.
+    @contextmanager
+    def writes_alone(self) -> Iterator[None]:
+        """Holds every process at the end of the block until the first has left it, which alone does its work.
+
+        The block is ``if team.is_writer: ...``: what it writes stands before any process goes on, and where it fails
+        all end, so that none is left waiting for one that has ended.
 
         Raises:
-            PneumoError: ``work`` failed. The first process raises its error, the others FirstProcessFailed: none is
-                left waiting for one that has ended.
+            PneumoError: The block failed. The first process raises its error, the others FirstProcessFailed.
         """
-        if self.size == 1:
-            return work()
         failure: PneumoError | None = None
-        box: list[Any] = [None, ""]
-        if self.is_writer:
-            try:
-                box[0] = work()
-            except PneumoError as error:
-                failure, box[1] = error, error.message
-        dist.broadcast_object_list(box, src=0)
+        try:
+            yield
+        except PneumoError as error:
+            if not self.is_writer:
+                raise
+            failure = error
+        message = self.from_writer(failure.message if failure is not None else "")
         if failure is not None:
             raise failure
-        if box[1]:
-            raise FirstProcessFailed(box[1])
-        value: _Value = box[0]
-        return value
+        if message:
+            raise FirstProcessFailed(message)
+
+    @contextmanager
+    def writer_first(self) -> Iterator[None]:
+        """Has the others enter the block when the first process has left it: they find done what it decoded and hashed.
+
+        Raises:
+            PneumoError: As :meth:`writes_alone`.
+        """
+        if self.is_writer:
+            with self.writes_alone():
+                yield
+        else:
+            with self.writes_alone():
+                pass
+            yield
+
+    def from_writer(self, value: _Value) -> _Value:
+        """The first process's value, on every process."""
+        if self.size == 1:
+            return value
+        box: list[Any] = [value]
+        dist.broadcast_object_list(box, src=0)
+        first: _Value = box[0]
+        return first
 
     def gathered(self, rows: Tensor) -> Tensor:
         """Every process's rows, first process's first; rows may differ in number, and are on the CPU afterwards."""

@@ -110,7 +110,9 @@ class Epochs:
         self._spend("compute", trained - began - tally.wait_seconds)
         self._spend("validate", validated - trained)
         progress.seconds += validated - began
-        training.team.by_writer(lambda: self._save(logits, best=best))
+        with training.team.writes_alone():
+            if training.team.is_writer:
+                self._save(logits, best=best)
         return_free_blocks()  # else the next epoch's activations would lie beside what this one has left
         saved = time.perf_counter() - validated
         self._spend("save", saved)

@@ -1,7 +1,7 @@
 """``train()`` and ``resume()``: the order of things, epoch by epoch."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -48,18 +48,21 @@ def train(config: TrainConfig, listener: Listener = ignore) -> RunFolder:
         TrainingDiverged: The loss is no longer finite; the last finished epoch is whole.
         OutOfMemory: The device has too little memory.
     """
-    with team(config.device) as processes, ExitStack() as stack:
-        processes.by_writer(lambda: refuse_taken(config.run_dir))  # now, not after the films have been decoded
+    with team(config.device) as processes:
+        with processes.writes_alone():
+            if processes.is_writer:
+                refuse_taken(config.run_dir)  # now, not after the films have been decoded
         told = listener if processes.is_writer else ignore
         device = resolve_device(own_device(config.device, processes))
         network = _initial_network(config, told)
         began = time.perf_counter()
-        data = _in_turn(processes, lambda: prepare(config, told))
+        with processes.writer_first():
+            data = prepare(config, told)
         progress = Progress(history=[], best_epoch=0, seconds=0.0, spent={"decode": time.perf_counter() - began})
         plan = make_plan(config, device, len(data.train_labels), processes, told)
         run = _new_run(config, plan, data, processes)
-        processes.by_writer(lambda: _take(run, stack))
-        _run_epochs(Training(run, config, plan, data, network, progress, processes, told), None)
+        with _held(run, processes):
+            _run_epochs(Training(run, config, plan, data, network, progress, processes, told), None)
     return run
 
 
@@ -85,8 +88,7 @@ def resume(config: ResumeConfig, listener: Listener = ignore) -> RunFolder:
     settings = run.config()
     if config.epochs is not None:
         settings = settings.model_copy(update={"epochs": config.epochs})
-    with team(config.device or settings.device) as processes, ExitStack() as stack:
-        processes.by_writer(lambda: _take(run, stack))
+    with team(config.device or settings.device) as processes, _held(run, processes):
         _resume(run, config, settings, processes, listener)
     return run
 
@@ -106,19 +108,14 @@ def _resume(run: RunFolder, config: ResumeConfig, settings: TrainConfig, process
     network = build_network(settings.seed)
     network.load_state_dict(checkpoint.model)
     began = time.perf_counter()
-    data = _in_turn(processes, lambda: prepare_again(settings, run.manifest(), told))
+    with processes.writer_first():
+        data = prepare_again(settings, run.manifest(), told)
     progress.spent["decode"] = progress.spent.get("decode", 0.0) + time.perf_counter() - began
-    if config.epochs is not None:
-        processes.by_writer(lambda: run.write_config(settings))
+    with processes.writes_alone():
+        if processes.is_writer and config.epochs is not None:
+            run.write_config(settings)
     training = Training(run, settings, plan, data, network, progress, processes, told)
     _run_epochs(training, (checkpoint.optimizer, checkpoint.scaler, checkpoint.model))
-
-
-def _in_turn(processes: Team, work: Callable[[], TrainingData]) -> TrainingData:
-    """The first process decodes and hashes; the others find it done."""
-    first: list[TrainingData] = []
-    processes.by_writer(lambda: first.append(work()))
-    return first[0] if first else work()
 
 
 def _initial_network(config: TrainConfig, listener: Listener) -> ResNet:
@@ -133,14 +130,17 @@ def _initial_network(config: TrainConfig, listener: Listener) -> ResNet:
 
 
 def _new_run(config: TrainConfig, plan: Plan, data: TrainingData, processes: Team) -> RunFolder:
-    def make() -> Path:
-        run = RunFolder.create(config.run_dir, pretrained=config.pretrained)
-        run.write_config(config)
-        run.write_environment(describe(plan))
-        data.manifest.write(run.manifest_file)
-        return run.path
-
-    return RunFolder(processes.by_writer(make))
+    path: Path | None = None
+    with processes.writes_alone():
+        if processes.is_writer:
+            run = RunFolder.create(config.run_dir, pretrained=config.pretrained)
+            run.write_config(config)
+            run.write_environment(describe(plan))
+            data.manifest.write(run.manifest_file)
+            path = run.path
+    path = processes.from_writer(path)
+    assert path is not None  # noqa: S101 - the first process has left the block, so it has made the folder
+    return RunFolder(path)
 
 
 def _run_epochs(
@@ -164,22 +164,29 @@ def _run_epochs(
         if state is not None:
             learner.optimizer.load_state_dict(state[0])
             learner.scaler.load_state_dict(state[1])
-            training.team.by_writer(lambda: _mend(training, learner))
+            with training.team.writes_alone():
+                if training.team.is_writer:
+                    _mend(training, learner)
         epochs = Epochs(training, learner, listener, probe)
         listener(TaskStarted("training", config.epochs * len(training.data.train_labels)))
         while progress.epoch < config.epochs and not _stops_early(config, progress):
             epochs.run_one(progress.epoch + 1)
         listener(TaskFinished("training"))
         stopped = progress.epoch < config.epochs
-        training.team.by_writer(  # nobody leaves before the run is whole
-            lambda: finish(run, config, training.data, progress, stopped_early=stopped, listener=listener)
-        )
+        with training.team.writes_alone():  # nobody leaves before the run is whole
+            if training.team.is_writer:
+                finish(run, config, training.data, progress, stopped_early=stopped, listener=listener)
 
 
-def _take(run: RunFolder, stack: ExitStack) -> None:
-    """Keeps other trainings out of the run for as long as the stack lasts."""
-    stack.enter_context(run.locked())
-    run.remove_leftovers()
+@contextmanager
+def _held(run: RunFolder, processes: Team) -> Iterator[None]:
+    """Keeps other trainings out of the run."""
+    with ExitStack() as lock:
+        with processes.writes_alone():
+            if processes.is_writer:
+                lock.enter_context(run.locked())
+                run.remove_leftovers()
+        yield
 
 
 def _learner(training: Training) -> Learner:
