@@ -5,7 +5,7 @@ that a run killed between the two is mended by a resume.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -28,19 +28,30 @@ class Progress:
     Attributes:
         history: The finished epochs.
         best_epoch: 0 before the first epoch.
-        seconds: Of all sessions of the run so far, without preparation.
-        spent: Seconds by what they were spent on.
+        spent: Seconds of all sessions of the run by what they were spent on.
     """
 
-    history: list[EpochRecord]
-    best_epoch: int
-    seconds: float
-    spent: dict[str, float]
+    history: list[EpochRecord] = field(default_factory=list)
+    best_epoch: int = 0
+    spent: dict[str, float] = field(default_factory=dict)
 
     @property
     def epoch(self) -> int:
         """The last finished epoch, 0 before the first."""
         return len(self.history)
+
+    @property
+    def seconds(self) -> float:
+        """Of all sessions of the run so far, without preparation."""
+        return sum(seconds for what, seconds in self.spent.items() if what != "decode")
+
+    def add(self, record: EpochRecord) -> bool:
+        """Counts a finished epoch; whether it is the best so far."""
+        best = is_better(record, self.history[self.best_epoch - 1] if self.best_epoch else None)
+        self.history.append(record)
+        if best:
+            self.best_epoch = self.epoch
+        return best
 
 
 def is_better(record: EpochRecord, best: EpochRecord | None) -> bool:
@@ -101,7 +112,6 @@ def load_checkpoint(run: RunFolder) -> Checkpoint:
         progress = Progress(
             history=[EpochRecord.model_validate(record) for record in loaded["history"]],
             best_epoch=int(loaded["best_epoch"]),
-            seconds=float(loaded["seconds"]),
             spent={str(name): float(value) for name, value in loaded["spent"].items()},
         )
         plan = Plan(**loaded["plan"])

@@ -19,7 +19,7 @@ from pneumocli.metrics.classification import accuracy, auroc, log_loss, sensitiv
 from pneumocli.model.weights import save_best
 from pneumocli.reporting.figures import learning_curves
 from pneumocli.run_folder import RunFolder
-from pneumocli.training.checkpoint import Progress, is_better, save_checkpoint
+from pneumocli.training.checkpoint import Progress, save_checkpoint
 from pneumocli.training.dataset import TrainingData
 from pneumocli.training.distributed import Team
 from pneumocli.training.finish import card_of
@@ -27,6 +27,7 @@ from pneumocli.training.gpu_probe import GpuProbe
 from pneumocli.training.loader import TrainingBatches, epoch_batches
 from pneumocli.training.plan import Plan, where_to_resize
 from pneumocli.training.step import Learner, Tally, features_of, train_epoch, train_head_epoch, validation_logits
+from pneumocli.training.timing import Pace, Stopwatch
 
 # With a frozen backbone, epoch e trains the head on view (e - 1) % 4 of each film: four augmented views run through
 # the backbone once each, later epochs cost next to nothing.
@@ -74,7 +75,7 @@ class Epochs:
         self._labels = torch.tensor(training.data.train_labels)
         self._batches = self._training_batches()
         self._views: dict[int, Tensor] = {}
-        self._pace = _Pace()
+        self._pace = Pace(FROZEN_VIEWS)
 
     def _training_batches(self) -> TrainingBatches:
         config, plan = self._training.config, self._training.plan
@@ -91,61 +92,44 @@ class Epochs:
         )
 
     def run_one(self, epoch: int) -> None:
-        """Trains, validates and saves one epoch."""
+        """Trains, validates and saves; the epoch is on disk when this returns.
+
+        Raises:
+            TrainingDiverged: The loss is not finite; nothing of the epoch has been written.
+        """
         training, progress = self._training, self._training.progress
-        began = time.perf_counter()
-        tally, view = self._train(epoch)
-        trained = time.perf_counter()
+        watch = Stopwatch(progress.spent)
+        tally = self._train(epoch)
+        watch.lap("compute", of_which=("wait", tally.wait_seconds))
         loss = float(tally.loss_sum) / tally.num_films
         self._check_finite(loss, epoch, "training")
         logits = validation_logits(self._learner, training.data.val_films, training.config.batch_size)
-        validated = time.perf_counter()
-        record, sens, spec = self._record(epoch, loss, logits, tally, validated - began)
+        watch.lap("validate")
+        record, sens, spec = self._record(epoch, loss, logits, tally, watch.seconds)
         self._check_finite(record.val_loss, epoch, "validation")
-        best = is_better(record, progress.history[progress.best_epoch - 1] if progress.best_epoch else None)
-        progress.history.append(record)
-        if best:
-            progress.best_epoch = epoch
-        self._spend("wait", tally.wait_seconds)
-        self._spend("compute", trained - began - tally.wait_seconds)
-        self._spend("validate", validated - trained)
-        progress.seconds += validated - began
+        best = progress.add(record)
         with training.team.writes_alone():
             if training.team.is_writer:
                 self._save(logits, best=best)
         return_free_blocks()  # else the next epoch's activations would lie beside what this one has left
-        saved = time.perf_counter() - validated
-        self._spend("save", saved)
-        progress.seconds += saved
-        self._pace.saw(validated - began + saved, tally.start_up_seconds, view)
-        self._listener(
-            EpochFinished(
-                record,
-                sens,
-                spec,
-                is_best=best,
-                num_epochs=training.config.epochs,
-                seconds_left=self._pace.left(epoch, training.config),
-            )
-        )
+        watch.lap("save")
+        self._pace.add(watch.seconds, tally.start_up_seconds, tally.view_seconds)
+        left = self._pace.left(training.config.epochs - epoch)
+        self._listener(EpochFinished(record, sens, spec, best, training.config.epochs, left))
 
-    def _spend(self, what: str, seconds: float) -> None:
-        spent = self._training.progress.spent
-        spent[what] = spent.get(what, 0.0) + seconds
-
-    def _train(self, epoch: int) -> tuple[Tally, float]:
-        """Trains; also the seconds that went into a view of the films through a frozen backbone."""
+    def _train(self, epoch: int) -> Tally:
         tick = _Ticker(self._training, self._listener, self._probe, epoch)
         if self._training.config.freeze == "none":
-            return train_epoch(self._learner, self._batches, self._labels, epoch, tick), 0.0
+            return train_epoch(self._learner, self._batches, self._labels, epoch, tick)
         began = time.perf_counter()
         features = self._view((epoch - 1) % FROZEN_VIEWS)
-        looked = time.perf_counter() - began
+        view_seconds = time.perf_counter() - began
         config = self._training.config
         batches = epoch_batches(len(self._labels), config.batch_size, config.seed, epoch, smallest=1)
         tally = train_head_epoch(self._learner, features, batches, self._labels, tick)
         tally.seconds = time.perf_counter() - began
-        return tally, looked
+        tally.view_seconds = view_seconds
+        return tally
 
     def _view(self, view: int) -> Tensor:
         """The features of every training film in one augmented view; computed when first asked for."""
@@ -188,29 +172,6 @@ class Epochs:
             save_best_epoch(training, self._learner, logits)
         run.write_history(tuple(training.progress.history))
         write_bytes(run.curves_file, learning_curves(training.progress.history))
-
-
-class _Pace:
-    """How long the epochs to come will take, told from those of this session."""
-
-    def __init__(self) -> None:
-        self._epochs: list[float] = []
-        self._views: list[float] = []
-
-    def saw(self, seconds: float, start_up: float, view: float) -> None:
-        """Takes note of an epoch: all its seconds, and how many of them do not come again in every epoch."""
-        self._epochs.append(seconds - start_up - view)
-        if view > 0 and len(self._views) < FROZEN_VIEWS:
-            self._views.append(view)
-
-    def left(self, epoch: int, config: TrainConfig) -> float:
-        """Seconds from the end of ``epoch`` to the end of the last."""
-        epochs = config.epochs - epoch
-        seconds = epochs * sum(self._epochs) / len(self._epochs)
-        if self._views:
-            views = min(FROZEN_VIEWS - len(self._views), epochs)
-            seconds += views * sum(self._views) / len(self._views)
-        return seconds
 
 
 class _Ticker:

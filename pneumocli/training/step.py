@@ -145,6 +145,7 @@ class Tally:
         wait_seconds: Spent waiting for batches.
         seconds: From the first batch's request to the last step.
         start_up_seconds: What the first step took longer than the others: compiling, first allocations.
+        view_seconds: Of the time, what a look at the films through a frozen backbone took.
     """
 
     loss_sum: Tensor
@@ -152,6 +153,7 @@ class Tally:
     wait_seconds: float = 0.0
     seconds: float = 0.0
     start_up_seconds: float = 0.0
+    view_seconds: float = 0.0
     _began: float = field(default_factory=time.perf_counter, repr=False)
     _first: float = field(default=0.0, repr=False)
     _steps: int = field(default=0, repr=False)

@@ -1,6 +1,5 @@
 """``train()`` and ``resume()``: the order of things, epoch by epoch."""
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -28,6 +27,7 @@ from pneumocli.training.loop import Epochs, Training, save_best_epoch
 from pneumocli.training.plan import Plan, describe, make_plan, own_device, restored_plan
 from pneumocli.training.step import Learner, make_learner, validation_logits
 from pneumocli.training.tensorboard import tensorboard_listener
+from pneumocli.training.timing import Stopwatch
 
 
 def train(config: TrainConfig, listener: Listener = ignore) -> RunFolder:
@@ -55,10 +55,11 @@ def train(config: TrainConfig, listener: Listener = ignore) -> RunFolder:
         told = listener if processes.is_writer else ignore
         device = resolve_device(own_device(config.device, processes))
         network = _initial_network(config, told)
-        began = time.perf_counter()
+        progress = Progress()
+        watch = Stopwatch(progress.spent)
         with processes.writer_first():
             data = prepare(config, told)
-        progress = Progress(history=[], best_epoch=0, seconds=0.0, spent={"decode": time.perf_counter() - began})
+        watch.lap("decode")
         plan = make_plan(config, device, len(data.train_labels), processes, told)
         run = _new_run(config, plan, data, processes)
         with _held(run, processes):
@@ -107,10 +108,10 @@ def _resume(run: RunFolder, config: ResumeConfig, settings: TrainConfig, process
     plan = restored_plan(checkpoint.plan, config, settings, processes)
     network = build_network(settings.seed)
     network.load_state_dict(checkpoint.model)
-    began = time.perf_counter()
+    watch = Stopwatch(progress.spent)
     with processes.writer_first():
         data = prepare_again(settings, run.manifest(), told)
-    progress.spent["decode"] = progress.spent.get("decode", 0.0) + time.perf_counter() - began
+    watch.lap("decode")
     with processes.writes_alone():
         if processes.is_writer and config.epochs is not None:
             run.write_config(settings)

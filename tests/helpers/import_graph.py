@@ -32,7 +32,7 @@ FLOORS: dict[int, dict[str, str]] = {
         "evaluation": "compare evaluate store",
         "training": (
             "augmentation checkpoint dataset distributed export film_cache finish gpu_probe loader loop plan records"
-            " seeds step tensorboard train"
+            " seeds step tensorboard timing train"
         ),
     },
     7: {"demo": "", "__init__": ""},
