@@ -45,6 +45,10 @@ class Progress:
         """Of all sessions of the run so far, without preparation."""
         return sum(seconds for what, seconds in self.spent.items() if what != "decode")
 
+    def stalled(self, patience: int | None) -> bool:
+        """Whether ``patience`` epochs have passed since the best one; never with ``None``."""
+        return patience is not None and self.epoch > 0 and self.epoch - self.best_epoch >= patience
+
     def add(self, record: EpochRecord) -> bool:
         """Counts a finished epoch; whether it is the best so far."""
         best = is_better(record, self.history[self.best_epoch - 1] if self.best_epoch else None)

@@ -80,16 +80,8 @@ def initial_weights_name(config: TrainConfig) -> str:
     return "IMAGENET1K_V1" if config.pretrained else "scratch"
 
 
-def finish(  # noqa: PLR0913 - what a run consists of, named by the one caller
-    run: RunFolder,
-    config: TrainConfig,
-    data: TrainingData,
-    progress: Progress,
-    *,
-    stopped_early: bool,
-    listener: Listener,
-) -> None:
-    """Completes ``best.pt``, exports and proves ``model.onnx``, and writes what says that the run has finished.
+def finish(run: RunFolder, config: TrainConfig, data: TrainingData, progress: Progress, listener: Listener) -> None:
+    """Completes ``best.pt``, exports and proves ``model.onnx``, and writes ``result.json``, the mark of a finished run.
 
     Raises:
         CheckFailed: The exported graph gives other logits than the network.
@@ -104,6 +96,7 @@ def finish(  # noqa: PLR0913 - what a run consists of, named by the one caller
     shown = stacked(data.val_films, list(range(min(len(data.val_films), _PARITY_FILMS))))
     export(run.best_file, run.onnx_file, card, shown.numpy())
     listener(TaskAdvanced(task, 2))
+    stopped_early = progress.epoch < config.epochs
     run.write_result(_result(run, data, progress, card, stopped_early=stopped_early))
     run.write_model_card(model_card(run))
     listener(TaskAdvanced(task, 3))

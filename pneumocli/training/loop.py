@@ -2,7 +2,9 @@
 
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,23 +12,32 @@ from torch import Tensor
 from torchvision.models import ResNet
 
 from pneumocli.core.config import TrainConfig
-from pneumocli.core.errors import TrainingDiverged
-from pneumocli.core.events import EpochFinished, Listener, TaskAdvanced
+from pneumocli.core.errors import ModelFileError, RunError, TrainingDiverged, resume_command
+from pneumocli.core.events import EpochFinished, Listener, RunStarted, TaskAdvanced, TaskFinished, TaskStarted
 from pneumocli.core.files import write_bytes
-from pneumocli.core.memory import return_free_blocks
+from pneumocli.core.memory import return_free_blocks, return_large_blocks
 from pneumocli.core.records import EpochRecord
 from pneumocli.metrics.classification import accuracy, auroc, log_loss, sensitivity, specificity
-from pneumocli.model.weights import save_best
+from pneumocli.model.weights import load_best, save_best
 from pneumocli.reporting.figures import learning_curves
 from pneumocli.run_folder import RunFolder
-from pneumocli.training.checkpoint import Progress, save_checkpoint
+from pneumocli.training.checkpoint import Checkpoint, Progress, save_checkpoint
 from pneumocli.training.dataset import TrainingData
 from pneumocli.training.distributed import Team
-from pneumocli.training.finish import card_of
-from pneumocli.training.gpu_probe import GpuProbe
-from pneumocli.training.loader import TrainingBatches, epoch_batches
+from pneumocli.training.finish import card_of, finish
+from pneumocli.training.gpu_probe import GpuProbe, gpu_probe
+from pneumocli.training.loader import TrainingBatches, epoch_batches, lost_workers_told
 from pneumocli.training.plan import Plan, where_to_resize
-from pneumocli.training.step import Learner, Tally, features_of, train_epoch, train_head_epoch, validation_logits
+from pneumocli.training.step import (
+    Learner,
+    Tally,
+    features_of,
+    make_learner,
+    train_epoch,
+    train_head_epoch,
+    validation_logits,
+)
+from pneumocli.training.tensorboard import tensorboard_listener
 from pneumocli.training.timing import Pace, Stopwatch
 
 # With a frozen backbone, epoch e trains the head on view (e - 1) % 4 of each film: four augmented views run through
@@ -37,9 +48,20 @@ FROZEN_VIEWS = 4
 _LOOK_SECONDS = 2.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Training:
-    """What a training works with, from its first session to its last."""
+    """A training: the owner of its state, from the first epoch of a session to the finished run.
+
+    Attributes:
+        run: Where it writes.
+        config: The settings of the run.
+        plan: Their resolved form.
+        data: The films.
+        network: With its initial weights, or those of the checkpoint; changed in place.
+        progress: The epochs of all sessions.
+        team: The processes that share the work.
+        listener: Gets progress.
+    """
 
     run: RunFolder
     config: TrainConfig
@@ -50,82 +72,137 @@ class Training:
     team: Team
     listener: Listener
 
-
-def save_best_epoch(training: Training, learner: Learner, logits: Tensor) -> None:
-    """Writes ``best.pt`` from the last epoch.
-
-    Args:
-        training: Its last finished epoch is the best.
-        learner: Holds that epoch's weights.
-        logits: Of the validation films, float32 (N,2).
-    """
-    record = training.progress.history[-1]
-    card = card_of(training.config, training.data, record, (logits[:, 1] - logits[:, 0]).numpy())
-    save_best(training.run.best_file, learner.network.state_dict(), card)
-
-
-class Epochs:
-    """Runs epochs one after the other; holds what outlives an epoch but not a session."""
-
-    def __init__(self, training: Training, learner: Learner, listener: Listener, probe: GpuProbe | None) -> None:
-        self._training = training
-        self._learner = learner
-        self._listener = listener
-        self._probe = probe
-        self._labels = torch.tensor(training.data.train_labels)
+    def __post_init__(self) -> None:
+        self._labels = torch.tensor(self.data.train_labels)
         self._batches = self._training_batches()
-        self._views: dict[int, Tensor] = {}
+        self._views: dict[int, Tensor] = {}  # features of all films by view, with a frozen backbone
         self._pace = Pace(FROZEN_VIEWS)
+        self._probe: GpuProbe | None = None
 
-    def _training_batches(self) -> TrainingBatches:
-        config, plan = self._training.config, self._training.plan
-        return TrainingBatches(
-            self._training.data.crops,
-            image_size=config.image_size,
-            batch_size=config.batch_size,
-            accumulate=config.accumulate,
-            seed=config.seed,
-            workers=plan.workers,
-            device=torch.device(plan.device),
-            resize=where_to_resize(torch.device(plan.device)),
-            team=self._training.team,
-        )
+    def complete(self, checkpoint: Checkpoint | None = None) -> None:
+        """Runs the epochs that are left and writes what a finished run holds.
 
-    def run_one(self, epoch: int) -> None:
-        """Trains, validates and saves; the epoch is on disk when this returns.
+        Args:
+            checkpoint: Where an earlier session ended; ``None`` for a new run.
 
         Raises:
-            TrainingDiverged: The loss is not finite; nothing of the epoch has been written.
+            TrainingDiverged: The loss is not finite; nothing of that epoch has been written.
+            OutOfMemory: The device has too little memory.
         """
-        training, progress = self._training, self._training.progress
-        watch = Stopwatch(progress.spent)
+        with self._surroundings():
+            self.listener(RunStarted(self.run.path, self.progress.epoch + 1, self.config.epochs))
+            self._learner = self._make_learner()
+            if checkpoint is not None:
+                self._restore(checkpoint)
+            self.listener(TaskStarted("training", self.config.epochs * len(self._labels)))
+            while self.progress.epoch < self.config.epochs and not self.progress.stalled(self.config.patience):
+                self._run_epoch(self.progress.epoch + 1)
+            self.listener(TaskFinished("training"))
+            with self.team.writes_alone():  # nobody leaves before the run is whole
+                if self.team.is_writer:
+                    finish(self.run, self.config, self.data, self.progress, self.listener)
+
+    def _run_epoch(self, epoch: int) -> None:
+        """Trains, validates and saves; the epoch is on disk when this returns."""
+        watch = Stopwatch(self.progress.spent)
         tally = self._train(epoch)
         watch.lap("compute", of_which=("wait", tally.wait_seconds))
         loss = float(tally.loss_sum) / tally.num_films
         self._check_finite(loss, epoch, "training")
-        logits = validation_logits(self._learner, training.data.val_films, training.config.batch_size)
+        logits = validation_logits(self._learner, self.data.val_films, self.config.batch_size)
         watch.lap("validate")
         record, sens, spec = self._record(epoch, loss, logits, tally, watch.seconds)
         self._check_finite(record.val_loss, epoch, "validation")
-        best = progress.add(record)
-        with training.team.writes_alone():
-            if training.team.is_writer:
+        best = self.progress.add(record)
+        with self.team.writes_alone():
+            if self.team.is_writer:
                 self._save(logits, best=best)
         return_free_blocks()  # else the next epoch's activations would lie beside what this one has left
         watch.lap("save")
         self._pace.add(watch.seconds, tally.start_up_seconds, tally.view_seconds)
-        left = self._pace.left(training.config.epochs - epoch)
-        self._listener(EpochFinished(record, sens, spec, best, training.config.epochs, left))
+        left = self._pace.left(self.config.epochs - epoch)
+        self.listener(EpochFinished(record, sens, spec, best, self.config.epochs, left))
+
+    @contextmanager
+    def _surroundings(self) -> Iterator[None]:
+        """What lasts for a session: its listeners, its number of threads, and words for a lost worker."""
+        events: AbstractContextManager[Listener] = nullcontext(self.listener)
+        if self.config.tensorboard and self.team.is_writer:
+            events = tensorboard_listener(self.run.tensorboard_folder, self.progress.epoch, self.listener)
+        device = torch.device(self.plan.device)
+        hint = f"free memory, or docker run --shm-size 1g; then {resume_command(self.run.path)}"
+        with events as self.listener, _repeatable(self.plan.threads), lost_workers_told(hint):
+            if device.type == "cpu":
+                return_large_blocks()
+            with gpu_probe(device) as self._probe:
+                yield
+
+    def _training_batches(self) -> TrainingBatches:
+        device = torch.device(self.plan.device)
+        return TrainingBatches(
+            self.data.crops,
+            image_size=self.config.image_size,
+            batch_size=self.config.batch_size,
+            accumulate=self.config.accumulate,
+            seed=self.config.seed,
+            workers=self.plan.workers,
+            device=device,
+            resize=where_to_resize(device),
+            team=self.team,
+        )
+
+    def _make_learner(self) -> Learner:
+        weights = torch.ones(2)
+        if self.config.class_weights == "balanced":
+            # n / (classes * films of the class), as in scikit-learn's class_weight="balanced"
+            weights = len(self._labels) / (2 * torch.bincount(self._labels, minlength=2).to(torch.float32))
+        return make_learner(
+            self.network,
+            self.plan,
+            learning_rate=self.config.learning_rate,
+            freeze=self.config.freeze,
+            class_weights=weights,
+            full=self.config.batch_size // self.team.size // self.config.accumulate,
+            team=self.team,
+            listener=self.listener,
+        )
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self._learner.optimizer.load_state_dict(checkpoint.optimizer)
+        self._learner.scaler.load_state_dict(checkpoint.scaler)
+        with self.team.writes_alone():
+            if self.team.is_writer:
+                self._mend()
+
+    def _mend(self) -> None:
+        """Rewrites what a kill between two files may have left behind the checkpoint."""
+        run, progress = self.run, self.progress
+        run.result_file.unlink(missing_ok=True)
+        run.write_history(tuple(progress.history))
+        if progress.best_epoch == progress.epoch:
+            alone = replace(self._learner, team=Team())
+            self._save_best(validation_logits(alone, self.data.val_films, self.config.batch_size))
+            return
+        try:
+            _, card = load_best(run.best_file)
+        except ModelFileError as error:
+            raise RunError(
+                f"{run.best_file} of epoch {progress.best_epoch} is lost: {error.message}", "train again"
+            ) from error
+        if card.best_epoch != progress.best_epoch:
+            raise RunError(
+                f"{run.best_file} is of epoch {card.best_epoch}, the checkpoint's best is {progress.best_epoch}",
+                "train again",
+            )
 
     def _train(self, epoch: int) -> Tally:
-        tick = _Ticker(self._training, self._listener, self._probe, epoch)
-        if self._training.config.freeze == "none":
+        tick = _Ticker(self, self._probe, epoch)
+        if self.config.freeze == "none":
             return train_epoch(self._learner, self._batches, self._labels, epoch, tick)
         began = time.perf_counter()
         features = self._view((epoch - 1) % FROZEN_VIEWS)
         view_seconds = time.perf_counter() - began
-        config = self._training.config
-        batches = epoch_batches(len(self._labels), config.batch_size, config.seed, epoch, smallest=1)
+        batches = epoch_batches(len(self._labels), self.config.batch_size, self.config.seed, epoch, smallest=1)
         tally = train_head_epoch(self._learner, features, batches, self._labels, tick)
         tally.seconds = time.perf_counter() - began
         tally.view_seconds = view_seconds
@@ -141,7 +218,7 @@ class Epochs:
     def _record(
         self, epoch: int, loss: float, logits: Tensor, tally: Tally, seconds: float
     ) -> tuple[EpochRecord, float | None, float | None]:
-        labels = np.asarray(self._training.data.val_labels)
+        labels = np.asarray(self.data.val_labels)
         scores = (logits[:, 1] - logits[:, 0]).numpy()
         predicted = scores >= 0
         record = EpochRecord(
@@ -150,7 +227,7 @@ class Epochs:
             val_loss=log_loss(labels, scores) if np.isfinite(scores).all() else math.nan,
             val_accuracy=accuracy(labels, predicted),
             val_auroc=auroc(labels, scores),
-            learning_rate=self._training.config.learning_rate,
+            learning_rate=self.config.learning_rate,
             seconds=seconds,
             images_per_second=tally.num_films / tally.seconds,
         )
@@ -158,27 +235,48 @@ class Epochs:
 
     def _check_finite(self, loss: float, epoch: int, which: str) -> None:
         if not math.isfinite(loss):
-            run, rate = self._training.run.path, self._training.config.learning_rate
+            rate = self.config.learning_rate
             raise TrainingDiverged(
                 f"the {which} loss of epoch {epoch} is not finite at learning rate {rate:g}; its weights were not kept",
-                f"train again with --lr {rate / 10:g}; the run {run} ends with epoch {epoch - 1}",
+                f"train again with --lr {rate / 10:g}; the run {self.run.path} ends with epoch {epoch - 1}",
             )
 
     def _save(self, logits: Tensor, *, best: bool) -> None:
         # The checkpoint first: what follows can be made from it again, see checkpoint.py.
-        training, run = self._training, self._training.run
-        save_checkpoint(run, self._learner, training.progress, training.plan)
+        save_checkpoint(self.run, self._learner, self.progress, self.plan)
         if best:
-            save_best_epoch(training, self._learner, logits)
-        run.write_history(tuple(training.progress.history))
-        write_bytes(run.curves_file, learning_curves(training.progress.history))
+            self._save_best(logits)
+        self.run.write_history(tuple(self.progress.history))
+        write_bytes(self.run.curves_file, learning_curves(self.progress.history))
+
+    def _save_best(self, logits: Tensor) -> None:
+        """Writes ``best.pt`` from the last epoch; ``logits`` of the validation films, float32 (N,2)."""
+        scores = (logits[:, 1] - logits[:, 0]).numpy()
+        card = card_of(self.config, self.data, self.progress.history[-1], scores)
+        save_best(self.run.best_file, self._learner.network.state_dict(), card)
+
+
+@contextmanager
+def _repeatable(threads: int) -> Iterator[None]:
+    """Sets what decides the order in which floats are added: without it a run could not be had twice.
+
+    That is the number of threads on the CPU, and on CUDA which of several algorithms cuDNN takes for a convolution.
+    """
+    before = torch.get_num_threads(), torch.backends.cudnn.deterministic
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.backends.cudnn.deterministic = before[1]
 
 
 class _Ticker:
     """Turns steps into progress events, without making the device wait for each."""
 
-    def __init__(self, training: Training, listener: Listener, probe: GpuProbe | None, epoch: int) -> None:
-        self._listener = listener
+    def __init__(self, training: Training, probe: GpuProbe | None, epoch: int) -> None:
+        self._listener = training.listener
         self._probe = probe
         self._before = (epoch - 1) * len(training.data.train_labels)
         self._head = f"epoch {epoch}/{training.config.epochs}"
