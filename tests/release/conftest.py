@@ -42,6 +42,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def target(tmp_path: Path, home: Path) -> Path:
+    """Where the set shall be; nothing is there."""
+    return tmp_path / "data" / "chest_xray"
+
+
+@pytest.fixture
 def serve(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ReleaseServer]]:
     """Starts a server with a zip; both sources are asked there from then on."""
     from kagglesdk import kaggle_env
