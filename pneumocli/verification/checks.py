@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pneumocli.core.records import CLASS_NAMES, SPLITS, ClassName, ManifestRow, Split
@@ -26,23 +26,28 @@ _FEATURE_WORDS = {
 }
 
 
-@dataclass(slots=True)
-class Findings:
-    """Problems and notes as they are found, the gravest first."""
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A finding, and whether it is a problem rather than a note."""
 
-    problems: list[Finding] = field(default_factory=list)
-    notes: list[Finding] = field(default_factory=list)
-
-    def problem(self, code: str, text: str, images: Iterable[str] | Mapping[str, str] = ()) -> None:
-        """Adds a problem."""
-        self.problems.append(_finding(code, text, images))
-
-    def note(self, code: str, text: str, images: Iterable[str] | Mapping[str, str] = ()) -> None:
-        """Adds a note."""
-        self.notes.append(_finding(code, text, images))
+    finding: Finding
+    is_problem: bool
 
 
-def _finding(code: str, text: str, images: Iterable[str] | Mapping[str, str]) -> Finding:
+_Images = Iterable[str] | Mapping[str, str]
+
+
+def problem(code: str, text: str, images: _Images = ()) -> Verdict:
+    """A problem; ``images`` are the films it concerns, perhaps each with a detail."""
+    return Verdict(_finding(code, text, images), is_problem=True)
+
+
+def note(code: str, text: str, images: _Images = ()) -> Verdict:
+    """A note; ``images`` are the films it concerns, perhaps each with a detail."""
+    return Verdict(_finding(code, text, images), is_problem=False)
+
+
+def _finding(code: str, text: str, images: _Images) -> Finding:
     detail = dict(sorted(images.items())) if isinstance(images, Mapping) else {}
     return Finding(code=code, text=text, images=tuple(sorted(images)), detail=detail)
 
@@ -56,31 +61,31 @@ def _are(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def judge_release(found: Findings, comparison: Comparison, *, decided_by_table: bool) -> None:
+def judge_release(comparison: Comparison, *, decided_by_table: bool) -> Iterator[Verdict]:
     """Differences to the release: problems, but for a table, which is free to choose films and splits."""
     title = TITLES[comparison.release]
-    add = found.note if decided_by_table else found.problem
+    verdict = note if decided_by_table else problem
     if comparison.missing:
         number = len(comparison.missing)
-        add("missing", f"{films(number)} of {title} {_are(number)} missing", comparison.missing)
+        yield verdict("missing", f"{films(number)} of {title} {_are(number)} missing", comparison.missing)
     if comparison.moved:
         number = len(comparison.moved)
         stand = "stands" if number == 1 else "stand"
-        add("moved", f"{films(number)} {stand} in another split than in {title}", comparison.moved)
+        yield verdict("moved", f"{films(number)} {stand} in another split than in {title}", comparison.moved)
     if comparison.extra:
         number = len(comparison.extra)
-        add("extra", f"{films(number)} {_are(number)} not in {title}", comparison.extra)
+        yield verdict("extra", f"{films(number)} {_are(number)} not in {title}", comparison.extra)
 
 
-def judge_labels(found: Findings, by_name: Mapping[str, str]) -> None:
+def judge_labels(by_name: Mapping[str, str]) -> Iterator[Verdict]:
     """Labels that contradict what the release or the file's name says."""
     if by_name:
         number = len(by_name)
         verb = "contradicts its" if number == 1 else "contradict their"
-        found.problem("mislabelled", f"the label of {films(number)} {verb} file name", by_name)
+        yield problem("mislabelled", f"the label of {films(number)} {verb} file name", by_name)
 
 
-def judge_patients(found: Findings, rows: Sequence[ManifestRow]) -> None:
+def judge_patients(rows: Sequence[ManifestRow]) -> Iterator[Verdict]:
     """Patients in several splits or classes, and films whose patient is unknown."""
     by_patient: dict[str, list[ManifestRow]] = defaultdict(list)
     for row in rows:
@@ -94,11 +99,11 @@ def judge_patients(found: Findings, rows: Sequence[ManifestRow]) -> None:
             number = len(shared)
             have = "1 patient has" if number == 1 else f"{number:,} patients have"
             detail = {row.image: patient for patient, mine in shared.items() for row in mine}
-            found.problem(code, f"{have} films in several {what} ({films(len(detail))})", detail)
+            yield problem(code, f"{have} films in several {what} ({films(len(detail))})", detail)
     unknown = [row.image for row in rows if row.patient == f"film:{row.image}"]
     if unknown:
         tell = "name does" if len(unknown) == 1 else "names do"
-        found.note(
+        yield note(
             "unknown-patients",
             f"{len(unknown):,} file {tell} not tell the patient: each such film counts as a patient of its own, and "
             "whether splits share patients cannot be checked for them",
@@ -106,27 +111,27 @@ def judge_patients(found: Findings, rows: Sequence[ManifestRow]) -> None:
         )
 
 
-def judge_balance(found: Findings, rows: Sequence[ManifestRow], weights: Mapping[ClassName, float] | None) -> None:
+def judge_balance(rows: Sequence[ManifestRow], weights: Mapping[ClassName, float] | None) -> Iterator[Verdict]:
     """The class imbalance of the training films, and validation sets too small to choose by."""
     training = [row.label for row in rows if row.split == "train"]
     if weights is not None:
         share = sum(training) / len(training)
         named = ", ".join(f"{name} {weight:.3f}" for name, weight in weights.items())
-        found.note(
+        yield note(
             "imbalance",
             f"{share:.0%} of the training films show pneumonia; class weights that balance them: {named} "
             "(train --class-weights balanced)",
         )
     validation = sum(row.split == "val" for row in rows)
     if 0 < validation < _FEW_VALIDATION_FILMS:
-        found.note(
+        yield note(
             "small-val",
             f"val holds {films(validation)}, too few to choose a model by: train holds out patients of train besides "
             "(--val patient)",
         )
 
 
-def judge_other_files(found: Findings, others: Mapping[str, str], cells: Sequence[Cell]) -> None:
+def judge_other_files(others: Mapping[str, str], cells: Sequence[Cell]) -> Iterator[Verdict]:
     """Files that are no films, and the counts that come of counting them."""
     if not others:
         return
@@ -138,24 +143,24 @@ def judge_other_files(found: Findings, others: Mapping[str, str], cells: Sequenc
     more = f" and {len(counted) - 2} more" if len(counted) > 2 else ""
     where = f": {'; '.join(counted[:2])}{more}" if counted else ""
     number = len(others)
-    found.note(
+    yield note(
         "other-files",
         f"{number:,} file{' is no film and is' if number == 1 else 's are no films and are'} ignored{where}",
         others,
     )
 
 
-def explain_figures(found: Findings) -> None:
+def explain_figures() -> Iterator[Verdict]:
     """Counts that can be read elsewhere."""
-    found.notes.append(Finding(code="known-figures", text=KNOWN_FIGURES_IN_SHORT, detail=KNOWN_FIGURES))
+    yield Verdict(Finding(code="known-figures", text=KNOWN_FIGURES_IN_SHORT, detail=KNOWN_FIGURES), is_problem=False)
 
 
-def judge_contents(found: Findings, examined: "Examined", groups: Sequence[DuplicateGroup]) -> None:
+def judge_contents(examined: "Examined", groups: Sequence[DuplicateGroup]) -> Iterator[Verdict]:
     """What decoding every film has shown."""
     if examined.unreadable:
         number = len(examined.unreadable)
-        found.problem("unreadable", f"{films(number)} cannot be read", examined.unreadable)
-    _judge_identical(found, groups)
+        yield problem("unreadable", f"{films(number)} cannot be read", examined.unreadable)
+    yield from _judge_identical(groups)
     misnamed = {
         film.row.image: f"is {film.format}, its name says {film.format_of_name}"
         for film in examined.films
@@ -163,14 +168,14 @@ def judge_contents(found: Findings, examined: "Examined", groups: Sequence[Dupli
     }
     if misnamed:
         number = len(misnamed)
-        found.note("misnamed", f"{films(number)} {_are(number)} not what the ending says, but can be read", misnamed)
+        yield note("misnamed", f"{films(number)} {_are(number)} not what the ending says, but can be read", misnamed)
     coloured = [film.row.image for film in examined.films if film.coloured]
     if coloured:
         hold = "holds" if len(coloured) == 1 else "hold"
-        found.note("coloured", f"{films(len(coloured))} {hold} true colour, unlike a radiograph", coloured)
+        yield note("coloured", f"{films(len(coloured))} {hold} true colour, unlike a radiograph", coloured)
 
 
-def _judge_identical(found: Findings, groups: Sequence[DuplicateGroup]) -> None:
+def _judge_identical(groups: Sequence[DuplicateGroup]) -> Iterator[Verdict]:
     identical = [group for group in groups if group.kind != "near"]
     near = [group for group in groups if group.kind == "near"]
     for code, what, chosen in (
@@ -178,20 +183,20 @@ def _judge_identical(found: Findings, groups: Sequence[DuplicateGroup]) -> None:
         ("identical-across-classes", "classes", [group for group in identical if group.across_classes]),
     ):
         if chosen:
-            found.problem(code, f"{_groups(len(chosen), 'identical')} across {what}", _members(chosen))
+            yield problem(code, f"{_groups(len(chosen), 'identical')} across {what}", _members(chosen))
     within = [group for group in identical if not (group.across_splits or group.across_classes)]
     if within:
-        found.note("duplicates", f"{_groups(len(within), 'identical')} within a split and class", _members(within))
+        yield note("duplicates", f"{_groups(len(within), 'identical')} within a split and class", _members(within))
     across = [group for group in near if group.across_splits or group.across_classes]
     if across:
-        found.note(
+        yield note(
             "near-across",
             f"{_groups(len(across), 'nearly identical')} across splits or classes: look at them",
             _members(across),
         )
     if len(near) > len(across):
         inside = [group for group in near if group not in across]
-        found.note("near", f"{_groups(len(inside), 'nearly identical')} within a split and class", _members(inside))
+        yield note("near", f"{_groups(len(inside), 'nearly identical')} within a split and class", _members(inside))
 
 
 def _groups(number: int, what: str) -> str:
@@ -206,16 +211,16 @@ def _other(group: DuplicateGroup, image: str) -> str:
     return next(other for other in group.images if other != image)
 
 
-def judge_hashes(found: Findings, rows: Sequence[ManifestRow], examined: "Examined") -> None:
+def judge_hashes(rows: Sequence[ManifestRow], examined: "Examined") -> Iterator[Verdict]:
     """Films of a run that have other bytes now than when the run saw them."""
     now = {film.row.image: film.identity.bytes_sha256.hex() for film in examined.films}
     changed = [row.image for row in rows if row.sha256 and row.image in now and now[row.image] != row.sha256]
     if changed:
         verb = "has" if len(changed) == 1 else "have"
-        found.problem("changed", f"{films(len(changed))} {verb} changed since the run saw them", changed)
+        yield problem("changed", f"{films(len(changed))} {verb} changed since the run saw them", changed)
 
 
-def judge_listed_hashes(found: Findings, rows: Sequence[ManifestRow]) -> None:
+def judge_listed_hashes(rows: Sequence[ManifestRow]) -> Iterator[Verdict]:
     """Proof from a manifest alone: no identical film in two splits."""
     splits: dict[str, set[Split]] = defaultdict(set)
     for row in rows:
@@ -223,14 +228,14 @@ def judge_listed_hashes(found: Findings, rows: Sequence[ManifestRow]) -> None:
             splits[row.sha256].add(row.split)
     shared = [row.image for row in rows if len(splits.get(row.sha256, ())) > 1]
     if shared:
-        found.problem(
+        yield problem(
             "identical-across-splits", f"{films(len(shared))} have an identical film in another split", shared
         )
 
 
-def prove_disjoint(found: Findings, rows: Sequence[ManifestRow]) -> None:
-    """Says what the absence of the problems above means for a run."""
-    codes = {problem.code for problem in found.problems}
+def prove_disjoint(rows: Sequence[ManifestRow], verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
+    """States that a run's splits are disjoint, where no verdict contradicts it."""
+    codes = {verdict.finding.code for verdict in verdicts if verdict.is_problem}
     if codes & {"patient-across-splits", "identical-across-splits"}:
         return
     parts = []
@@ -238,16 +243,16 @@ def prove_disjoint(found: Findings, rows: Sequence[ManifestRow]) -> None:
         mine = [row for row in rows if row.split == split]
         if mine:
             parts.append(f"{split} {films(len(mine))} of {len({row.patient for row in mine}):,} patients")
-    found.note("disjoint", f"the splits are disjoint, no patient and no identical film in two: {'; '.join(parts)}")
+    yield note("disjoint", f"the splits are disjoint, no patient and no identical film in two: {'; '.join(parts)}")
 
 
-def judge_probe(found: Findings, probe: ShortcutProbe) -> None:
+def judge_probe(probe: ShortcutProbe) -> Iterator[Verdict]:
     """How much label leaks through size, brightness and file size."""
     if probe.auroc is None:
-        found.note("shortcut", "shortcut probe: too few patients of each class to fit it")
+        yield note("shortcut", "shortcut probe: too few patients of each class to fit it")
         return
     best = max(probe.features, key=lambda name: probe.features[name] or 0)
-    found.note(
+    yield note(
         "shortcut",
         f"shortcut probe: size, brightness and file size alone tell the label with auroc {probe.auroc:.3f} "
         f"(0.5 is chance; {_FEATURE_WORDS[best]} alone {probe.features[best]:.3f}): a model can learn that instead "
@@ -273,15 +278,10 @@ def size_of_copy(films_: Sequence["FilmFacts"]) -> str | None:
     return None
 
 
-def explain_resized(found: Findings, size: str) -> None:
+def explain_resized(size: str) -> Iterator[Verdict]:
     """Says what a resized copy is good for."""
-    found.note(
+    yield note(
         "resized",
         f"the films are a resized copy, not as released: all have {size}; numbers do not compare with those on "
         "the released films",
     )
-
-
-def listing(counts: Mapping[str, int]) -> Iterator[str]:
-    """``3 bacteria`` and so on, for counts above zero."""
-    return (f"{count:,} {name}" for name, count in counts.items() if count)

@@ -3,28 +3,26 @@
 A problem changes what a number measured on the data means; a note is worth knowing. Nothing is changed on disk.
 """
 
-import csv
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pneumocli.core.config import VerifyDataConfig
-from pneumocli.core.errors import DataError, shell_word
-from pneumocli.core.events import Listener, Remark, ignore
+from pneumocli.core.events import Listener, ignore
 from pneumocli.core.files import write_text
 from pneumocli.core.records import CLASS_NAMES, SPLITS, ClassName, ManifestRow, Split
-from pneumocli.data.manifest import COLUMNS, Manifest, scan
 from pneumocli.data.phantom import README_NAME
-from pneumocli.run_folder import RunFolder
 from pneumocli.verification import checks
-from pneumocli.verification.records import Cell, RecognisedRelease, Verification
+from pneumocli.verification.checks import Verdict
+from pneumocli.verification.records import Cell, DuplicateGroup, RecognisedRelease, ShortcutProbe, Verification
 from pneumocli.verification.release_lists import counts, kaggle_films, mendeley_films
 from pneumocli.verification.release_match import TITLES, Comparison, mislabelled_by_name, recognise
+from pneumocli.verification.subject import Subject, subject_of
 
 if TYPE_CHECKING:
-    from pneumocli.verification.film_properties import FilmFacts
+    from pneumocli.verification.film_properties import Examined
 
 
 # What unpacking the Kaggle zip by hand leaves beside the splits.
@@ -32,24 +30,24 @@ _SURPLUS_FOLDERS = {"__MACOSX": "macOS's attributes", "chest_xray": "the set a s
 
 
 @dataclass(frozen=True, slots=True)
-class _Subject:
-    """What is looked at.
+class _Contents:
+    """What decoding every film shows.
 
     Attributes:
-        manifest: The films.
-        source: Where they were listed from.
-        table: The file that lists them, if any.
-        has_films: Whether they are there to be decoded.
+        examined: The films one by one.
+        duplicates: Films that show the same picture.
+        size: What a resized copy of a release was brought to; ``None`` for anything else.
+        probe: How far the label shows in size, brightness and file size.
     """
 
-    manifest: Manifest
-    source: Literal["folder", "table", "run"]
-    table: Path | None = None
-    has_films: bool = True
+    examined: "Examined"
+    duplicates: Sequence[DuplicateGroup]
+    size: str | None
+    probe: ShortcutProbe
 
 
 def verify_data(config: VerifyDataConfig, listener: Listener = ignore) -> Verification:
-    """Looks at a data folder, a table of films, or a run's manifest.
+    """Checks a data folder, a table of films, or a run's manifest.
 
     Args:
         config: What to look at, and how closely.
@@ -62,155 +60,109 @@ def verify_data(config: VerifyDataConfig, listener: Listener = ignore) -> Verifi
         DataError: There is nothing to look at: the path does not exist, or holds no films in a known layout.
         RunError: A run's manifest or config is damaged.
     """
-    subject = _subject(config, listener)
-    rows = subject.manifest.rows
-    others = _other_files(subject.manifest.folder) if subject.source == "folder" else {}
+    subject = subject_of(config, listener)
     release, comparison = _release(subject)
-    cells = _cells(rows, comparison, others)
-    weights = _balancing_weights(rows)
-    found = checks.Findings()
-    if comparison is not None:
-        checks.judge_release(found, comparison, decided_by_table=subject.source != "folder")
-    by_release = {} if comparison is None else comparison.mislabelled
-    checks.judge_labels(found, mislabelled_by_name(rows) | by_release)
-    checks.judge_patients(found, rows)
-    result = Verification(
-        folder=str(subject.manifest.folder),
-        manifest=None if subject.table is None else str(subject.table),
-        quick=config.quick or not subject.has_films,
-        release=release,
-        complete=comparison is not None and comparison.is_whole,
-        resized=None,
-        title=_title(release, comparison, len(rows)),
-        num_images=len(rows),
-        num_patients=subject.manifest.num_patients,
-        cells=cells,
-        problems=(),
-        notes=(),
-        class_weights=weights,
-    )
-    films: Sequence[FilmFacts] = ()
-    if not result.quick:
-        result, films = _with_contents(result, subject, found, comparison, listener)
-    elif subject.source == "run":
-        checks.judge_listed_hashes(found, rows)
-    if subject.source == "run":
-        checks.prove_disjoint(found, rows)
-    checks.judge_balance(found, rows, weights)
-    checks.judge_other_files(found, others, cells)
-    if comparison is not None and subject.source == "folder":
-        checks.explain_figures(found)
-    result = result.model_copy(update={"problems": tuple(found.problems), "notes": tuple(found.notes)})
+    contents = None if config.quick or not subject.has_films else _contents(subject, comparison, listener)
+    result = _verification(subject, release, comparison, contents)
     if config.report is not None:
         from pneumocli.verification.page import verification_page
 
+        films = () if contents is None else contents.examined.films
         write_text(config.report, verification_page(result, subject.manifest, films))
     return result
 
 
-def _with_contents(
-    result: Verification,
-    subject: _Subject,
-    found: checks.Findings,
-    comparison: Comparison | None,
-    listener: Listener,
-) -> tuple[Verification, Sequence["FilmFacts"]]:
-    """Adds what decoding every film shows, and returns it film by film."""
+def _contents(subject: Subject, comparison: Comparison | None, listener: Listener) -> _Contents:
     from pneumocli.verification.duplicates import find_duplicates
-    from pneumocli.verification.film_properties import examine, probe_shortcuts, properties_of
+    from pneumocli.verification.film_properties import examine, probe_shortcuts
 
     examined = examine(subject.manifest, listener)
     films = examined.films
-    groups = find_duplicates([film.row for film in films], [film.identity for film in films])
-    checks.judge_contents(found, examined, groups)
-    if subject.source == "run":
-        checks.judge_hashes(found, subject.manifest.rows, examined)
-    size = checks.size_of_copy(films) if comparison is not None else None
-    if size is not None:
-        checks.explain_resized(found, size)
-    probe = probe_shortcuts(films)
-    checks.judge_probe(found, probe)
-    result = result.model_copy(
-        update={
-            "resized": size is not None,
-            "complete": result.complete and size is None,
-            "title": result.title if size is None else f"a resized copy of {result.title}",
-            "properties": tuple(properties_of(films)),
-            "duplicates": tuple(groups),
-            "shortcut_probe": probe,
-        }
+    return _Contents(
+        examined,
+        find_duplicates([film.row for film in films], [film.identity for film in films]),
+        None if comparison is None else checks.size_of_copy(films),
+        probe_shortcuts(films),
     )
-    return result, films
 
 
-def _subject(config: VerifyDataConfig, listener: Listener) -> _Subject:
-    if RunFolder(config.data).config_file.is_file():  # a run: its manifest is meant
-        table = RunFolder(config.data).manifest_file
-    elif config.data.suffix.lower() == ".csv":
-        table = config.data
-    else:
-        source: Literal["folder", "table"] = "folder" if config.manifest is None else "table"
-        return _Subject(scan(config.data, config.manifest, listener), source, config.manifest)
-    if config.manifest is not None:
-        raise DataError(
-            f"{table} and --manifest {config.manifest} are both tables, expected one",
-            f"pneumo verify-data FOLDER --manifest {shell_word(config.manifest)}",
-        )
-    if not _is_run_manifest(table):
-        return _Subject(scan(table.parent, table, listener), "table", table)
-    run = RunFolder(table.parent)
-    if not run.config_file.is_file():
-        listener(
-            Remark(
-                f"no {run.config_file.name} beside {table} names the folder of its films: they are not decoded",
-                "warning",
-            )
-        )
-        return _Subject(Manifest.read(table, table.parent), "run", table, has_films=False)
-    settings = run.config()
-    manifest = Manifest.read(table, settings.data)
-    if not manifest.folder.is_dir():
-        if not config.quick:
-            listener(Remark(f"the run's data folder {manifest.folder} is gone: its films are not decoded", "warning"))
-        return _Subject(manifest, "run", table, has_films=False)
-    return _Subject(_with_test_films(manifest, settings.manifest), "run", table)
+def _verification(
+    subject: Subject, release: RecognisedRelease, comparison: Comparison | None, contents: _Contents | None
+) -> Verification:
+    rows = subject.manifest.rows
+    others = _other_files(subject.manifest.folder) if subject.source == "folder" else {}
+    cells = _cells(rows, comparison, others)
+    weights = _balancing_weights(rows)
+    about_films = tuple(_about_films(subject, comparison, contents))
+    verdicts = (
+        *about_films,
+        *(checks.prove_disjoint(rows, about_films) if subject.source == "run" else ()),
+        *checks.judge_balance(rows, weights),
+        *checks.judge_other_files(others, cells),
+        *(checks.explain_figures() if comparison is not None and subject.source == "folder" else ()),
+    )
+    size = None if contents is None else contents.size
+    return Verification(
+        folder=str(subject.manifest.folder),
+        manifest=None if subject.table is None else str(subject.table),
+        quick=contents is None,
+        release=release,
+        complete=comparison is not None and comparison.is_whole and size is None,
+        resized=None if contents is None else size is not None,
+        title=_title(release, comparison, len(rows), resized=size is not None),
+        num_images=len(rows),
+        num_patients=subject.manifest.num_patients,
+        cells=cells,
+        problems=tuple(verdict.finding for verdict in verdicts if verdict.is_problem),
+        notes=tuple(verdict.finding for verdict in verdicts if not verdict.is_problem),
+        class_weights=weights,
+        **_shown_by(contents),
+    )
 
 
-def _with_test_films(manifest: Manifest, table: Path | None) -> Manifest:
-    """A run's films and the test films of its data folder, which it must not have seen."""
-    try:
-        beside = scan(manifest.folder, table).of("test").rows
-    except DataError:  # the folder's layout is gone; the run's own films are looked at one by one
-        beside = ()
-    seen = {row.image for row in manifest.rows}
-    return replace(manifest, rows=(*manifest.rows, *(row for row in beside if row.image not in seen)))
+def _shown_by(contents: _Contents | None) -> dict[str, object]:
+    """The fields of a verification that need decoded films."""
+    if contents is None:
+        return {}
+    from pneumocli.verification.film_properties import properties_of
+
+    return {
+        "properties": tuple(properties_of(contents.examined.films)),
+        "duplicates": tuple(contents.duplicates),
+        "shortcut_probe": contents.probe,
+    }
 
 
-def _is_run_manifest(table: Path) -> bool:
-    """Whether a table has a run's columns rather than image, label and perhaps patient and split."""
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as lines:
-            columns = next(csv.reader(lines), [])
-    except OSError as error:
-        raise DataError(f"cannot read {table}: {error.strerror}", "ls runs shows which runs there are") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{table} is no table of films", "expected image,label[,patient][,split]") from error
-    return set(columns) >= set(COLUMNS)
+def _about_films(subject: Subject, comparison: Comparison | None, contents: _Contents | None) -> Iterator[Verdict]:
+    """What is wrong with the films, and what is worth knowing of them."""
+    rows = subject.manifest.rows
+    if comparison is not None:
+        yield from checks.judge_release(comparison, decided_by_table=subject.source != "folder")
+    by_release = {} if comparison is None else comparison.mislabelled
+    yield from checks.judge_labels(mislabelled_by_name(rows) | by_release)
+    yield from checks.judge_patients(rows)
+    if contents is None:
+        yield from checks.judge_listed_hashes(rows) if subject.source == "run" else ()
+        return
+    yield from checks.judge_contents(contents.examined, contents.duplicates)
+    if subject.source == "run":
+        yield from checks.judge_hashes(rows, contents.examined)
+    if contents.size is not None:
+        yield from checks.explain_resized(contents.size)
+    yield from checks.judge_probe(contents.probe)
 
 
-def _release(subject: _Subject) -> tuple[RecognisedRelease, Comparison | None]:
+def _release(subject: Subject) -> tuple[RecognisedRelease, Comparison | None]:
     if (subject.manifest.folder / README_NAME).is_file():
         return "phantom", None
     comparison = recognise(subject.manifest.rows)
     return ("foreign", None) if comparison is None else (comparison.release, comparison)
 
 
-def _title(release: RecognisedRelease, comparison: Comparison | None, num_images: int) -> str:
+def _title(release: RecognisedRelease, comparison: Comparison | None, num_images: int, *, resized: bool) -> str:
     if comparison is None:
         return "synthetic films drawn by pneumo" if release == "phantom" else "films of neither release"
     title = TITLES[comparison.release]
-    if comparison.is_whole:
-        return title
     size = len(kaggle_films())
     if comparison.missing:
         title = f"a part of {title} ({num_images - len(comparison.extra):,} of {size:,} films)"
@@ -219,7 +171,7 @@ def _title(release: RecognisedRelease, comparison: Comparison | None, num_images
         *(["with labels changed"] if comparison.mislabelled else []),
         *(["with other films added"] if comparison.extra else []),
     ]
-    return ", ".join([title, *changes])
+    return ("a resized copy of " if resized else "") + ", ".join([title, *changes])
 
 
 def _other_files(folder: Path) -> dict[str, str]:
@@ -270,7 +222,7 @@ def _cells(rows: Sequence[ManifestRow], comparison: Comparison | None, others: d
 
 
 def _balancing_weights(rows: Sequence[ManifestRow]) -> dict[ClassName, float] | None:
-    """n / (classes * films of the class), as ``train --class-weights balanced`` has it."""
+    """n / (classes * films of the class), the weights of ``train --class-weights balanced``."""
     labels = [row.label for row in rows if row.split == "train"]
     by_class = [labels.count(0), labels.count(1)]
     if 0 in by_class:

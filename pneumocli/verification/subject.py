@@ -1,0 +1,87 @@
+"""What ``verify-data`` looks at: a data folder, a table of films, or the films of a run."""
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from pneumocli.core.config import VerifyDataConfig
+from pneumocli.core.errors import DataError, shell_word
+from pneumocli.core.events import Listener, Remark
+from pneumocli.data.manifest import COLUMNS, Manifest, scan
+from pneumocli.run_folder import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is looked at.
+
+    Attributes:
+        manifest: The films.
+        source: Where they were listed from.
+        table: The file that lists them, if any.
+        has_films: Whether they are there to be decoded.
+    """
+
+    manifest: Manifest
+    source: Literal["folder", "table", "run"]
+    table: Path | None = None
+    has_films: bool = True
+
+
+def subject_of(config: VerifyDataConfig, listener: Listener) -> Subject:
+    """The films that the settings name.
+
+    Raises:
+        DataError: The path does not exist, or holds no films in a known layout; or two tables are named.
+        RunError: A run's manifest or config is damaged.
+    """
+    if RunFolder(config.data).config_file.is_file():  # a run: its manifest is meant
+        table = RunFolder(config.data).manifest_file
+    elif config.data.suffix.lower() == ".csv":
+        table = config.data
+    else:
+        source: Literal["folder", "table"] = "folder" if config.manifest is None else "table"
+        return Subject(scan(config.data, config.manifest, listener), source, config.manifest)
+    if config.manifest is not None:
+        raise DataError(
+            f"{table} and --manifest {config.manifest} are both tables, expected one",
+            f"pneumo verify-data FOLDER --manifest {shell_word(config.manifest)}",
+        )
+    if not _is_run_manifest(table):
+        return Subject(scan(table.parent, table, listener), "table", table)
+    run = RunFolder(table.parent)
+    if not run.config_file.is_file():
+        listener(
+            Remark(f"{run.config_file}, which names the data folder, is missing: the films are not decoded", "warning")
+        )
+        return Subject(Manifest.read(table, table.parent), "run", table, has_films=False)
+    settings = run.config()
+    manifest = Manifest.read(table, settings.data)
+    if not manifest.folder.is_dir():
+        if not config.quick:
+            listener(Remark(f"the run's data folder {manifest.folder} is gone: its films are not decoded", "warning"))
+        return Subject(manifest, "run", table, has_films=False)
+    return Subject(_with_test_films(manifest, settings.manifest), "run", table)
+
+
+def _with_test_films(manifest: Manifest, table: Path | None) -> Manifest:
+    """A run's films and the test films of its data folder, which it must not have seen."""
+    try:
+        beside = scan(manifest.folder, table).of("test").rows
+    except DataError:  # the folder's layout is gone; the run's own films are looked at one by one
+        beside = ()
+    seen = {row.image for row in manifest.rows}
+    return replace(manifest, rows=(*manifest.rows, *(row for row in beside if row.image not in seen)))
+
+
+def _is_run_manifest(table: Path) -> bool:
+    """Whether a table has a run's columns rather than image, label and perhaps patient and split."""
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as lines:
+            columns = next(csv.reader(lines), [])
+    except OSError as error:
+        raise DataError(f"cannot read {table}: {error.strerror}", "ls runs shows which runs there are") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{table} is no table of films", "expected image,label[,patient][,split]") from error
+    return set(columns) >= set(COLUMNS)
