@@ -256,7 +256,7 @@ class RunFolder:
         if found != expected:
             raise ModelFileError(
                 f"{file} is not the file that the training wrote: its SHA-256 begins {found[:12]}, "
-                f"result.json says {str(expected)[:12]}",
+                f"{self.result_file.name} records {str(expected)[:12]}",
                 f"restore {name} from a backup, or train again",
             )
         return file

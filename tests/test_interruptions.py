@@ -24,7 +24,7 @@ def command(*argv: str) -> list[str]:
 
 
 def started(data: Path, run: Path, *flags: str) -> subprocess.Popen[bytes]:
-    """A training as a process; its words go into files beside the run."""
+    """A training as a process; its output goes into files beside the run."""
     argv = command("train", "--data", str(data), "--run-dir", str(run), *SETTINGS, *flags)
     with out_of(run).open("wb") as out, err_of(run).open("wb") as err:
         return subprocess.Popen(argv, stdout=out, stderr=err)
@@ -99,7 +99,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(phantoms: Path, wh
     while not (run / "result.json").exists():
         if (run / "last.pt").exists():
             argv = command("train", "--resume", str(run))
-        else:  # killed before its first epoch was done: as the hint says
+        else:  # killed before its first epoch was done: as the hint advises
             shutil.rmtree(run, ignore_errors=True)
             argv = command("train", "--data", str(phantoms), "--run-dir", str(run), *SETTINGS)
         process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -309,11 +309,11 @@ def test_two_processes_train_an_unfrozen_network(phantoms: Path, tmp_path: Path)
     done = torchrun("train", *SETTINGS, "--data", str(phantoms), "--run-dir", str(tmp_path / "run"))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "result.json").is_file()
-    assert done.stdout.count("best epoch") == 1, "only the first process speaks"
+    assert done.stdout.count("best epoch") == 1, "only the first process prints a result"
 
 
-def test_a_second_process_leaves_the_word_to_the_first_and_waits_for_it():
-    """If it ended at once, torchrun would stop a first process that has not come as far, and nobody would say why."""
+def test_a_second_process_leaves_the_report_to_the_first_and_waits_for_it():
+    """If it ended at once, torchrun would stop a first process that has not come as far, with nothing reported."""
     env = {**os.environ, "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
     second = subprocess.Popen(command("train", "--epochs", "0"), stderr=subprocess.PIPE, text=True, env=env)
     with pytest.raises(subprocess.TimeoutExpired):

@@ -19,7 +19,7 @@ def pneumo(*argv: object) -> str:
 
 
 def test_transfer_from_films_to_an_answer(shared: Path, tmp_path: Path):
-    """Films as released, 160 to learn from: a frozen backbone is enough to tell most of 80 others."""
+    """Films as released, 160 to learn from: a frozen backbone is enough to classify most of 80 others."""
     data, run = shared / "data" / "chest_xray_mini", tmp_path / "transfer"
     weights = shared / "weights" / "resnet18_imagenet_approx.pth"
     pneumo(

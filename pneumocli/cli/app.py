@@ -24,7 +24,7 @@ app = typer.Typer(
     name="pneumo",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # panels leave a long list of options no room for its words
+    rich_markup_mode=None,  # panels leave a long list of options no room for its help texts
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

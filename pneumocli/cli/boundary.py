@@ -1,4 +1,4 @@
-"""The one place where errors become words and exit codes, and where a stop from outside is answered."""
+"""The one place where errors become messages and exit codes, and where a stop from outside is answered."""
 
 import contextlib
 import logging
@@ -24,7 +24,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def answer_sigterm() -> None:
-    """Turns SIGTERM into :class:`Terminated` in the main thread, so that the run is left whole and told about."""
+    """Turns SIGTERM into :class:`Terminated` in the main thread, so that the run is left whole and reported."""
 
     def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's signature
         # Worker processes may get it, too; torch would take their end for a failure and raise that anywhere.
@@ -36,7 +36,7 @@ def answer_sigterm() -> None:
 
 
 def end_at_the_next_signal() -> None:
-    """Lets Ctrl-C and SIGTERM end the process as they do by default: its work is done and told about.
+    """Lets Ctrl-C and SIGTERM end the process as they do by default: its work is done and reported.
 
     While the interpreter shuts down, an exception of a signal's would be a traceback that nobody can catch.
     """
@@ -44,8 +44,8 @@ def end_at_the_next_signal() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _let_the_first_process_tell() -> None:
-    """Waits to be ended: torchrun stops all processes once one has failed, the first even before its first word."""
+def _leave_the_report_to_the_first_process() -> None:
+    """Waits to be ended: torchrun stops all processes once one fails, the first even before it has reported why."""
     with contextlib.suppress(KeyboardInterrupt):
         time.sleep(_MOST_SECONDS_BEHIND)
 
@@ -55,7 +55,7 @@ def guarded(run: Callable[[], int | None], output: Output, *, usage: str) -> int
 
     Args:
         run: The command.
-        output: Where words go.
+        output: Where messages are printed.
         usage: The command that shows the options, the hint of a wrong setting.
     """
     if output.debug:
@@ -70,7 +70,7 @@ def guarded(run: Callable[[], int | None], output: Output, *, usage: str) -> int
         if process_number() == 0:
             output.error(error.message, hint)
         elif error.met_by_all:
-            _let_the_first_process_tell()
+            _leave_the_report_to_the_first_process()
         else:
             output.error(f"process {process_number()}: {error.message}", hint)
         return error.exit_code

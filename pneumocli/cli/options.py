@@ -145,7 +145,7 @@ def _typer_type(annotation: object) -> object:
 
 
 def _shown_default(field: FieldInfo, flag: Flag) -> str | None:
-    """What the help text says of the default."""
+    """The default as the help text shows it."""
     if flag.default is not None:
         return flag.default
     if field.default in (PydanticUndefined, None) or isinstance(field.default, bool):

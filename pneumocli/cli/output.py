@@ -1,4 +1,4 @@
-"""Where the words go: results to standard output, everything else to standard error."""
+"""Where text is printed: results on standard output, everything else on standard error."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ _PLAIN_WIDTH = 80  # of tables that go into a file or a pipe
 
 
 class Output:
-    """A command's way to speak.
+    """Prints a command's results, progress and errors.
 
     Args:
         json: Results are one JSON document; tables are not printed.
@@ -29,7 +29,7 @@ class Output:
         debug: Errors come with their traceback.
 
     Attributes:
-        resume_hint: What to advise when the command is stopped from outside; a training's own hint comes first.
+        resume_hint: The hint when the command is stopped from outside; a training's own hint comes first.
     """
 
     def __init__(self, *, json: bool, quiet: bool, debug: bool) -> None:
@@ -40,10 +40,12 @@ class Output:
         self._run: RunFolder | None = None
         width = None if sys.stdout.isatty() else _PLAIN_WIDTH
         self._results = Console(file=sys.stdout, width=width, highlight=False)
-        self._words = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        self._messages = Console(file=sys.stderr, highlight=False, soft_wrap=True)
         self._progress: Progress | None = None
         if not quiet:
-            self._progress = RichProgress(self._words) if self._words.is_terminal else PlainProgress(self._words)
+            self._progress = (
+                RichProgress(self._messages) if self._messages.is_terminal else PlainProgress(self._messages)
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -109,6 +111,6 @@ class Output:
 
     def error(self, message: str, hint: str | None) -> None:
         """An error with its hint on standard error, under ``--quiet``, too."""
-        self._words.print(f"[bold red]error:[/] {escape(message)}")
+        self._messages.print(f"[bold red]error:[/] {escape(message)}")
         if hint:
-            self._words.print(f"[bold]hint:[/] {escape(hint)}")
+            self._messages.print(f"[bold]hint:[/] {escape(hint)}")

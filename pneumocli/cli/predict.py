@@ -21,8 +21,8 @@ def register(app: typer.Typer) -> None:
         """Predict pneumonia for films, with a trained model.
 
         Films, folders (with everything below), glob patterns, or - for one film on standard input. A film that cannot
-        be read is told about, the rest go on, and the exit code is 1. Runs on ONNX Runtime, without torch, unless
-        --device names a GPU.
+        be read gets an error, the others are scored, and the exit code is 1. Runs on ONNX Runtime, without torch,
+        unless --device names a GPU.
         """
         from pneumocli.inference.predict import predict as run_predict
 

@@ -33,7 +33,7 @@ from pneumocli.core.events import (
     TaskStarted,
 )
 
-_LONG_SECONDS = 3.0  # a plain line tells the end of a task only when someone had to wait for it
+_LONG_SECONDS = 3.0  # a plain line reports the end of a task only when it took at least this long
 
 
 def duration(seconds: float) -> str:
@@ -150,7 +150,7 @@ class PlainProgress(Progress):
             self._line(_device_line(event))
 
     def _ends_at(self, moment: float) -> None:
-        pass  # lines have no clock; each epoch's says what is left
+        pass  # lines have no clock; each epoch's shows what is left
 
     def close(self) -> None:
         """Nothing is drawn that would have to end."""

@@ -29,7 +29,7 @@ class Flag:
             ``("--pretrained/--scratch",)``; empty for the name that follows from the field.
         argument: The field is a positional argument.
         metavar: What stands for the value in the help text.
-        default: What the help text says of a default that depends on other settings.
+        default: The default as the help text shows it, where it depends on other settings.
     """
 
     names: tuple[str, ...] = ()

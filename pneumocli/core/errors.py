@@ -44,7 +44,7 @@ def first_few(items: Sequence[str], separator: str = ", ", most: int = 3) -> str
 
 
 class PneumoError(Exception):
-    """A failure to be told to the user.
+    """A failure to report to the user.
 
     Args:
         message: One sentence: what failed, where, what was found and what was expected.
@@ -53,7 +53,7 @@ class PneumoError(Exception):
 
     exit_code: ClassVar[int] = 1
     met_by_all: ClassVar[bool] = False
-    """Whether every process of a training meets it at the same place, so that the first one tells it for all."""
+    """Whether every process of a training meets it at the same place, so that only the first one reports it."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -81,7 +81,7 @@ class DownloadError(PneumoError):
 
 
 class RunError(PneumoError):
-    """A run folder is missing, taken, unfinished, in use, or does not fit what was asked of it."""
+    """A run folder is missing, taken, unfinished, in use, or does not fit the command."""
 
 
 class ModelFileError(PneumoError):
@@ -89,7 +89,7 @@ class ModelFileError(PneumoError):
 
 
 class DeviceError(PneumoError):
-    """The device that was asked for is not there, or cannot do what was asked."""
+    """The requested device is missing, or does not support what was requested."""
 
 
 class TrainingDiverged(PneumoError):
@@ -99,7 +99,7 @@ class TrainingDiverged(PneumoError):
 
 
 class FirstProcessFailed(PneumoError):
-    """The first process of a training could not do what the others waited for, and tells why."""
+    """The first process of a training could not do what the others waited for; its own error gives the reason."""
 
     met_by_all = True
 

@@ -1,4 +1,4 @@
-"""What the core tells while it works: a few frozen values, handed to a listener.
+"""What the core reports while it works: a few frozen values, passed to a listener.
 
 A listener looks on and cannot steer: what it returns is ignored. The command line turns events into progress bars,
 TensorBoard is another listener, and :func:`ignore` is the default.
@@ -75,7 +75,7 @@ class EpochFinished:
 
 @dataclass(frozen=True, slots=True)
 class DeviceSampled:
-    """A look at the GPU: memory in bytes, utilisation 0-1 (``None`` where the driver does not tell)."""
+    """A look at the GPU: memory in bytes, utilisation 0-1 (``None`` where the driver does not report it)."""
 
     name: str
     memory_used_bytes: int

@@ -53,7 +53,7 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             file.flush()
             os.fsync(file.fileno())
         _give_usual_permissions(temporary)
-        os.replace(temporary, path)  # noqa: PTH105 - the name says what matters here
+        os.replace(temporary, path)  # noqa: PTH105 - the name of the system call is what matters here
         temporary = None
         _sync_folder(path.parent)
     except OSError as error:
@@ -85,7 +85,7 @@ _WRITE_ERRORS = frozenset(
 
 
 def write_failure(path: Path, error: OSError) -> PneumoError:
-    """The error to raise when ``path`` could not be written, in words a user can act on."""
+    """The error to raise when ``path`` could not be written, as a sentence that a user can act on."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return PneumoError(f"cannot write {path}: no space left on the disk", "df -h . shows what is full")
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
@@ -177,8 +177,8 @@ def locked(path: Path, message: str, hint: str | None = None) -> Iterator[None]:
     Args:
         path: The lock file, created when missing and left in place. The block may remove it: who gets a lock on a
             removed file notices and tries again.
-        message: What to say when another process holds the lock.
-        hint: What to advise then.
+        message: The error when another process holds the lock.
+        hint: The hint of that error.
 
     Raises:
         RunError: Another process holds the lock.

@@ -18,7 +18,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
 
 
 def peak_memory_bytes() -> int | None:
-    """The most memory this process has held at once; ``None`` on systems that do not tell (Windows)."""
+    """The most memory this process has held at once; ``None`` on systems that do not report it (Windows)."""
     if sys.platform == "win32":
         return None
     import resource
@@ -28,12 +28,12 @@ def peak_memory_bytes() -> int | None:
 
 
 def return_large_blocks() -> None:
-    """Has large blocks go back to the system whenever they are freed, from now on; only glibc needs to be told.
+    """Makes glibc return large blocks to the system whenever they are freed; other C libraries do so by themselves.
 
     By itself it comes to keep blocks of up to 32 MB for later ones. Its own settings in the environment stay in force.
     """
     libc = _glibc()
-    if libc is not None and not _told_already():
+    if libc is not None and not _is_set_by_user():
         libc.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, 2 * _LARGE_BYTES)  # the ratio that glibc itself keeps
 
@@ -45,7 +45,7 @@ def return_free_blocks() -> None:
         libc.malloc_trim(0)
 
 
-def _told_already() -> bool:
+def _is_set_by_user() -> bool:
     tunables = os.environ.get("GLIBC_TUNABLES", "")
     names = ("mmap_threshold", "trim_threshold")
     return any(f"MALLOC_{name.upper()}_" in os.environ or f"glibc.malloc.{name}" in tunables for name in names)

@@ -52,7 +52,7 @@ class ManifestRow(Record):
     label: Literal[0, 1]
     """0 for NORMAL, 1 for PNEUMONIA."""
     kind: Kind
-    """What the file name tells of the cause: normal, bacteria, virus, or unknown."""
+    """The cause that the file name states: normal, bacteria, virus, or unknown."""
     patient: str
     """Key of the patient, unique in the data set: kind and number, such as ``bacteria:1946``."""
     split: Split
@@ -108,7 +108,7 @@ class Environment(Record):
 
 
 class RunResult(Record):
-    """``result.json``: written last; its presence says that the run finished."""
+    """``result.json``: written last; present only when the run finished."""
 
     schema_version: Literal[1] = 1
     finished_utc: str
@@ -123,7 +123,7 @@ class RunResult(Record):
     images_per_second: Finite
     """Median over epochs."""
     peak_memory_bytes: Count | None
-    """Of the training process; ``None`` where the system does not tell."""
+    """Of the training process; ``None`` where the system does not report it."""
     time_shares: dict[str, Fraction]
     """Where the time went: shares of ``decode`` (listing, hashing and decoding films, before the first epoch), ``wait``
     (for batches: augmentation that the step could not hide), ``compute``, ``validate`` and ``save``."""

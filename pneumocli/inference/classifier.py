@@ -42,7 +42,7 @@ _ORT_ERRORS: tuple[type[Exception], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class NetworkOutput:
-    """What the network says of N films.
+    """What the network returns for N films.
 
     Attributes:
         logits: float32 (N,2).
@@ -98,7 +98,7 @@ class OnnxBackend:
         taken = self._session.get_inputs()[0]
         if (taken.type, taken.shape[1:]) != ("tensor(uint8)", [1, image_size, image_size]):
             raise ModelFileError(
-                f"the model takes {taken.type} {taken.shape}, its card says uint8 (N,1,{image_size},{image_size})"
+                f"the model takes {taken.type} {taken.shape}, its card expects uint8 (N,1,{image_size},{image_size})"
             )
 
     def run(self, pixels: Bytes) -> NetworkOutput:
@@ -145,7 +145,7 @@ class Classifier:
 
     Attributes:
         file: The model file.
-        card: What the file says about itself: size, fit, classes, threshold, temperature.
+        card: Recorded in the file: image size, fit, classes, threshold, temperature.
     """
 
     def __init__(self, file: Path, card: ModelCard, backend: Backend) -> None:

@@ -1,7 +1,7 @@
 """Where a prediction comes from: the class activation map over the film, as a picture.
 
 The map is exact: its mean over the grid, plus a constant of the model, is the logit. It is coarse (7 x 7 cells for 224
-pixels) and says where the network's evidence lies, not whether the evidence is disease: see docs/inference.md.
+pixels) and shows where the network's evidence lies, not whether the evidence is disease: see docs/inference.md.
 
 References:
     Zhou et al. 2016, Learning deep features for discriminative localization, doi:10.1109/CVPR.2016.319.
@@ -36,7 +36,7 @@ _INK, _FAINT, _PAPER, _FRAME = (235, 235, 235), (165, 165, 165), (18, 18, 18), (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a picture's caption says of a film.
+    """What a picture's caption states about a film.
 
     Attributes:
         image: The film's name.
@@ -136,7 +136,7 @@ def picture(pixels: Pixels, cam: Floats, fit: Fit, answer: Answer) -> bytes:
         pixels: The film as read, uint8 (H,W).
         cam: Its class activation maps, float32 (2,h,w).
         fit: How the film was made square for the network.
-        answer: What the caption says.
+        answer: What the caption states.
     """
     film = overlay(pixels, cam, fit, answer.prediction)
     height, width = film.shape[:2]

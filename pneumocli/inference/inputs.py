@@ -16,7 +16,7 @@ from pneumocli.data.images import is_film_name
 
 STANDARD_INPUT = "-"
 
-# More than any film takes; standard input has no size that could be asked for beforehand.
+# More than any film takes; the size of standard input is not known beforehand.
 _MOST_INPUT_BYTES = 1 << 30
 
 

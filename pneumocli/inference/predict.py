@@ -30,7 +30,7 @@ Paths = str | Path | Iterable[str | Path]
 
 
 class Predictions(Iterator[Prediction]):
-    """Answers, one per film, made while they are asked for.
+    """Answers, one per film, made as the iterator advances.
 
     Attributes:
         classifier: The model that answers.
@@ -65,7 +65,7 @@ def predict(
 
     Args:
         config: All settings; or just films, folders and patterns, by name.
-        listener: Hears which model is used, what was left out, and the progress.
+        listener: Gets which model is used, what was left out, and the progress.
         model: With films by name: the run or the model file; else the one that ``$PNEUMO_RUN`` names, or the latest
             finished run under ``runs``.
 

@@ -31,8 +31,8 @@ class ScoringResult:
         probability: Of pneumonia, 0-1; ``None`` likewise.
         warnings: In which way the film is unlike the training films.
         error: Why there is no answer.
-        film: As read; only when asked for.
-        cam: Class activation maps, float32 (2,h,w); only when asked for.
+        film: As read; with ``keep_maps`` only.
+        cam: Class activation maps, float32 (2,h,w); with ``keep_maps`` only.
     """
 
     source: Source
@@ -59,9 +59,9 @@ def score_films(  # noqa: PLR0913 - options of one job, named by the caller
         classifier: Scores.
         sources: Read lazily.
         batch_size: Films per forward pass.
-        total: Number of films, for the progress display, where ``sources`` does not tell.
+        total: Number of films, for the progress display, where ``sources`` has no length.
         keep_maps: Also hand on the film's pixels and class activation maps.
-        listener: Hears about the progress.
+        listener: Gets the progress.
 
     Yields:
         One result per film, in the order of ``sources``; an unreadable film gives one with an ``error``.

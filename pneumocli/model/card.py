@@ -1,4 +1,4 @@
-"""What a model file says about itself."""
+"""The card that a model file carries: what it is and how to use it."""
 
 from typing import Annotated, Literal
 
@@ -36,7 +36,7 @@ class ValidationSummary(Record):
 
 
 class InputRange(Record):
-    """What the training films looked like, so that a film unlike them can be told: 0.1 and 99.9 % quantiles."""
+    """What the training films looked like, so that a film unlike them is found: 0.1 and 99.9 % quantiles."""
 
     aspect: tuple[Finite, Finite]
     """Width / height."""

@@ -99,7 +99,7 @@ def load_tensors(file: Path) -> object:
         raise ModelFileError(f"no file at {file}")
     try:
         with warnings.catch_warnings():
-            # A newer pickle protocol either loads or is refused below: its warning tells the user nothing.
+            # A newer pickle protocol either loads or is refused below: its warning is of no use to the user.
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

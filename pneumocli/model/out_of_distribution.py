@@ -1,4 +1,4 @@
-"""Whether a film looks like the training films: what a model says of other pictures means nothing.
+"""Whether a film looks like the training films: a prediction for any other picture means nothing.
 
 Two looks. The first is plain: colour, aspect, brightness and contrast against the range of the training films. The
 second asks the network: the Mahalanobis distance of its features to those of the training films. Both are fitted at
@@ -6,7 +6,8 @@ the end of training and travel in the card; a check needs numpy alone.
 
 The distance is taken between square roots of features. Pooled activations are non-negative and skewed: a Gaussian of
 the plain values gives clear-cut films the largest distances and phantoms, which excite little, small ones. On real
-films the root raised the share of phantoms, photographs and noise that is told from 40 to 99 % (docs/inference.md).
+films the root raised the share of phantoms, photographs and noise with a warning from 40 to 99 %
+(docs/inference.md).
 
 References:
     Lee et al. 2018, A simple unified framework for detecting out-of-distribution samples, arXiv:1807.03888.
@@ -118,7 +119,7 @@ def _range_of(appearance: Appearance) -> InputRange:
 
 
 class Familiarity:
-    """Tells films that are unlike the training films.
+    """Detects films that are unlike the training films.
 
     Args:
         input_range: Of the card; ``None`` leaves out the check of aspect, brightness and contrast.
@@ -164,7 +165,7 @@ class Familiarity:
         return distances
 
     def warnings(self, features: Floats, appearance: Appearance, coloured: NDArray[np.bool_]) -> list[tuple[str, ...]]:
-        """What is unusual about each film, in plain words.
+        """What is unusual about each film, as warnings for people.
 
         Args:
             features: float32 (N,512).

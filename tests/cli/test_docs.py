@@ -1,4 +1,4 @@
-"""The documents say what the program does."""
+"""The documents match what the program does."""
 
 import ast
 import re

@@ -35,7 +35,7 @@ GPU = DeviceSampled("NVIDIA T4", 3 << 30, 15 << 30, 0.97)
 
 
 def recorded(tmp_path) -> list[Event]:
-    """What a short training on a GPU tells."""
+    """The events of a short training on a GPU."""
     return [
         TaskStarted("decoding films", 2),
         TaskAdvanced("decoding films", 2),

@@ -8,7 +8,7 @@ import pytest
 
 from pneumocli.core.memory import peak_memory_bytes
 
-glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has to be told")
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps freed blocks")
 
 # Twenty blocks freed below one that is not, after a block of that size has been freed: what makes glibc keep them.
 _FREED_BUT_KEPT = """
@@ -46,7 +46,7 @@ def megabytes_kept(when: str, size: int) -> float:
 @glibc
 @pytest.mark.parametrize(("when", "size"), [("before", 13 << 20), ("after", 13 << 20), ("after", 1 << 20)])
 def test_what_is_freed_goes_back(when: str, size: int):
-    assert megabytes_kept("never", size) > 15 * size / 2**20  # else there is nothing to be told
+    assert megabytes_kept("never", size) > 15 * size / 2**20  # else there is nothing to return
     assert megabytes_kept(when, size) < 2
 
 

@@ -1,4 +1,4 @@
-"""Reads thousands of damaged films and tells how each ended; run as a program, so that a crash or a hang is seen.
+"""Reads thousands of damaged films and prints how each ended; run as a program, so that a crash or a hang is seen.
 
 python -m tests.helpers.damage FORMAT COUNT SEED
 """
@@ -90,7 +90,7 @@ def mutant(rng: random.Random, whole: bytes) -> bytes:
 
 
 def reported_as_damaged(form: str, content: bytes) -> bool:
-    """What the format's own means say, asked apart from the reader."""
+    """What the format's own decoder finds, apart from the reader."""
     if form == "JPEG":
         try:
             simplejpeg.decode_jpeg(content, "GRAY")

@@ -1,4 +1,4 @@
-"""A server on the loopback interface that speaks enough of Kaggle's API, and serves a plain zip, with faults to order.
+"""A server on the loopback interface that implements enough of Kaggle's API, and serves a plain zip, with faults.
 
 The real kaggle client talks to it once the one address in kagglesdk's table is replaced.
 """
@@ -31,7 +31,7 @@ class Fault:
         headers: Sent with the status.
         body: Sent with the status.
         drop_after: Close the connection after so many bytes of the body; ``None`` for never.
-        code_in_json: Answer 200 with a JSON body that tells this code, as Kaggle does at times.
+        code_in_json: Answer 200 with a JSON body that holds this code, as Kaggle does at times.
         swap: Serve this file from this request on.
     """
 
@@ -65,7 +65,7 @@ class ReleaseServer:
         accept: Authorizations that may have the zip; ``None`` for everybody.
         token: The access token that the login knows.
         ranges: Whether ranges are served.
-        validators: Whether ETag and Last-Modified are told.
+        validators: Whether ETag and Last-Modified are sent.
         pause: Seconds to wait after each block of 16 KiB.
         seen: Every request.
     """
@@ -157,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.swap is not None:
             release.content = fault.swap
         if fault.code_in_json:
-            self._json(200, {"code": fault.code_in_json, "message": "told in the body"})
+            self._json(200, {"code": fault.code_in_json, "message": "an error in the body"})
             return
         if fault.status:
             self._head(fault.status, {"Content-Length": str(len(fault.body)), **fault.headers})

@@ -15,9 +15,9 @@ from pneumocli.verification.release_lists import kaggle_films
 def kaggle_rows() -> tuple[ManifestRow, ...]:
     rows = []
     for split, name, file in sorted(kaggle_films()):
-        told = patient_of(file)
-        assert told is not None
-        patient, kind = told
+        parsed = patient_of(file)
+        assert parsed is not None
+        patient, kind = parsed
         label = int(name == "PNEUMONIA")
         rows.append(
             ManifestRow(image=f"{split}/{name}/{file}", label=label, kind=kind, patient=patient, split=split, sha256="")

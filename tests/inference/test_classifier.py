@@ -1,4 +1,4 @@
-"""One truth: the model file, at every setting, says what the torch module says."""
+"""One truth: the model file, at every setting, gives what the torch module gives."""
 
 import json
 import shutil
@@ -151,7 +151,7 @@ def test_the_cpu_never_stands_in_for_a_gpu(trained: RunFolder):
         Classifier.of_run(trained, "cuda")
 
 
-def test_weights_that_are_not_finite_are_told(trained: RunFolder, tmp_path: Path, pixels: np.ndarray):
+def test_weights_that_are_not_finite_are_refused(trained: RunFolder, tmp_path: Path, pixels: np.ndarray):
     import onnx
 
     model = onnx.load(trained.onnx_file)
@@ -171,7 +171,7 @@ def test_a_card_for_another_size_is_refused(trained: RunFolder, tmp_path: Path):
     entry.value = json.dumps({**json.loads(entry.value), "image_size": 96})
     file = tmp_path / "model.onnx"
     onnx.save(model, file)
-    with pytest.raises(ModelFileError, match="its card says"):
+    with pytest.raises(ModelFileError, match="its card expects"):
         Classifier.load(file)
     entry.value = "{}"
     onnx.save(model, file)

@@ -1,4 +1,4 @@
-"""The picture that says where a prediction comes from."""
+"""The picture that shows where a prediction comes from."""
 
 import io
 

@@ -80,14 +80,14 @@ def test_a_folder_without_permission_is_told_about(folder: Path):
         "from pneumocli.inference.inputs import find_films; print({f.image: f.error for f in find_films(['films'])})"
     )
     try:
-        told = subprocess.run(
+        errors = subprocess.run(
             [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True,
             preexec_fn=obey_permissions,
         ).stdout  # fmt: skip
     finally:
         (folder / "films/deep").chmod(0o755)
-    assert "'films/deep': " in told
-    assert "Permission denied" in told
+    assert "'films/deep': " in errors
+    assert "Permission denied" in errors
 
 
 def test_a_folder_that_cannot_be_listed_is_told_about(folder: Path, monkeypatch: pytest.MonkeyPatch):

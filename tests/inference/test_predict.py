@@ -54,8 +54,10 @@ def test_a_threshold_given_wins_over_the_stored_one(trained: RunFolder, test_fil
     assert {film.threshold for film in predict(config(trained, test_films, threshold=0.125))} == {0.125}
 
 
-def test_which_model_is_said(trained: RunFolder, test_films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def said(**settings: object) -> str:
+def test_which_model_is_model_remark(
+    trained: RunFolder, test_films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def model_remark(**settings: object) -> str:
         events: list[Event] = []
         list(predict(PredictConfig.model_validate({"inputs": (str(film),), **settings}), events.append))
         return next(event.text for event in events if isinstance(event, Remark))
@@ -64,15 +66,15 @@ def test_which_model_is_said(trained: RunFolder, test_films: Path, tmp_path: Pat
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PNEUMO_RUN", raising=False)
     with pytest.raises(RunError, match="no finished run under runs"):
-        said()
+        model_remark()
     shutil.copytree(trained.path, "runs/first")
     shutil.copytree(trained.path, "runs/second")
     os.utime("runs/first/result.json", (1, 1))
-    assert said() == "model runs/second/model.onnx (the latest finished run)"
+    assert model_remark() == "model runs/second/model.onnx (the latest finished run)"
     monkeypatch.setenv("PNEUMO_RUN", "runs/first")
-    assert said() == "model runs/first/model.onnx ($PNEUMO_RUN)"
-    assert said(run="runs/second") == "model runs/second/model.onnx (--run)"
-    assert said(model="runs/second/best.pt") == "model runs/second/best.pt (--model)"
+    assert model_remark() == "model runs/first/model.onnx ($PNEUMO_RUN)"
+    assert model_remark(run="runs/second") == "model runs/second/model.onnx (--run)"
+    assert model_remark(model="runs/second/best.pt") == "model runs/second/best.pt (--model)"
 
 
 def test_everything_wrong_from_the_start_is_raised_at_once(trained: RunFolder, tmp_path: Path):

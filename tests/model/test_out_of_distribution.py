@@ -1,4 +1,4 @@
-"""Films unlike the training films are told, films like them are not."""
+"""Films unlike the training films get a warning, films like them do not."""
 
 import numpy as np
 import pytest
