@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from pydantic import ValidationError
 
-from pneumocli.core.errors import DataError, PneumoError, RunError, shell_word
+from pneumocli.core.errors import DataError, PneumoError, RunError, first_few, shell_word
 from pneumocli.core.events import Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
 from pneumocli.core.files import cache_folder, sha256_of, write_csv, write_json
 from pneumocli.core.parallel import ordered_map
@@ -247,6 +247,33 @@ def with_hashes(manifest: Manifest, listener: Listener = ignore) -> Manifest:
         store.save()
     rows = tuple(row.model_copy(update={"sha256": store.get(manifest.path(row))}) for row in manifest.rows)
     return replace(manifest, rows=rows)
+
+
+def prove_unchanged(recorded: Manifest, whose: str, hint: str, listener: Listener = ignore) -> Manifest:
+    """The films of a recorded manifest, hashed anew and found to be those that were recorded.
+
+    Args:
+        recorded: With hashes.
+        whose: The films, as a message names them: "the test films of runs/scratch".
+        hint: What to do where they have changed.
+        listener: Gets progress.
+
+    Raises:
+        RunError: Films are gone, or have another content.
+    """
+    changed, what = [row.image for row in recorded.rows if not recorded.path(row).is_file()], "are gone"
+    if not changed:
+        bare = replace(recorded, rows=tuple(row.model_copy(update={"sha256": ""}) for row in recorded.rows))
+        now = with_hashes(bare, listener)
+        what = "have another content"
+        changed = [was.image for was, row in zip(recorded.rows, now.rows, strict=True) if was.sha256 != row.sha256]
+        if not changed:
+            return now
+    raise RunError(
+        f"{whose} have changed since the training: {len(changed)} of {len(recorded)} {what} in {recorded.folder} "
+        f"({first_few(changed)})",
+        hint,
+    )
 
 
 class _HashStore:

@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from pneumocli.core.config import EvaluateConfig
-from pneumocli.core.errors import DataError, RunError, first_few
+from pneumocli.core.errors import DataError, first_few
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.records import CLASS_NAMES, ClassName, ManifestRow, Split
-from pneumocli.data.manifest import Manifest, scan, with_hashes
+from pneumocli.data.manifest import Manifest, prove_unchanged, scan, with_hashes
 from pneumocli.evaluation.store import write_evaluation
 from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.scoring import ScoringResult, score_films
@@ -88,31 +87,13 @@ def films_of(run: RunFolder, split: Split, data: Path | None, listener: Listener
     settings = run.config()
     if split != "test":
         recorded = run.manifest(data).of(split)
-        return _unchanged(run, recorded, split, listener)
+        hint = "name the folder that the run was trained on with --data DIR"
+        return prove_unchanged(recorded, f"the {split} films of {run.path}", hint, listener)
     folder = data if data is not None else settings.data
     films = scan(folder, settings.manifest if data is None else None, listener).of("test")
     if not films.rows:
         raise DataError(f"{folder} has no test films", "--split val scores the run's validation films")
     return with_hashes(films, listener)
-
-
-def _unchanged(run: RunFolder, recorded: Manifest, split: Split, listener: Listener) -> Manifest:
-    gone = [row.image for row in recorded.rows if not recorded.path(row).is_file()]
-    if not gone:
-        bare = replace(recorded, rows=tuple(row.model_copy(update={"sha256": ""}) for row in recorded.rows))
-        now = with_hashes(bare, listener)
-        changed = [was.image for was, row in zip(recorded.rows, now.rows, strict=True) if was.sha256 != row.sha256]
-        if not changed:
-            return now
-    else:
-        changed = gone
-    what = "are gone" if gone else "have another content"
-    named = first_few(changed)
-    raise RunError(
-        f"the {split} films of {run.path} have changed since the training: {len(changed)} of {len(recorded)} {what} "
-        f"in {recorded.folder} ({named})",
-        "name the folder that the run was trained on with --data DIR",
-    )
 
 
 def _warn_about_overlap(run: RunFolder, films: Manifest, split: Split, listener: Listener) -> None:

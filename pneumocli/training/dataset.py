@@ -1,16 +1,16 @@
 """From a data folder to films that can be trained on: listed, hashed, split, decoded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pneumocli.core.config import TrainConfig
-from pneumocli.core.errors import DataError, RunError, first_few
+from pneumocli.core.errors import DataError, first_few
 from pneumocli.core.events import Listener, Remark
 from pneumocli.core.records import CLASS_NAMES, Fit, ManifestRow
 from pneumocli.data.film import Pixels
 from pneumocli.data.images import fit_film, read_film
-from pneumocli.data.manifest import Manifest, find_unreadable, scan, with_hashes
+from pneumocli.data.manifest import Manifest, find_unreadable, prove_unchanged, scan, with_hashes
 from pneumocli.data.splits import with_validation
 from pneumocli.training.film_cache import Films, FilmsOnDisk, Selected, cached_films
 from pneumocli.training.loader import CropSource
@@ -91,29 +91,13 @@ def prepare_again(config: TrainConfig, recorded: Manifest, listener: Listener) -
         RunError: A film is gone or its content has changed.
         DataError: A film cannot be read any more.
     """
-    gone = [row.image for row in recorded.rows if not recorded.path(row).is_file()]
-    if gone:
-        raise _changed(recorded, gone, "are gone")
-    bare = replace(recorded, rows=tuple(row.model_copy(update={"sha256": ""}) for row in recorded.rows))
-    now = with_hashes(bare, listener)
-    other = [was.image for was, row in zip(recorded.rows, now.rows, strict=True) if was.sha256 != row.sha256]
-    if other:
-        raise _changed(recorded, other, "have another content")
+    now = prove_unchanged(recorded, "the run's films", "restore them, or begin a new run", listener)
     pool = replace(now, rows=tuple(sorted(now.rows, key=lambda row: row.image)))
     crops, unreadable = _crop_sources(config, pool, listener)
     if unreadable:
         _refuse_or_tell(config.model_copy(update={"skip_unreadable": False}), unreadable, listener)
     numbers = {row.image: number for number, row in enumerate(pool.rows)}
     return _with_films(config, recorded, Selected(crops, _numbers_of(recorded, numbers)), {}, listener)
-
-
-def _changed(manifest: Manifest, images: Sequence[str], what: str) -> RunError:
-    named = first_few(images)
-    return RunError(
-        f"the films in {manifest.folder} are not those the run began with: {len(images)} of {len(manifest.rows)} "
-        f"{what} ({named})",
-        "restore them, or begin a new run",
-    )
 
 
 def _without(manifest: Manifest, unwanted: Callable[[ManifestRow], bool]) -> Manifest:

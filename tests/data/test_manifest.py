@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pneumocli.core.errors import DataError, RunError
 from pneumocli.core.events import Event, Remark
 from pneumocli.core.files import cache_folder, sha256_of
-from pneumocli.data.manifest import Manifest, find_unreadable, patient_of, scan, with_hashes
+from pneumocli.data.manifest import Manifest, find_unreadable, patient_of, prove_unchanged, scan, with_hashes
 
 
 def touch(folder: Path, *images: str) -> Path:
@@ -247,3 +247,21 @@ def test_the_fingerprint_depends_on_films_and_labels_alone(phantoms: Path):
 def test_any_name_is_taken(name: str):
     told = patient_of(name)
     assert told is None or told[0].split(":")[0] == told[1]
+
+
+def test_recorded_films_are_proven_or_named(tmp_path: Path):
+    touch(tmp_path, "train/NORMAL/a.png", "train/NORMAL/b.png", "train/PNEUMONIA/c.png")
+    recorded = with_hashes(scan(tmp_path))
+    assert prove_unchanged(recorded, "the films", "restore them") == recorded
+    (tmp_path / "train/NORMAL/a.png").write_bytes(b"another")
+    with pytest.raises(RunError) as caught:
+        prove_unchanged(recorded, "the films of runs/x", "restore them")
+    where = f"in {tmp_path} (train/NORMAL/a.png)"
+    assert caught.value.message == (
+        f"the films of runs/x have changed since the training: 1 of 3 have another content {where}"
+    )
+    assert caught.value.hint == "restore them"
+    (tmp_path / "train/NORMAL/a.png").unlink()
+    with pytest.raises(RunError) as caught:
+        prove_unchanged(recorded, "the films of runs/x", "restore them")
+    assert f"1 of 3 are gone {where}" in caught.value.message
