@@ -31,7 +31,7 @@ def resolve_device(name: str) -> "torch.device":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         index = device.index or 0
         if index >= count:
-            found = f"this machine has {count} CUDA devices" if count else _why_no_cuda(torch.version.cuda)
+            found = f"this machine has {count} CUDA devices" if count else _why_no_cuda()
             raise DeviceError(f"device {name} was asked for, but {found}", "--device cpu trains without a GPU")
         return torch.device("cuda", index)
     if device.type == "mps" and not torch.backends.mps.is_available():
@@ -39,10 +39,15 @@ def resolve_device(name: str) -> "torch.device":
     return device
 
 
-def _why_no_cuda(built_for: str | None) -> str:
-    if built_for is None:
-        return "the installed torch is built for the CPU only (https://pytorch.org/get-started has others)"
-    return f"torch {built_for and f'for CUDA {built_for} '}finds no GPU; nvidia-smi shows whether the driver does"
+def _why_no_cuda() -> str:
+    import torch
+
+    # A build for AMD's GPUs calls its devices cuda, too, and has no CUDA version.
+    if torch.version.hip is not None:
+        return f"torch for ROCm {torch.version.hip} finds no GPU; rocm-smi shows whether the driver does"
+    if torch.version.cuda is not None:
+        return f"torch for CUDA {torch.version.cuda} finds no GPU; nvidia-smi shows whether the driver does"
+    return "the installed torch is built for the CPU only (https://pytorch.org/get-started has others)"
 
 
 def device_name(device: "torch.device") -> str:

@@ -42,3 +42,20 @@ def test_what_torch_reports_of_the_cpu(
 ):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert cpu_multiplies_bf16() is expected
+
+
+@pytest.mark.parametrize(
+    ("cuda", "hip", "reason"),
+    [
+        (None, None, "built for the CPU only"),
+        ("13.0", None, r"torch for CUDA 13\.0 finds no GPU; nvidia-smi"),
+        (None, "7.0.51831", r"torch for ROCm 7\.0\.51831 finds no GPU; rocm-smi"),
+    ],
+)
+def test_why_there_is_no_gpu_names_what_torch_is_built_for(
+    cuda: str | None, hip: str | None, reason: str, no_gpu: None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.version, "hip", hip)
+    with pytest.raises(DeviceError, match=reason):
+        resolve_device("cuda")
