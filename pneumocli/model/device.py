@@ -2,8 +2,10 @@
 
 import os
 import platform
+import re
 import shutil
 import sys
+import warnings
 from typing import TYPE_CHECKING, Literal
 
 from pneumocli.core.errors import DeviceError
@@ -20,7 +22,8 @@ def resolve_device(name: str) -> "torch.device":
     ``auto`` takes the first CUDA device, else Apple's GPU, else the CPU.
 
     Raises:
-        DeviceError: The device that was asked for is not there; the CPU never stands in for it.
+        DeviceError: The device that was asked for is not there, or the installed torch holds no code for it; the CPU
+            never stands in for it.
     """
     import torch
 
@@ -33,7 +36,9 @@ def resolve_device(name: str) -> "torch.device":
         if index >= count:
             found = f"this machine has {count} CUDA devices" if count else _why_no_cuda()
             raise DeviceError(f"device {name} was asked for, but {found}", "--device cpu trains without a GPU")
-        return torch.device("cuda", index)
+        device = torch.device("cuda", index)
+        _check_code(device)
+        return device
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("device mps was asked for, but there is no Apple GPU that torch can use", "--device cpu")
     return device
@@ -48,6 +53,44 @@ def _why_no_cuda() -> str:
     if torch.version.cuda is not None:
         return f"torch for CUDA {torch.version.cuda} finds no GPU; nvidia-smi shows whether the driver does"
     return "the installed torch is built for the CPU only (https://pytorch.org/get-started has others)"
+
+
+def _check_code(device: "torch.device") -> None:
+    """Refuses a card that the installed torch cannot run on: its first kernel would fail with words that name neither.
+
+    Raises:
+        DeviceError: torch is built for other architectures.
+    """
+    import torch
+
+    built_for = torch.cuda.get_arch_list() if torch.version.hip is None else []
+    with warnings.catch_warnings():
+        # torch warns of every card in the machine at the first look at one, also of those that nobody asked for.
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\.cuda")
+        capability = torch.cuda.get_device_capability(device)
+    if built_for and not any(_runs(architecture, capability) for architecture in built_for):
+        raise DeviceError(
+            f"{torch.cuda.get_device_name(device)} has compute capability {capability[0]}.{capability[1]}, and the "
+            f"installed torch holds code for {', '.join(built_for)} only",
+            "--device cpu, or another build of torch: https://pytorch.org/get-started",
+        )
+
+
+def _runs(architecture: str, capability: tuple[int, int]) -> bool:
+    """Whether a card runs code for an architecture such as ``sm_86``, ``sm_90a`` or ``compute_90``.
+
+    References:
+        CUDA C++ Programming Guide, "Compute Capabilities": machine code (``sm``) runs on cards of the same major and
+        the same or a later minor number, PTX (``compute``) on every later card. With the suffix ``a`` either runs on
+        that very number alone, with ``f`` within the major number.
+    """
+    match = re.fullmatch(r"(sm|compute)_(\d+)(\d)([af]?)", architecture)
+    if match is None:
+        return True  # of a kind that is not known here: left to torch
+    kind, suffix, built_for = match[1], match[4], (int(match[2]), int(match[3]))
+    if suffix == "a":
+        return capability == built_for
+    return capability >= built_for and (capability[0] == built_for[0] or (kind == "compute" and not suffix))
 
 
 def device_name(device: "torch.device") -> str:

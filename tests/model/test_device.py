@@ -59,3 +59,50 @@ def test_why_there_is_no_gpu_names_what_torch_is_built_for(
     monkeypatch.setattr(torch.version, "hip", hip)
     with pytest.raises(DeviceError, match=reason):
         resolve_device("cuda")
+
+
+WHEEL = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"]
+
+
+@pytest.mark.parametrize(
+    ("capability", "built_for", "runs"),
+    [
+        pytest.param((6, 0), WHEEL, False, id="P100"),
+        pytest.param((7, 0), WHEEL, False, id="V100"),
+        pytest.param((7, 5), WHEEL, True, id="T4"),
+        pytest.param((8, 9), WHEEL, True, id="L4 by the code of 8.6"),
+        pytest.param((10, 3), WHEEL, True, id="B300 by the code of 10.0"),
+        pytest.param((12, 1), WHEEL, True, id="GB10 by the code of 12.0"),
+        pytest.param((8, 0), ["sm_86", "sm_90"], False, id="older than the code of its family"),
+        pytest.param((12, 0), ["sm_80", "sm_90", "compute_90"], True, id="translated from PTX"),
+        pytest.param((8, 0), ["sm_90", "compute_90"], False, id="older than the PTX"),
+        pytest.param((12, 0), ["sm_90a", "compute_90a"], False, id="PTX of one chip"),
+        pytest.param((9, 0), ["sm_90a"], True, id="code of this very chip"),
+        pytest.param((10, 3), ["sm_100f"], True, id="code of a family"),
+        pytest.param((6, 0), [], True, id="torch names no architectures"),
+    ],
+)
+def test_a_card_without_kernels_is_refused(
+    capability: tuple[int, int], built_for: list[str], runs: bool, two_gpus: None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla P100-PCIE-16GB")
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: built_for)
+    for setting in ("auto", "cuda", "cuda:1"):
+        if runs:
+            assert resolve_device(setting).type == "cuda"
+            continue
+        with pytest.raises(DeviceError) as caught:
+            resolve_device(setting)
+        assert caught.value.message == (
+            f"Tesla P100-PCIE-16GB has compute capability {capability[0]}.{capability[1]}, and the installed torch "
+            f"holds code for {', '.join(built_for)} only"
+        )
+        assert "--device cpu" in (caught.value.hint or "")
+
+
+def test_code_for_amds_gpus_is_not_held_against_nvidias_numbers(two_gpus: None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.version, "hip", "7.0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 4))
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["gfx90a", "gfx942"])
+    assert resolve_device("cuda") == torch.device("cuda", 0)
