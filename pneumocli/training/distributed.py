@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.futures import Future, collect_all
 from torch.nn.parallel import DistributedDataParallel
 
-from pneumocli.core.errors import FirstProcessFailed, PneumoError, RunError
+from pneumocli.core.errors import DeviceError, FirstProcessFailed, PneumoError, RunError
 from pneumocli.core.parallel import process_count, process_number
+from pneumocli.model.device import resolve_device
 
 _Value = TypeVar("_Value")
 
@@ -34,16 +35,49 @@ class Team:
         rank: This process's number, from 0.
         size: Number of processes.
         local_rank: This process's number on its machine: its GPU.
+        local_size: Number of processes on its machine.
     """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
+    local_size: int = 1
 
     @property
     def is_writer(self) -> bool:
         """Whether this process writes files and emits events."""
         return self.rank == 0
+
+    def own_device(self, setting: str) -> str:
+        """The device setting of this process; of several, ``auto`` and ``cuda`` give each a CUDA device of its own.
+
+        ``auto`` takes the CPU where there is no CUDA device: processes cannot exchange gradients on Apple's GPU.
+
+        Args:
+            setting: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+
+        Raises:
+            DeviceError: Several processes would share a device.
+        """
+        if self.size == 1:
+            return setting
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if setting == "cpu" or (setting == "auto" and count == 0):
+            return "cpu"
+        if setting not in ("auto", "cuda"):
+            raise DeviceError(
+                f"device {setting} was asked for by {self.size} processes, and each needs one of its own",
+                "--device cuda takes a CUDA device for each process, --device cpu none; or start one process",
+            )
+        if count == 0:
+            resolve_device(setting)  # raises, with the reason
+        if self.local_size > count or self.local_rank >= count:
+            raise DeviceError(
+                f"{max(self.local_size, self.local_rank + 1)} processes on this machine need a CUDA device each, and "
+                f"torch sees {count}",
+                f"torchrun --nproc-per-node {count} ..., or --device cpu",
+            )
+        return f"cuda:{self.local_rank}"
 
     def part(self, items: list[_Value]) -> list[_Value]:
         """This process's contiguous share of ``items``; shares differ by one at most."""
@@ -148,19 +182,33 @@ def team(device_setting: str) -> Iterator[Team]:
     """Joins the other processes that torchrun started; alone where there are none.
 
     Args:
-        device_setting: ``cpu`` talks through gloo, anything else through nccl where CUDA is available.
+        device_setting: As :meth:`Team.own_device` takes it: processes on CPUs talk through gloo, on CUDA devices
+            through nccl, too.
+
+    Raises:
+        DeviceError: Several processes would share a device; raised by the first one of each machine, the others raise
+            FirstProcessFailed.
+        RunError: Another process has ended.
     """
     size = process_count()
     if size == 1:
         yield Team()
         return
-    rank, local_rank = process_number(), int(os.environ.get("LOCAL_RANK", "0"))
-    on_gpu = device_setting != "cpu" and torch.cuda.is_available()
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", local_rank + 1))
+    processes = Team(process_number(), size, local_rank, local_size)
+    try:
+        device = processes.own_device(device_setting)
+    except DeviceError as error:
+        if local_rank == 0:
+            raise
+        raise FirstProcessFailed(error.message) from error
+    on_gpu = device.startswith("cuda")
     if on_gpu:
         torch.cuda.set_device(local_rank)
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
     try:
-        yield Team(rank, size, local_rank)
+        yield processes
     except RuntimeError as error:
         if not _is_of_the_others(error):
             raise

@@ -67,11 +67,6 @@ def where_to_resize(device: torch.device) -> Literal["workers", "device"]:
     return "device" if device.type == "cuda" else "workers"
 
 
-def own_device(setting: str, processes: Team) -> str:
-    """The device setting of this process: ``cuda`` is its own GPU where there are several processes."""
-    return f"cuda:{processes.local_rank}" if processes.size > 1 and setting == "cuda" else setting
-
-
 def make_plan(config: TrainConfig, device: torch.device, num_films: int, processes: Team, listener: Listener) -> Plan:
     """Resolves every ``auto`` of a new training.
 
@@ -156,20 +151,16 @@ def restored_plan(recorded: Plan, config: ResumeConfig, settings: TrainConfig, p
             f"torchrun --nproc-per-node {recorded.world_size} -m pneumocli train --resume {shell_word(config.resume)}",
         )
     if config.device is None:
-        name = (
-            own_device("cuda", processes)
-            if recorded.device.startswith("cuda") and processes.size > 1
-            else recorded.device
-        )
+        begun_on = recorded.device.partition(":")[0] if processes.size > 1 else recorded.device
         try:
-            device = resolve_device(name)
+            device = resolve_device(processes.own_device(begun_on))
         except DeviceError as error:
             raise DeviceError(
                 f"the run was begun on {recorded.device}, which is not here: {error.message}",
                 f"{resume_command(config.resume)} --device cpu (not bit-identical)",
             ) from error
         return replace(recorded, device=str(device))
-    device = resolve_device(own_device(config.device, processes))
+    device = resolve_device(processes.own_device(config.device))
     if str(device) == recorded.device:
         return recorded
     moved = settings.model_copy(update={"compile": False})

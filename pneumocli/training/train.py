@@ -9,6 +9,7 @@ from torchvision.models import ResNet
 from pneumocli.core.config import ResumeConfig, TrainConfig
 from pneumocli.core.errors import RunError, resume_command
 from pneumocli.core.events import Listener, Remark, ignore
+from pneumocli.core.parallel import process_count
 from pneumocli.model.device import resolve_device
 from pneumocli.model.network import build_network, imagenet_weights, load_initial_weights, read_state_dict
 from pneumocli.run_folder import RunFolder, refuse_taken
@@ -16,7 +17,7 @@ from pneumocli.training.checkpoint import Progress, load_checkpoint
 from pneumocli.training.dataset import TrainingData, prepare, prepare_again
 from pneumocli.training.distributed import Team, team
 from pneumocli.training.loop import Training
-from pneumocli.training.plan import Plan, describe, make_plan, own_device, restored_plan
+from pneumocli.training.plan import Plan, describe, make_plan, restored_plan
 from pneumocli.training.timing import Stopwatch
 
 
@@ -43,7 +44,7 @@ def train(config: TrainConfig, listener: Listener = ignore) -> RunFolder:
             if processes.is_writer:
                 refuse_taken(config.run_dir)  # now, not after the films have been decoded
         listener = listener if processes.is_writer else ignore
-        device = resolve_device(own_device(config.device, processes))
+        device = resolve_device(processes.own_device(config.device))
         network = _initial_network(config, listener)
         progress = Progress()
         watch = Stopwatch(progress.spent)
@@ -79,7 +80,7 @@ def resume(config: ResumeConfig, listener: Listener = ignore) -> RunFolder:
     settings = run.config()
     if config.epochs is not None:
         settings = settings.model_copy(update={"epochs": config.epochs})
-    with team(config.device or settings.device) as processes, _held(run, processes):
+    with team(config.device or _begun_on(run)) as processes, _held(run, processes):
         listener = listener if processes.is_writer else ignore
         checkpoint = load_checkpoint(run)
         _refuse_done(run, checkpoint.progress, settings.epochs)
@@ -131,6 +132,11 @@ def _new_run(config: TrainConfig, plan: Plan, data: TrainingData, processes: Tea
     path = processes.from_writer(path)
     assert path is not None  # noqa: S101 - the first process has left the block, so it has made the folder
     return RunFolder(path)
+
+
+def _begun_on(run: RunFolder) -> str:
+    """The kind of device of the run's checkpoint: a setting such as ``auto`` could choose another one here."""
+    return load_checkpoint(run).plan.device.partition(":")[0] if process_count() > 1 else "cpu"
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pneumocli.core.errors import DeviceError, RunError
 from pneumocli.core.events import Remark
 from pneumocli.model.device import has_cpp_compiler
 from pneumocli.training.distributed import Team
-from pneumocli.training.plan import Plan, describe, make_plan, own_device, restored_plan, where_to_resize
+from pneumocli.training.plan import Plan, describe, make_plan, restored_plan, where_to_resize
 
 CPU = torch.device("cpu")
 PLAN = Plan(device="cpu", precision="fp32", compile=False, threads=2, workers=0, world_size=1)
@@ -83,12 +83,6 @@ def test_workers_follow_the_device(two_gpus: None):
     assert planned(TrainConfig(workers=3))[0].workers == 3
 
 
-def test_a_process_takes_its_own_gpu():
-    assert own_device("cuda", Team(3, 4, 1)) == "cuda:1"
-    assert own_device("cpu", Team(3, 4, 1)) == "cpu"
-    assert own_device("cuda", Team()) == "cuda"
-
-
 def test_a_resume_restores_the_plan(two_gpus: None, tmp_path):
     config = ResumeConfig(resume=tmp_path)
     assert restored_plan(PLAN, config, TrainConfig(), Team()) == PLAN
@@ -97,6 +91,15 @@ def test_a_resume_restores_the_plan(two_gpus: None, tmp_path):
     assert (moved.device, moved.precision, moved.compile) == ("cuda:0", "fp16", False)
     with pytest.raises(RunError, match="begun by 1 processes"):
         restored_plan(PLAN, config, TrainConfig(), Team(0, 2))
+
+
+def test_a_resume_by_several_processes_takes_each_ones_gpu(two_gpus: None, tmp_path):
+    begun = replace(PLAN, device="cuda:0", precision="fp16", world_size=2)
+    for asked in (None, "auto", "cuda"):
+        config = ResumeConfig(resume=tmp_path, device=asked)
+        assert restored_plan(begun, config, TrainConfig(), Team(1, 2, 1, 2)).device == "cuda:1"
+    on_cpu = replace(PLAN, world_size=2)
+    assert restored_plan(on_cpu, ResumeConfig(resume=tmp_path), TrainConfig(), Team(1, 2, 1, 2)).device == "cpu"
 
 
 def test_a_resume_without_its_device_is_refused(no_gpu: None, tmp_path):
