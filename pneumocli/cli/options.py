@@ -43,19 +43,19 @@ def command(
         def run(output: Output, given: dict[str, object]) -> int | None:
             return function(validated(model, given), output)
 
-        register_command(app, name, parameters_of(model), run, help_text=inspect.getdoc(function) or "", json=json)
+        run.__doc__ = function.__doc__
+        register_command(app, name, parameters_of(model), run, json=json)
         return function
 
     return register
 
 
-def register_command(  # noqa: PLR0913 - the parts of a command, all named by the caller
+def register_command(
     app: typer.Typer,
     name: str,
     parameters: Iterable[inspect.Parameter],
     run: Callable[[Output, dict[str, object]], int | None],
     *,
-    help_text: str,
     json: bool,
 ) -> None:
     """Registers a command whose options are ``parameters`` beside the common ones.
@@ -64,8 +64,7 @@ def register_command(  # noqa: PLR0913 - the parts of a command, all named by th
         app: The Typer application.
         name: As typed by the user.
         parameters: Keyword parameters with Typer's annotations, as :func:`parameters_of` makes them.
-        run: Gets the output and the options that the user gave; returns the exit code.
-        help_text: Shown by ``--help``.
+        run: Gets the output and the options that the user gave; returns the exit code. Its docstring is the help text.
         json: Whether the command takes ``--json``.
     """
 
@@ -86,7 +85,7 @@ def register_command(  # noqa: PLR0913 - the parts of a command, all named by th
     wrapper.__signature__ = inspect.Signature([*parameters, *extra])  # type: ignore[attr-defined]
     wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in [*parameters, *extra]}
     wrapper.__name__ = name
-    app.command(name, help=help_text)(wrapper)
+    app.command(name, help=inspect.getdoc(run))(wrapper)
 
 
 _app_wide = {"quiet": False, "debug": False}

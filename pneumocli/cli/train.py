@@ -16,17 +16,15 @@ def register(app: typer.Typer) -> None:
     settings = parameters_of(TrainConfig)
     resume = [parameter for parameter in parameters_of(ResumeConfig) if parameter.name == "resume"]
     seeds = parameters_of(SeedsConfig)
-    register_command(app, "train", [*settings, *seeds, *resume], _train, help_text=_HELP, json=True)
-
-
-_HELP = """Train a classifier and write a run folder.
-
-From scratch unless --pretrained or --weights is given. The best epoch by validation AUROC is kept and exported; the
-run folder is all that evaluate, predict and compare need.
-"""
+    register_command(app, "train", [*settings, *seeds, *resume], _train, json=True)
 
 
 def _train(output: Output, given: dict[str, object]) -> int | None:
+    """Train a classifier and write a run folder.
+
+    From scratch unless --pretrained or --weights is given. The best epoch by validation AUROC is kept and exported; the
+    run folder is all that evaluate, predict and compare need.
+    """
     # Settings and places are checked before torch is imported: a typing mistake is answered at once.
     if "resume" in given:
         _resume(output, given)

@@ -17,7 +17,7 @@ from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.csv_output import AnswerTable
 from pneumocli.inference.inputs import Named, count_films, find_films
 from pneumocli.inference.records import Prediction
-from pneumocli.inference.scoring import ScoringResult, Source, score_films
+from pneumocli.inference.scoring import Counted, ScoringResult, Source, score_films
 from pneumocli.model.card import ModelCard
 from pneumocli.run_folder import RunFolder, run_from_environment
 
@@ -183,9 +183,8 @@ def _scored(
 
     scores = score_films(
         classifier,
-        sources(),
+        Counted(sources(), total),
         batch_size=config.batch_size,
-        total=total,
         keep_maps=config.explain is not None,
         listener=listener,
     )

@@ -44,12 +44,30 @@ class ScoringResult:
     cam: Floats | None = None
 
 
-def score_films(  # noqa: PLR0913 - options of one job, named by the caller
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Films to score whose number is known before they are read: it is shown as the total of the progress.
+
+    Attributes:
+        sources: Read lazily, once.
+        total: How many there are.
+    """
+
+    sources: Iterable[Source]
+    total: int
+
+    def __iter__(self) -> Iterator[Source]:
+        return iter(self.sources)
+
+    def __len__(self) -> int:
+        return self.total
+
+
+def score_films(
     classifier: Classifier,
     sources: Iterable[Source],
     *,
     batch_size: int = _DEFAULT_BATCH,
-    total: int | None = None,
     keep_maps: bool = False,
     listener: Listener = ignore,
 ) -> Iterator[ScoringResult]:
@@ -57,9 +75,8 @@ def score_films(  # noqa: PLR0913 - options of one job, named by the caller
 
     Args:
         classifier: Scores.
-        sources: Read lazily.
+        sources: Read lazily; with a length, such as :class:`Counted` gives, the progress has a total.
         batch_size: Films per forward pass.
-        total: Number of films, for the progress display, where ``sources`` has no length.
         keep_maps: Also hand on the film's pixels and class activation maps.
         listener: Gets the progress.
 
@@ -70,9 +87,7 @@ def score_films(  # noqa: PLR0913 - options of one job, named by the caller
         ModelFileError: The network's answer is not finite.
     """
     task = "scoring films"
-    if total is None and isinstance(sources, Sized):
-        total = len(sources)
-    listener(TaskStarted(task, total))
+    listener(TaskStarted(task, len(sources) if isinstance(sources, Sized) else None))
     size, fit = classifier.card.image_size, classifier.card.fit
 
     def prepare(source: Source) -> "_Prepared":
