@@ -1,7 +1,7 @@
 """``last.pt``: what resume needs. Plain data only.
 
-The checkpoint is the truth about a run. ``best.pt`` and ``history.csv`` follow from it and are written after it, so
-that a run killed between the two is mended by a resume.
+The checkpoint decides: ``best.pt`` and ``history.csv`` follow from it and are written after it, so that a resume
+repairs a run that was killed between the two.
 """
 
 from collections.abc import Mapping

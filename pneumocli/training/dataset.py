@@ -61,7 +61,7 @@ class EvaluationForm:
 
 
 def prepare(config: TrainConfig, listener: Listener) -> TrainingData:
-    """Lists, hashes, decodes and splits the films of a new training.
+    """List, hash, decode and split the films of a new training.
 
     Raises:
         DataError: The folder is missing, empty or not laid out as expected; films are unreadable and
@@ -71,16 +71,16 @@ def prepare(config: TrainConfig, listener: Listener) -> TrainingData:
     pool = with_hashes(_without(found, lambda row: row.split == "test"), listener)
     crops, unreadable = _crop_sources(config, pool, listener)
     if unreadable:
-        _refuse_or_tell(config, unreadable, listener)
+        _refuse_or_warn(config, unreadable, listener)
     numbers = {row.image: number for number, row in enumerate(pool.rows)}
     readable = _without(pool, lambda row: row.image in unreadable)
     manifest, fraction = with_validation(readable, config.val, config.val_fraction, config.seed)
-    _tell_about_validation(config, manifest, fraction, listener)
+    _check_and_describe_split(config, manifest, fraction, listener)
     return _with_films(config, manifest, Selected(crops, _numbers_of(manifest, numbers)), unreadable, listener)
 
 
 def prepare_again(config: TrainConfig, recorded: Manifest, listener: Listener) -> TrainingData:
-    """The films of a training that is resumed, proven to be those it began with.
+    """Load the films of a training that is resumed and prove that they are those it began with.
 
     Args:
         config: The run's settings.
@@ -95,7 +95,7 @@ def prepare_again(config: TrainConfig, recorded: Manifest, listener: Listener) -
     pool = replace(now, rows=tuple(sorted(now.rows, key=lambda row: row.image)))
     crops, unreadable = _crop_sources(config, pool, listener)
     if unreadable:
-        _refuse_or_tell(config.model_copy(update={"skip_unreadable": False}), unreadable, listener)
+        _refuse_or_warn(config.model_copy(update={"skip_unreadable": False}), unreadable, listener)
     numbers = {row.image: number for number, row in enumerate(pool.rows)}
     return _with_films(config, recorded, Selected(crops, _numbers_of(recorded, numbers)), {}, listener)
 
@@ -127,13 +127,13 @@ def _with_films(
         val_films: Films
         val_films, broken = cached_films(val, decode, decode.form, listener)
         if broken:  # what a draft read took, a full read refuses
-            _refuse_or_tell(config.model_copy(update={"skip_unreadable": False}), broken, listener)
+            _refuse_or_warn(config.model_copy(update={"skip_unreadable": False}), broken, listener)
     else:
         val_films = FilmsOnDisk(tuple(val.path(row) for row in val.rows), decode)
     return TrainingData(manifest, crops, val_films, unreadable)
 
 
-def _refuse_or_tell(config: TrainConfig, unreadable: dict[str, str], listener: Listener) -> None:
+def _refuse_or_warn(config: TrainConfig, unreadable: dict[str, str], listener: Listener) -> None:
     named = first_few([f"{image}: {reason}" for image, reason in unreadable.items()], "; ")
     if not config.skip_unreadable:
         raise DataError(
@@ -143,7 +143,7 @@ def _refuse_or_tell(config: TrainConfig, unreadable: dict[str, str], listener: L
     listener(Remark(f"{len(unreadable)} unreadable films left out: {named}", "warning"))
 
 
-def _tell_about_validation(config: TrainConfig, manifest: Manifest, fraction: float, listener: Listener) -> None:
+def _check_and_describe_split(config: TrainConfig, manifest: Manifest, fraction: float, listener: Listener) -> None:
     train, val = manifest.of("train"), manifest.of("val")
     counts = [sum(row.label == label for row in train.rows) for label in (0, 1)]
     if not all(counts):
@@ -157,8 +157,8 @@ def _tell_about_validation(config: TrainConfig, manifest: Manifest, fraction: fl
     if config.val == "official":
         listener(
             Remark(
-                f"{len(val.rows)} validation films select nothing: one film more or less right is "
-                f"{1 / max(1, len(val.rows)):.0%}; --val patient or --val block hold out more",
+                f"{len(val.rows)} validation films are too few to select the best epoch: one film is "
+                f"{1 / max(1, len(val.rows)):.0%} of the accuracy; --val patient or --val block hold out more",
                 "warning",
             )
         )

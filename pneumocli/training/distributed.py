@@ -182,7 +182,7 @@ def team(device_setting: str) -> Iterator[Team]:
     """Joins the other processes that torchrun started; alone where there are none.
 
     Args:
-        device_setting: As :meth:`Team.own_device` takes it: processes on CPUs talk through gloo, on CUDA devices
+        device_setting: As :meth:`Team.own_device` takes it: processes on CPUs communicate through gloo, on CUDA devices
             through nccl, too.
 
     Raises:
@@ -212,11 +212,13 @@ def team(device_setting: str) -> Iterator[Team]:
     except RuntimeError as error:
         if not _is_of_the_others(error):
             raise
-        raise RunError("another process of the training has ended", "see what it or torchrun says above") from error
+        raise RunError(
+            "another process of the training has ended", "its own error or torchrun's is printed above"
+        ) from error
     finally:
         dist.destroy_process_group()
 
 
 def _is_of_the_others(error: RuntimeError) -> bool:
-    """Whether another process left, told by its end of the line; gloo raises plain RuntimeErrors."""
+    """Whether an error means that another process has ended; gloo raises plain RuntimeErrors."""
     return isinstance(error, dist.DistError) or "gloo" in str(error) or "Connection closed by peer" in str(error)

@@ -35,7 +35,7 @@ _FLOAT32_HOLDS = 100.0
 
 
 def export(best_file: Path, onnx_file: Path, card: ModelCard, check_pixels: NDArray[np.uint8]) -> float:
-    """Writes a model file and proves that it computes what the network computes.
+    """Write a model file and prove that it computes what the network computes.
 
     Args:
         best_file: A run's ``best.pt``: where the weights come from.

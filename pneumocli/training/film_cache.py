@@ -137,7 +137,7 @@ class Selected:
         return self.films[self.numbers[index]]
 
     def will_need(self, numbers: Sequence[int]) -> None:
-        """Tells which films are about to be read, see :class:`FilmCache`."""
+        """Announces films that are about to be read, see :class:`FilmCache`."""
         self.films.will_need([self.numbers[number] for number in numbers])
 
     def let_go(self) -> None:
@@ -213,7 +213,7 @@ def write_films(path: Path, films: Iterable[Pixels], tick: Callable[[int], None]
     Args:
         path: Its place.
         films: uint8 (H,W) each; taken one by one, so that they need not fit into memory together.
-        tick: Told the films written so far.
+        tick: Called with the number of films written so far.
     """
     sizes: list[tuple[int, int]] = []
     with atomic_write(path, "wb") as file:
@@ -233,7 +233,7 @@ def _decode_or_empty(path: Path, decode: Callable[[Path], Pixels]) -> Pixels:
 
 
 def _reasons(manifest: Manifest, films: FilmCache, decode: Callable[[Path], Pixels]) -> dict[str, str]:
-    """Why films are unreadable: asked of the reader again, for the few that are."""
+    """Why films are unreadable: the reader tries again, for the few that are."""
     reasons = {}
     for index, row in enumerate(manifest.rows):
         if films[index].size == 0:
@@ -249,7 +249,7 @@ def _reasons(manifest: Manifest, films: FilmCache, decode: Callable[[Path], Pixe
 
 
 def prune(folder: Path, *, now: float | None = None) -> None:
-    """Removes cache files that no training has used for 30 days; a cache must not grow for ever."""
+    """Removes cache files that no training has used for 30 days; a cache must not grow without end."""
     limit = (time.time() if now is None else now) - _UNUSED_DAYS * 86_400
     for file in _cache_files(folder):
         with suppress(OSError):  # another training removes it at the same time, or it is another user's

@@ -112,7 +112,7 @@ def _deployable(weights: StateDict) -> DeployableNet:
 def _with_familiarity(
     net: DeployableNet, card: ModelCard, config: TrainConfig, manifest: Manifest, val_films: Films
 ) -> ModelCard:
-    """Adds to the card what the training films look like, so that a film unlike them can be told."""
+    """Adds to the card what the training films look like, so that a film unlike them can be recognised."""
     rows = manifest.of("train").rows
     step = max(1, len(rows) // _FAMILIAR_FILMS)
     chosen = rows[::step][:_FAMILIAR_FILMS]

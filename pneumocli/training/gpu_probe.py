@@ -39,7 +39,7 @@ class GpuProbe:
         memory = nvml.nvmlDeviceGetMemoryInfo(self._handle)
         try:
             busy = nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu / 100
-        except nvml.NVMLError:  # not told for a MIG slice
+        except nvml.NVMLError:  # not reported for a MIG slice
             busy = None
         text = name.decode() if isinstance(name, bytes) else name
         return DeviceSampled(text, int(memory.used), int(memory.total), busy)

@@ -263,8 +263,8 @@ def _ready(loaded: _Loaded | PneumoError) -> _Loaded:
 
 
 @contextmanager
-def lost_workers_told(hint: str) -> Iterator[None]:
-    """Says in words that a worker process is gone: torch raises its end in this process, wherever that is just then.
+def lost_workers_reported(hint: str) -> Iterator[None]:
+    """Translates torch's error that a worker process is gone; torch raises it in this process at any point.
 
     Raises:
         PneumoError: A worker was killed.
@@ -274,7 +274,7 @@ def lost_workers_told(hint: str) -> Iterator[None]:
     except RuntimeError as error:
         if not str(error).startswith("DataLoader worker"):
             raise
-        # A scheduler sends SIGTERM to all processes, and a worker ends first: this one's own comes while it waits.
+        # A scheduler sends SIGTERM to all processes, and a worker ends first: this process's own comes while it waits.
         if (signal.strsignal(signal.SIGTERM) or "SIGTERM") in str(error):
             time.sleep(_SECONDS_BEHIND_WORKERS)
         raise PneumoError(

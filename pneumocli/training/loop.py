@@ -26,7 +26,7 @@ from pneumocli.training.dataset import TrainingData
 from pneumocli.training.distributed import Team
 from pneumocli.training.finish import card_of, finish
 from pneumocli.training.gpu_probe import GpuProbe, gpu_probe
-from pneumocli.training.loader import TrainingBatches, epoch_batches, lost_workers_told
+from pneumocli.training.loader import TrainingBatches, epoch_batches, lost_workers_reported
 from pneumocli.training.plan import Plan, where_to_resize
 from pneumocli.training.step import (
     Learner,
@@ -125,13 +125,13 @@ class Training:
 
     @contextmanager
     def _surroundings(self) -> Iterator[None]:
-        """What lasts for a session: its listeners, its number of threads, and words for a lost worker."""
+        """Sets up what lasts for a session: listeners, number of threads, errors of lost workers translated."""
         events: AbstractContextManager[Listener] = nullcontext(self.listener)
         if self.config.tensorboard and self.team.is_writer:
             events = tensorboard_listener(self.run.tensorboard_folder, self.progress.epoch, self.listener)
         device = torch.device(self.plan.device)
         hint = f"free memory, or docker run --shm-size 1g; then {resume_command(self.run.path)}"
-        with events as self.listener, _repeatable(self.plan.threads), lost_workers_told(hint):
+        with events as self.listener, _repeatable(self.plan.threads), lost_workers_reported(hint):
             if device.type == "cpu":
                 return_large_blocks()
             with gpu_probe(device) as self._probe:
@@ -172,9 +172,9 @@ class Training:
         self._learner.scaler.load_state_dict(checkpoint.scaler)
         with self.team.writes_alone():
             if self.team.is_writer:
-                self._mend()
+                self._repair()
 
-    def _mend(self) -> None:
+    def _repair(self) -> None:
         """Rewrites what a kill between two files may have left behind the checkpoint."""
         run, progress = self.run, self.progress
         run.result_file.unlink(missing_ok=True)

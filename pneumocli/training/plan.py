@@ -1,4 +1,4 @@
-"""Every ``auto`` of a training resolved, once, from the device and the amount of work: never from a clock."""
+"""Resolve every ``auto`` of a training once, from the device and the amount of work, never from a clock."""
 
 import importlib.metadata
 import platform
@@ -75,7 +75,7 @@ def make_plan(config: TrainConfig, device: torch.device, num_films: int, process
         device: As resolved.
         num_films: Training films.
         processes: The processes of the training.
-        listener: Told what has no effect, what would be faster, and that compiling takes its time.
+        listener: Gets remarks on settings without effect, on faster ones, and on the time that compiling takes.
 
     Raises:
         DeviceError: The device cannot do what was asked.

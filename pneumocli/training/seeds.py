@@ -1,4 +1,4 @@
-"""``train_seeds()``: the same settings several times, because one seed says little."""
+"""``train_seeds()``: the same settings several times, because results of one seed vary by chance."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from pneumocli.training.train import train
 
 
 def train_seeds(config: TrainConfig, count: int, listener: Listener = ignore) -> SeedSummary:
-    """Trains ``count`` runs that differ in the seed alone, one after the other.
+    """Train ``count`` runs that differ in the seed alone, one after the other.
 
     The seeds begin with the config's. The folders are ``runs/transfer-seed0``, ``-seed1`` ... (or after ``run_dir``),
     and a summary is written beside them, ``runs/transfer-seeds.json``.

@@ -75,7 +75,7 @@ def make_learner(  # noqa: PLR0913 - all named by the one caller
     team: Team,
     listener: Listener = ignore,
 ) -> Learner:
-    """Puts a network on its device and gives it an optimiser.
+    """Put a network on its device and give it an optimiser.
 
     Args:
         network: With its initial weights; changed in place.
@@ -85,7 +85,7 @@ def make_learner(  # noqa: PLR0913 - all named by the one caller
         class_weights: float32 (2,).
         full: Films of a full part of a batch in this process.
         team: The processes of the training.
-        listener: Told where the network cannot be compiled after all.
+        listener: Gets a warning where the network cannot be compiled after all.
     """
     device = torch.device(plan.device)
     # channels_last is how the convolutions of oneDNN and cuDNN work inside: no reordering around each of them.
@@ -178,14 +178,14 @@ def _tally(device: torch.device) -> Tally:
 
 
 def train_epoch(learner: Learner, batches: TrainingBatches, labels: Tensor, epoch: int, tick: Tick) -> Tally:
-    """Trains on every film once.
+    """Train on every film once.
 
     Args:
         learner: Changed in place.
         batches: The training films.
         labels: int64 (N,), by film number, on the CPU.
         epoch: 1-based; decides order and augmentation.
-        tick: Told after each step.
+        tick: Called after each step.
 
     Returns:
         The tally; reading its loss is the epoch's one wait for the device.
@@ -195,7 +195,7 @@ def train_epoch(learner: Learner, batches: TrainingBatches, labels: Tensor, epoc
     """
     set_training(learner.network, learner.freeze)
     tally = _tally(learner.device)
-    with _memory_told():
+    with _memory_errors_translated():
         for part in _timed(batches.epoch(epoch), tally):
             loss = _part_loss(learner, part, labels, tally)
             with _no_gradient_exchange(learner, part):
@@ -269,7 +269,7 @@ def _keeps_gradients(device: torch.device) -> bool:
 
 
 @contextmanager
-def _memory_told() -> Iterator[None]:
+def _memory_errors_translated() -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -284,7 +284,7 @@ def _memory_told() -> Iterator[None]:
 def validation_logits(
     learner: Learner, films: Films, batch_size: int, tick: Callable[[int], None] | None = None
 ) -> Tensor:
-    """The network's logits on films after the evaluation preprocessing, every film once, in order.
+    """Compute the network's logits on films after the evaluation preprocessing, every film once, in order.
 
     Always float32, whatever the training's precision: ``evaluate`` and ``predict`` work in float32, too.
 
@@ -292,7 +292,7 @@ def validation_logits(
         learner: Put into evaluation mode, and left there.
         films: uint8 (S,S) each.
         batch_size: Films per forward pass.
-        tick: Told the films done by this process.
+        tick: Called with the number of films that this process has done.
 
     Returns:
         float32 (N,2), on the CPU of every process.
@@ -301,7 +301,7 @@ def validation_logits(
     learner.team.share_buffers(learner.network)
     mine = learner.team.part(list(range(len(films))))
     rows = [torch.empty(0, 2)]
-    with _memory_told():
+    with _memory_errors_translated():
         for numbers in _chunks(mine, batch_size):
             logits, _, _ = learner.deployable(_on_device(learner, films, numbers))
             rows.append(logits.float().cpu())
@@ -320,7 +320,7 @@ def features_of(learner: Learner, batches: Iterable[Part]) -> Tensor:
     """
     learner.network.eval()
     numbers, rows = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, 512)]
-    with _memory_told():
+    with _memory_errors_translated():
         for part in batches:
             _, _, features = learner.deployable(part.pixels)
             numbers.append(part.films)
@@ -332,7 +332,7 @@ def features_of(learner: Learner, batches: Iterable[Part]) -> Tensor:
 
 
 def train_head_epoch(learner: Learner, features: Tensor, batches: list[list[int]], labels: Tensor, tick: Tick) -> Tally:
-    """Trains the last layer on features of every film once; the backbone does not run.
+    """Train the last layer on features of every film once; the backbone does not run.
 
     Every process does the same work on all films, so that there is nothing to exchange.
 
@@ -341,7 +341,7 @@ def train_head_epoch(learner: Learner, features: Tensor, batches: list[list[int]
         features: float32 (N,512), by film number.
         batches: The films of each batch.
         labels: int64 (N,), by film number, on the CPU.
-        tick: Told after each step.
+        tick: Called after each step.
     """
     set_training(learner.network, "backbone")
     tally = _tally(learner.device)

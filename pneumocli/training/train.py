@@ -1,4 +1,4 @@
-"""``train()`` and ``resume()``: the order of things, epoch by epoch."""
+"""``train()`` and ``resume()``: the steps of a training, in order."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,7 +22,7 @@ from pneumocli.training.timing import Stopwatch
 
 
 def train(config: TrainConfig, listener: Listener = ignore) -> RunFolder:
-    """Trains a classifier and writes its run folder.
+    """Train a classifier and write its run folder.
 
     Args:
         config: The settings.
@@ -59,7 +59,7 @@ def train(config: TrainConfig, listener: Listener = ignore) -> RunFolder:
 
 
 def resume(config: ResumeConfig, listener: Listener = ignore) -> RunFolder:
-    """Continues a run after its last finished epoch.
+    """Continue a run after its last finished epoch.
 
     On the device it began on, the result equals that of an uninterrupted run bit for bit.
 

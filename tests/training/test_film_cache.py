@@ -98,7 +98,7 @@ def test_a_damaged_cache_is_made_again(keep: float, manifest: Manifest):
     assert built(manifest, f"damaged {keep}").path.read_bytes() == whole
 
 
-def test_a_file_where_the_cache_folder_should_be_is_told(
+def test_a_file_where_the_cache_folder_should_be_is_reported(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "file").touch()

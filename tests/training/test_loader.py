@@ -15,10 +15,10 @@ from tests.training.test_augmentation import OFF_BY, off
 
 
 class Noise:
-    """Films of different sizes, by number; notes what it is told."""
+    """Films of different sizes, by number; records the calls."""
 
     def __init__(self) -> None:
-        self.told: list[object] = []
+        self.calls: list[object] = []
 
     def __len__(self) -> int:
         return 23
@@ -28,10 +28,10 @@ class Noise:
         return rng.integers(0, 256, (60 + number, 80), np.uint8)
 
     def will_need(self, numbers: list[int]) -> None:
-        self.told.append(numbers)
+        self.calls.append(numbers)
 
     def let_go(self) -> None:
-        self.told.append("done")
+        self.calls.append("done")
 
 
 def batches(
@@ -91,14 +91,14 @@ def test_films_resized_on_the_device_are_those_of_the_workers(workers: int):
 
 def test_a_batchs_films_are_asked_for_together_and_let_go_of():
     films = Noise()
-    expected = [told for part in batches(films).epoch(1) for told in (part.films.tolist(), "done")]
-    assert films.told == expected
+    expected = [call for part in batches(films).epoch(1) for call in (part.films.tolist(), "done")]
+    assert films.calls == expected
 
 
 def test_films_of_one_size_are_asked_for_together_and_let_go_of():
     films = Noise()
     assert stacked(films, [4, 4]).shape == (2, 1, 64, 80)
-    assert films.told == [[4, 4], "done"]
+    assert films.calls == [[4, 4], "done"]
 
 
 def test_an_epoch_can_be_had_again_without_those_before():

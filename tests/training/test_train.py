@@ -1,4 +1,4 @@
-"""training.py: a run from first to last, and exactly the same run after a stop."""
+"""train.py: a run from first to last, and exactly the same run after a stop."""
 
 import csv
 import shutil
@@ -265,7 +265,7 @@ def test_a_taken_run_folder_is_refused(phantoms: Path, tmp_path: Path):
     events: list[Event] = []
     with pytest.raises(RunError, match="exists already"):
         train(tiny(phantoms, tmp_path / "run"), events.append)
-    assert not events, "films were decoded before it was told"
+    assert not events, "films were decoded before the refusal"
     assert not any((tmp_path / "run").iterdir())
 
 
@@ -300,11 +300,11 @@ def test_skip_unreadable_leaves_it_out_and_records_it(damaged: Path, tmp_path: P
 
 
 @pytest.mark.slow
-def test_official_validation_warns_that_it_selects_nothing(phantoms: Path, tmp_path: Path):
+def test_official_validation_warns_that_it_is_too_small_to_select(phantoms: Path, tmp_path: Path):
     events: list[Event] = []
     run = train(tiny(phantoms, tmp_path / "run", epochs=1, val="official"), events.append)
     assert len(run.manifest().of("val")) == 8
-    assert any(isinstance(event, Remark) and "select nothing" in event.text for event in events)
+    assert any(isinstance(event, Remark) and "too few to select" in event.text for event in events)
 
 
 class TestResumeRefuses:
