@@ -108,7 +108,7 @@ def pneumo(server: ReleaseServer, folder: Path, environment: dict[str, str], *ar
     )
 
 
-def tell(trial: Trial, good: bytes) -> str:
+def row_of(trial: Trial, good: bytes) -> str:
     """The table's row of one fault."""
     with tempfile.TemporaryDirectory() as name, ReleaseServer(good).running() as server:
         folder = Path(name)
@@ -122,9 +122,9 @@ def tell(trial: Trial, good: bytes) -> str:
         process = pneumo(server, folder, environment, *trial.arguments)
         _, words = process.communicate(timeout=120)
         lines = [line for line in words.splitlines() if re.match("error:|hint:|warning:", line)]
-        told = "<br>".join(lines).replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "").replace("|", "\\|")
-        told = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", told)
-        return f"| {trial.name} | {process.returncode} | {told} |"
+        shown = "<br>".join(lines).replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "").replace("|", "\\|")
+        shown = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", shown)
+        return f"| {trial.name} | {process.returncode} | {shown} |"
 
 
 def demonstrate(films: dict[str, bytes]) -> None:
@@ -167,7 +167,7 @@ def full_size() -> None:
         began = time.monotonic()
         process = pneumo(server, Path(name), surroundings(Path(name)))
         peak = 0
-        while process.poll() is None:  # its usage as told at the end would count this process, which it began as
+        while process.poll() is None:  # its usage as reported at the end would count this process, which it began as
             status = Path(f"/proc/{process.pid}/status").read_text()
             peak = max([peak, *(int(kilobytes) for kilobytes in re.findall(r"VmHWM:\s+(\d+)", status))])
             time.sleep(0.1)
@@ -192,7 +192,7 @@ def main() -> None:
     good = kaggle_zip(films)
     print("| fault | exit code | what the user sees |\n| --- | --- | --- |")
     for trial in faults(good):
-        print(tell(trial, good), flush=True)
+        print(row_of(trial, good), flush=True)
     print()
     demonstrate(films)
 

@@ -90,7 +90,7 @@ class Manifest:
 
 
 def patient_of(name: str) -> tuple[str, Kind] | None:
-    """The patient's key and the kind that a file name of the release tells; ``None`` for other names.
+    """The patient's key and the kind in a file name of the release; ``None`` for other names.
 
     >>> patient_of("person12_virus_34.jpeg")
     ('virus:12', 'virus')
@@ -128,7 +128,7 @@ def scan(folder: Path, table: Path | None = None, listener: Listener = ignore) -
         folder: Laid out ``train|val|test / NORMAL|PNEUMONIA``; ``val`` and ``test`` may be missing.
         table: A CSV with the columns image, label and perhaps patient and split, to be used instead of the layout;
             images are relative to ``folder``.
-        listener: Gets a warning where patients cannot be told from file names.
+        listener: Gets a warning where file names do not identify patients.
 
     Returns:
         The films, sorted by image; their hashes are empty.
@@ -142,8 +142,8 @@ def scan(folder: Path, table: Path | None = None, listener: Listener = ignore) -
     if unknown:
         listener(
             Remark(
-                f"{unknown:,} of {len(rows):,} file names do not tell the patient: each such film counts as a patient "
-                "of its own, and intervals are too narrow if a patient has several",
+                f"{unknown:,} of {len(rows):,} file names do not identify the patient: each such film counts as a "
+                "patient of its own, and intervals are too narrow if a patient has several",
                 "warning",
             )
         )

@@ -113,7 +113,7 @@ def _anatomy(x: _Map, y: _Map, body: _Body, rng: np.random.Generator) -> tuple[_
 
 
 def _vessels(x: _Map, y: _Map, lungs: _Map, rng: np.random.Generator) -> _Map:
-    """Vessels fan out from the hila: the fine texture that opacities must be told from."""
+    """Vessels fan out from the hila: the fine texture that opacities must be distinguished from."""
     texture = np.zeros_like(x)
     for side in (-1, 1):
         hilum = (0.5 + 0.07 * side, 0.40)

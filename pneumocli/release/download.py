@@ -174,7 +174,7 @@ def _doubts(check: Verification) -> Iterator[Remark]:
     if check.complete:
         return
     meaning = (
-        "what the names tell of patients and kinds may be wrong"
+        "patients and kinds read from the names may be wrong"
         if check.release == "foreign"
         else "numbers measured on it do not compare with those of the whole release"
     )
@@ -182,7 +182,7 @@ def _doubts(check: Verification) -> Iterator[Remark]:
 
 
 def _remarks(found: "Contents", unpacked: "Unpacked") -> Iterator[Remark]:
-    """Says what of a zip was not simply unpacked."""
+    """Remarks on what of a zip was not simply unpacked."""
     if unpacked.num_identical:
         yield Remark(
             f"the zip held {unpacked.num_identical:,} films twice: proven identical by SHA-256, the copies were dropped"

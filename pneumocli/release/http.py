@@ -26,8 +26,8 @@ TIMEOUT_SECONDS = (20.0, 60.0)
 WAIT_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Before each retry; counted anew whenever bytes arrived in between."""
 
-_LONGEST_WAIT_SECONDS = 60.0  # a server that asks for more is told about instead of waited for
-_RETRIES_AT_FIRST = 2  # where nothing arrived yet: no network, or a wrong proxy, is told soon
+_LONGEST_WAIT_SECONDS = 60.0  # a server that asks for more is reported instead of waited for
+_RETRIES_AT_FIRST = 2  # where nothing arrived yet: no network, or a wrong proxy, is reported soon
 _BLOCK_BYTES = 1 << 13  # at most so much is lost when the connection breaks
 _EVENT_BYTES = 1 << 17
 _GONE = (401, 403, 404, 410)  # another address of the file may still do
@@ -39,7 +39,7 @@ class Refused(Exception):  # noqa: N818 - a server's answer, not a fault of the 
 
     Attributes:
         status: Of HTTP.
-        retry_after: Seconds that the server asks to wait; ``None`` where it does not say.
+        retry_after: Seconds that the server asks to wait; ``None`` where it asks for none.
     """
 
     def __init__(self, status: int, retry_after: float | None = None) -> None:
@@ -49,7 +49,7 @@ class Refused(Exception):  # noqa: N818 - a server's answer, not a fault of the 
 
     @classmethod
     def by(cls, response: requests.Response, status: int | None = None) -> "Refused":
-        """What ``response`` says; ``status`` where its body tells another status than its head."""
+        """The refusal in ``response``; ``status`` where its body gives another status than its head."""
         seconds = response.headers.get("Retry-After", "")
         return cls(status or response.status_code, float(seconds) if seconds.isdecimal() else None)
 
@@ -193,7 +193,7 @@ class _Transfer:
                     fails, before = 0, self._received
                 wait = self._wait(error, fails)
                 if wait is None:
-                    raise self._told(error) from error
+                    raise self._failure(error) from error
                 fails += 1
                 self._breaks += 1
                 self._listener(Remark(f"{self._remark(error)}: trying again in {wait:.0f} s"))
@@ -285,7 +285,7 @@ class _Transfer:
 
     def _check_end(self, position: int) -> None:
         known = self._known
-        if known is not None and known.num_bytes is None:  # a server that does not tell the size: the end is the end
+        if known is not None and known.num_bytes is None:  # a server that does not send the size: the end is the end
             self._known = known.model_copy(update={"num_bytes": position})
             write_json(partial_record(self._file), self._known)
         elif known is not None and known.num_bytes is not None and position < known.num_bytes:
@@ -338,7 +338,7 @@ class _Transfer:
         of = f" of {megabytes(total)}" if total else ""
         return f"the connection broke after {megabytes(self._have())}{of}"
 
-    def _told(self, error: requests.RequestException | Refused) -> DownloadError:
+    def _failure(self, error: requests.RequestException | Refused) -> DownloadError:
         title, have = self._remote.title, self._have()
         if isinstance(error, Refused):
             return self._remote.refusal(error.status) or status_error(

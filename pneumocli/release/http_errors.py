@@ -19,7 +19,7 @@ def megabytes(count: int) -> str:
 
 
 def status_error(title: str, status: int, *, retry_after: float | None, have: int) -> DownloadError:
-    """What to tell of an HTTP status.
+    """The error for an HTTP status.
 
     Args:
         title: Whose server it is.
@@ -42,7 +42,7 @@ def status_error(title: str, status: int, *, retry_after: float | None, have: in
 
 
 def connection_error(title: str, error: requests.RequestException, *, have: int, broke: str) -> DownloadError:
-    """What to tell of a connection that was not made, or broke.
+    """The error for a connection that was not made, or broke.
 
     Args:
         title: Whose server it is.

@@ -135,7 +135,7 @@ def _logged_in() -> "KaggleApi":
     folder = next((place for place in _settings_folders() if place.is_dir()), None)
     if folder is not None:
         api.config_dir, api.config = str(folder), str(folder / api.config_file)
-    # Without credentials it exits, and a token that Kaggle does not know is told by the answer to the request.
+    # Without credentials it exits, and a token that Kaggle does not know is reported by the answer to the request.
     with suppress(SystemExit, requests.RequestException, KeyError, ValueError):
         api.authenticate()
     return api
@@ -143,7 +143,7 @@ def _logged_in() -> "KaggleApi":
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Catches what the client says: it prints tables of help and hints at new versions."""
+    """Catches what the client prints: tables of help and hints at new versions."""
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -250,9 +250,9 @@ class _Patient(HTTPAdapter):
 
 
 def _refused(error: requests.exceptions.HTTPError) -> Refused:
-    """The status of an answer; Kaggle may tell it in a JSON body under another one in the head."""
+    """The status of an answer; Kaggle may give it in a JSON body under another one in the head."""
     response = error.response
-    if response is None:  # the client always sets it; the type does not say so
+    if response is None:  # the client always sets it; its type allows None
         return Refused(500)
     status = response.status_code
     if status < 400:

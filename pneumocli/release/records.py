@@ -12,9 +12,9 @@ class PartialDownload(Record):
 
     schema_version: Literal[1] = 1
     validator: str | None
-    """The server's ETag or date of the file; ``None`` where it tells neither, and the bytes cannot be continued."""
+    """The server's ETag or date of the file; ``None`` where it sends neither, and the bytes cannot be continued."""
     num_bytes: Count | None
-    """Size of the whole file; ``None`` where the server does not tell."""
+    """Size of the whole file; ``None`` where the server does not send it."""
 
 
 class DataSource(Record):
@@ -24,7 +24,7 @@ class DataSource(Record):
     source: str
     """``kaggle``, ``mendeley``, ``phantom``, or the name of the zip that was given."""
     title: str
-    """What the film names tell: ``the Kaggle release`` ..."""
+    """What the films are by their names: ``the Kaggle release`` ..."""
     licence: str
     citation: str
     retrieved_utc: str

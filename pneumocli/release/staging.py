@@ -65,7 +65,7 @@ class Workplace:
             _remove_if_empty(self.work)
 
     def refuse_others(self, config: DownloadConfig) -> None:
-        """Refuses to replace what is no data set, and an incomplete one unless told to.
+        """Refuses to replace what is no data set, and an incomplete one unless ``--force`` was given.
 
         Raises:
             DownloadError: The target is in the way.
@@ -83,7 +83,7 @@ class Workplace:
             )
         if not config.force:
             raise DownloadError(
-                f"{config.data} is there already, and nothing says that it is whole: {_found_in(self.target)}",
+                f"{config.data} exists already, and is not known to be whole: {_found_in(self.target)}",
                 f"pneumo download --data {shell_word(config.data)} --force replaces it; or {elsewhere}",
             )
 

@@ -32,7 +32,7 @@ MOST_TOTAL_BYTES = 32 << 30
 MOST_RATIO = 200
 """Unpacked / packed bytes of a member. Films hardly shrink; an uncompressed DICOM with an empty border by some 50."""
 
-_SMALL_BYTES = 1 << 20  # below this the ratio says nothing: an empty text shrinks a thousand times and does no harm
+_SMALL_BYTES = 1 << 20  # below this the ratio means nothing: an empty text shrinks a thousand times and does no harm
 _BLOCK_BYTES = 1 << 20
 _ENCRYPTED = 0x1
 
@@ -41,7 +41,7 @@ _HOSTILE = re.compile(r'[<>:"|?*\x00-\x1f]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)", re.IGNORECASE)
 
 
-class BadArchive(DownloadError):  # noqa: N818 - says what it is, as its siblings do
+class BadArchive(DownloadError):  # noqa: N818 - named after what it is, as its siblings are
     """A zip is no zip, cut off, damaged, unsafe, or holds no films."""
 
 

@@ -120,7 +120,7 @@ def check_room(folder: Path, need: int, purpose: str) -> None:
 
 
 def after_fault(archive: ReleaseZip, error: BadArchive) -> DownloadError:
-    """What to say of a zip that is at fault; a fetched one is deleted, so that the next call fetches it anew."""
+    """The error for a zip that is at fault; a fetched one is deleted, so that the next call fetches it anew."""
     if archive.own:
         return error
     archive.file.unlink(missing_ok=True)

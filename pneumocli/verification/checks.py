@@ -78,7 +78,7 @@ def judge_release(comparison: Comparison, *, decided_by_table: bool) -> Iterator
 
 
 def judge_labels(by_name: Mapping[str, str]) -> Iterator[Verdict]:
-    """Labels that contradict what the release or the file's name says."""
+    """Labels that contradict the release or the file's name."""
     if by_name:
         number = len(by_name)
         verb = "contradicts its" if number == 1 else "contradict their"
@@ -102,11 +102,11 @@ def judge_patients(rows: Sequence[ManifestRow]) -> Iterator[Verdict]:
             yield problem(code, f"{have} films in several {what} ({films(len(detail))})", detail)
     unknown = [row.image for row in rows if row.patient == f"film:{row.image}"]
     if unknown:
-        tell = "name does" if len(unknown) == 1 else "names do"
+        subject = "name does" if len(unknown) == 1 else "names do"
         yield note(
             "unknown-patients",
-            f"{len(unknown):,} file {tell} not tell the patient: each such film counts as a patient of its own, and "
-            "whether splits share patients cannot be checked for them",
+            f"{len(unknown):,} file {subject} not identify the patient: each such film counts as a patient of its own, "
+            "and whether splits share patients cannot be checked for them",
             unknown,
         )
 
@@ -162,13 +162,15 @@ def judge_contents(examined: "Examined", groups: Sequence[DuplicateGroup]) -> It
         yield problem("unreadable", f"{films(number)} cannot be read", examined.unreadable)
     yield from _judge_identical(groups)
     misnamed = {
-        film.row.image: f"is {film.format}, its name says {film.format_of_name}"
+        film.row.image: f"is {film.format}, named as {film.format_of_name}"
         for film in examined.films
         if film.format != film.format_of_name
     }
     if misnamed:
         number = len(misnamed)
-        yield note("misnamed", f"{films(number)} {_are(number)} not what the ending says, but can be read", misnamed)
+        yield note(
+            "misnamed", f"{films(number)} {_are(number)} not what the ending promises, but can be read", misnamed
+        )
     coloured = [film.row.image for film in examined.films if film.coloured]
     if coloured:
         hold = "holds" if len(coloured) == 1 else "hold"
@@ -254,7 +256,7 @@ def judge_probe(probe: ShortcutProbe) -> Iterator[Verdict]:
     best = max(probe.features, key=lambda name: probe.features[name] or 0)
     yield note(
         "shortcut",
-        f"shortcut probe: size, brightness and file size alone tell the label with auroc {probe.auroc:.3f} "
+        f"shortcut probe: size, brightness and file size alone predict the label with auroc {probe.auroc:.3f} "
         f"(0.5 is chance; {_FEATURE_WORDS[best]} alone {probe.features[best]:.3f}): a model can learn that instead "
         "of lungs",
     )
@@ -279,7 +281,7 @@ def size_of_copy(films_: Sequence["FilmFacts"]) -> str | None:
 
 
 def explain_resized(size: str) -> Iterator[Verdict]:
-    """Says what a resized copy is good for."""
+    """States what a resized copy is good for."""
     yield note(
         "resized",
         f"the films are a resized copy, not as released: all have {size}; numbers do not compare with those on "

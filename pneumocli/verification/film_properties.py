@@ -1,4 +1,4 @@
-"""What films look like as files and as pictures, and whether that alone tells the label."""
+"""Properties of films as files and as pictures, and whether these alone predict the label."""
 
 import hashlib
 from collections import Counter
@@ -54,7 +54,7 @@ class FilmFacts:
         brightness: Mean grey value, 0-255.
         contrast: Standard deviation of the grey values.
         coloured: Whether it holds true colour.
-        identity: What tells it from other films.
+        identity: What distinguishes it from other films.
     """
 
     row: ManifestRow
@@ -75,7 +75,7 @@ class FilmFacts:
 
     @property
     def format_of_name(self) -> str:
-        """What the ending of the file's name says that it is."""
+        """The format that the ending of the file's name stands for."""
         return _FORMAT_OF_ENDING[PurePosixPath(self.row.image).suffix.lower()]
 
 
@@ -189,7 +189,7 @@ def _spread(values: Iterable[float]) -> Spread:
 
 
 def probe_shortcuts(films: Sequence[FilmFacts], split: Split = "train") -> ShortcutProbe:
-    """How well a logistic regression tells the label from size, brightness and file size alone.
+    """Measures how well a logistic regression predicts the label from size, brightness and file size alone.
 
     Cross-validated in folds that keep a patient's films together and the classes in proportion; the films' held-out
     scores are pooled. 0.5 is chance: what is above it, a classifier can learn without looking at the lungs.

@@ -23,7 +23,7 @@ class Finding(Record):
     images: tuple[str, ...] = ()
     """Every film or file that it concerns, relative to the data folder."""
     detail: Annotated[dict[str, str], Field(default_factory=dict)]
-    """What there is to say of single films, by image."""
+    """Details of single films, by image."""
 
 
 class Cell(Record):
@@ -70,7 +70,7 @@ class Properties(Record):
     modes: dict[str, Count]
     """How the files store their pixels, in Pillow's words."""
     formats: dict[str, Count]
-    """What the files are, whatever their ending says."""
+    """What the files are, whatever their names end in."""
     num_coloured: Count
     """Films with true colour."""
 
@@ -87,7 +87,7 @@ class DuplicateGroup(Record):
 
 
 class ShortcutProbe(Record):
-    """How well the label can be told without looking at the lungs."""
+    """How well the label can be predicted without looking at the lungs."""
 
     auroc: Fraction | None
     """Of a logistic regression, cross-validated by patient; ``None`` where it could not be fitted."""

@@ -1,4 +1,4 @@
-"""Which release a set of films is, told by their names, and every difference between the two."""
+"""Recognises a release by the names of films, and lists every difference to it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -103,12 +103,16 @@ def _compare(release: ReleaseName, films: frozenset[_Place], rows: tuple[Manifes
 
 
 def mislabelled_by_name(rows: Iterable[ManifestRow]) -> dict[str, str]:
-    """Films whose name tells another class than their label, with the class that it tells."""
+    """Finds films whose name stands for another class than their label.
+
+    Returns:
+        The class of the name, by image.
+    """
     from pneumocli.data.manifest import patient_of
 
     found: dict[str, str] = {}
     for row in rows:
-        told = patient_of(PurePosixPath(row.image).name)
-        if told is not None and (told[1] != "normal") != bool(row.label):
-            found[row.image] = CLASS_NAMES[told[1] != "normal"]
+        named = patient_of(PurePosixPath(row.image).name)
+        if named is not None and (named[1] != "normal") != bool(row.label):
+            found[row.image] = CLASS_NAMES[named[1] != "normal"]
     return found

@@ -52,9 +52,8 @@ def subject_of(config: VerifyDataConfig, listener: Listener) -> Subject:
         return Subject(scan(table.parent, table, listener), "table", table)
     run = RunFolder(table.parent)
     if not run.config_file.is_file():
-        listener(
-            Remark(f"{run.config_file}, which names the data folder, is missing: the films are not decoded", "warning")
-        )
+        text = f"no {run.config_file.name} beside {table} names the folder of its films: they are not decoded"
+        listener(Remark(text, "warning"))
         return Subject(Manifest.read(table, table.parent), "run", table, has_films=False)
     settings = run.config()
     manifest = Manifest.read(table, settings.data)

@@ -117,7 +117,7 @@ def test_help_and_import_stay_light() -> None:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_stopped_from_outside_tells_how_to_go_on(
+def test_stopped_from_outside_shows_how_to_go_on(
     server: ReleaseServer, tmp_path: Path, environment: dict[str, str], sent: signal.Signals
 ) -> None:
     server.pause = 0.05

@@ -43,7 +43,7 @@ def test_patients_of_the_releases_names(name: str, patient: str, kind: str):
 @pytest.mark.parametrize(
     "name", ["film.jpeg", "person_virus_1.jpeg", "personal.png", "IM-1.jpeg", "xperson1_virus_2.jpeg"]
 )
-def test_other_names_tell_no_patient(name: str):
+def test_other_names_identify_no_patient(name: str):
     assert patient_of(name) is None
 
 
@@ -75,7 +75,7 @@ def test_unknown_names_are_patients_of_their_own_with_a_warning(tmp_path: Path):
     (remark,) = events
     assert isinstance(remark, Remark)
     assert remark.level == "warning"
-    assert remark.text.startswith("2 of 3 file names do not tell the patient")
+    assert remark.text.startswith("2 of 3 file names do not identify the patient")
 
 
 @pytest.mark.parametrize(
@@ -245,8 +245,8 @@ def test_the_fingerprint_depends_on_films_and_labels_alone(phantoms: Path):
 
 @given(st.text(string.printable + "äß漢", max_size=40))
 def test_any_name_is_taken(name: str):
-    told = patient_of(name)
-    assert told is None or told[0].split(":")[0] == told[1]
+    found = patient_of(name)
+    assert found is None or found[0].split(":")[0] == found[1]
 
 
 def test_recorded_films_are_proven_or_named(tmp_path: Path):

@@ -92,7 +92,7 @@ def test_short_wait_that_the_server_asks_for_is_kept(
     assert waits == [7.0]
 
 
-def test_passing_fault_is_told_and_overcome(server: ReleaseServer, part: Path) -> None:
+def test_passing_fault_is_reported_and_overcome(server: ReleaseServer, part: Path) -> None:
     server.faults.extend([Fault(status=503), Fault(drop_after=200_000)])
     events: list[Event] = []
     assert run(server.url, part, events.append).num_breaks == 2

@@ -56,7 +56,7 @@ def test_incomplete_folder_is_replaced_by_force_only(serve: Serve, target: Path,
     film = target / "train" / "NORMAL" / "IM-0115-0001.jpeg"
     film.parent.mkdir(parents=True)
     film.write_bytes(b"x")
-    with pytest.raises(DownloadError, match="nothing says that it is whole: found a part of the Kaggle") as caught:
+    with pytest.raises(DownloadError, match="is not known to be whole: found a part of the Kaggle") as caught:
         get(target)
     assert "--force" in str(caught.value.hint)
     get(target, force=True)

@@ -177,7 +177,7 @@ def test_absurd_sizes_are_refused(
     assert words in refusal(tmp_path, with_member(zipfile.ZipInfo("readme.txt")))
 
 
-def test_truncated_zip_is_told_from_other_files(tmp_path: Path, films: dict[str, bytes]) -> None:
+def test_truncated_zip_is_distinguished_from_other_files(tmp_path: Path, films: dict[str, bytes]) -> None:
     assert "is cut off" in refusal(tmp_path, kaggle_zip(films)[:-40])
     assert "is no zip: it begins with b'Rar!'" in refusal(tmp_path, b"Rar!\x1a\x07\x01\x00")
 

@@ -42,7 +42,7 @@ def test_identical_files_identical_pixels_and_similar_pictures():
     assert 0 <= groups[2].distance <= NEAR_BITS
 
 
-def test_groups_tell_whether_they_cross_splits_or_classes():
+def test_groups_show_whether_they_cross_splits_or_classes():
     content = printed(film_bytes(1))
     (group,) = find_duplicates([row(0), row(1, "test")], [content, content])
     assert (group.across_splits, group.across_classes) == (True, False)

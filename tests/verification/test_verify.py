@@ -140,10 +140,10 @@ def test_files_that_are_not_what_their_ending_says(subset: Path):
     name = some_of("train", "NORMAL", 1)[0]
     (subset / name).write_bytes(film_bytes(99, form="PNG"))
     note = only(verified(subset).notes, "misnamed")
-    assert note.detail == {name: "is PNG, its name says JPEG"}
+    assert note.detail == {name: "is PNG, named as JPEG"}
 
 
-def test_a_resized_copy_is_told(tmp_path: Path):
+def test_a_resized_copy_is_recognised(tmp_path: Path):
     images = [*some_of("train", "NORMAL", 10), *some_of("train", "PNEUMONIA", 10)]
     same = verified(write_films(tmp_path / "a", images, width=64, height=64))
     assert same.resized
@@ -336,7 +336,7 @@ def test_a_path_that_does_not_exist(tmp_path: Path):
         verified(tmp_path / "gone")
 
 
-def test_progress_is_told_film_by_film(subset: Path):
+def test_progress_is_reported_film_by_film(subset: Path):
     events: list[Event] = []
     verify_data(VerifyDataConfig(data=subset), events.append)
     assert events[0] == TaskStarted("decoding films", 60)
