@@ -73,7 +73,7 @@ def evaluate(config: EvaluateConfig, listener: Listener = ignore) -> Evaluation:
         data_flow=flow,
     )
     _warn_about_threshold(run, evaluation, listener)
-    write_evaluation(run, evaluation, scored, films.folder)
+    write_evaluation(run, classifier, evaluation, scored, films.folder)
     return evaluation
 
 

@@ -7,9 +7,11 @@ from pneumocli.core.errors import RunError, shell_word
 from pneumocli.core.files import read_record, write_bytes, write_json, write_text
 from pneumocli.core.records import SPLITS, Split
 from pneumocli.data.manifest import Manifest
+from pneumocli.data.phantom import README_NAME
+from pneumocli.inference.classifier import Classifier
 from pneumocli.metrics.records import Evaluation, ScoredFilm
 from pneumocli.metrics.scores import ScoreArrays, read_predictions, write_predictions
-from pneumocli.reporting.evaluation_page import evaluation_page
+from pneumocli.reporting.evaluation_page import EvaluationReport, evaluation_page
 from pneumocli.reporting.figures import (
     calibration_figure,
     confusion_figure,
@@ -19,21 +21,35 @@ from pneumocli.reporting.figures import (
     pr_figure,
     roc_figure,
 )
+from pneumocli.reporting.film_pictures import shown_films
 from pneumocli.reporting.model_card import model_card
 from pneumocli.run_folder import RunFolder
 
 
-def write_evaluation(run: RunFolder, evaluation: Evaluation, films: Sequence[ScoredFilm], data: Path) -> None:
+def write_evaluation(
+    run: RunFolder, classifier: Classifier, evaluation: Evaluation, films: Sequence[ScoredFilm], data: Path
+) -> None:
     """Writes tables, pictures and the page of an evaluation, and renews the run's model card.
 
     Args:
         run: The run.
+        classifier: Its model, which scored the films.
         evaluation: Its numbers.
         films: What they were made of.
         data: Folder that the films are below.
     """
     folder = run.evaluation_folder(evaluation.split)
     scores = ScoreArrays.of(films, evaluation.temperature)
+    report = EvaluationReport(
+        evaluation=evaluation,
+        scores=scores,
+        films=shown_films(classifier, scores, evaluation.threshold.value, data),
+        card=classifier.card,
+        history=run.history(),
+        settings=run.config().model_dump(mode="json"),
+        environment=run.environment().model_dump(mode="json"),
+        phantom=(data / README_NAME).is_file(),
+    )
     write_predictions(folder.predictions_file, films)
     figures = {
         "confusion": confusion_figure(evaluation),
@@ -46,7 +62,7 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation, films: Sequence[Sco
     for name, figure in figures.items():
         write_bytes(folder.figure_file(name), png(figure))
     write_json(folder.metrics_file, evaluation)
-    write_text(folder.report_file, evaluation_page(run, evaluation, films, data))
+    write_text(folder.report_file, evaluation_page(report))
     run.write_model_card(model_card(run, stored_evaluations(run)))
 
 

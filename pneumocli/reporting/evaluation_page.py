@@ -1,24 +1,17 @@
 """The page of an evaluation."""
 
-import base64
-import io
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from pneumocli.core.records import CLASS_NAMES
-from pneumocli.data.film import UnreadableFilm
-from pneumocli.data.images import fit_film, read_film
-from pneumocli.data.phantom import README_NAME
-from pneumocli.inference.classifier import Classifier
-from pneumocli.inference.heat_map import overlay
+from pneumocli.core.records import CLASS_NAMES, EpochRecord
 from pneumocli.metrics.calibration import reliability_rows
-from pneumocli.metrics.records import Evaluation, ScoredFilm
+from pneumocli.metrics.records import Evaluation
 from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.metrics.thresholds import net_benefits
+from pneumocli.model.card import ModelCard
 from pneumocli.reporting.figures import (
     calibration_figure,
     confusion_figure,
@@ -28,13 +21,9 @@ from pneumocli.reporting.figures import (
     pr_figure,
     roc_figure,
 )
+from pneumocli.reporting.film_pictures import ShownFilms
 from pneumocli.reporting.html import page_figure, render, thinned, thinned_rows
 from pneumocli.reporting.text import interval, number, percent, verdict
-from pneumocli.run_folder import RunFolder
-
-_SHOWN_WRONG = 12
-_SHOWN_UNCERTAIN = 8
-_FILM_SIDE = 320  # pixels of a film on the page: the page stays below some megabytes
 
 _CHOSEN = {
     "fixed": "fixed beforehand",
@@ -43,38 +32,50 @@ _CHOSEN = {
 }
 
 
-def evaluation_page(run: RunFolder, evaluation: Evaluation, films: Sequence[ScoredFilm], data: Path) -> str:
-    """The report of an evaluation as one HTML file.
+@dataclass(frozen=True)
+class EvaluationReport:
+    """All that the page of an evaluation shows.
 
-    Args:
-        run: The run.
-        evaluation: Its numbers.
-        films: What they were made of.
-        data: Folder that the films are below.
-
-    Returns:
-        The page; figures and pictures are inside it.
+    Attributes:
+        evaluation: The numbers.
+        scores: The films that the numbers were made of.
+        films: The films that are shown.
+        card: Of the model.
+        history: Epochs of the training.
+        settings: Of the training, by name.
+        environment: Of the training, by name.
+        phantom: Whether the films are synthetic.
     """
-    classifier = Classifier.of_run(run)
-    scores = ScoreArrays.of(films, evaluation.temperature)
-    wrong, uncertain = _chosen_films(scores, evaluation.threshold.value)
-    num_wrong = int(((scores.probabilities >= evaluation.threshold.value) != (scores.labels == 1)).sum())
+
+    evaluation: Evaluation
+    scores: ScoreArrays
+    films: ShownFilms
+    card: ModelCard
+    history: tuple[EpochRecord, ...]
+    settings: Mapping[str, object]
+    environment: Mapping[str, object]
+    phantom: bool
+
+
+def evaluation_page(report: EvaluationReport) -> str:
+    """The report of an evaluation as one HTML file; figures and pictures are inside it."""
+    evaluation = report.evaluation
     return render(
         "evaluation.html.j2",
         title=f"{evaluation.run} on {evaluation.split}",
         evaluation=evaluation,
-        card=classifier.card,
-        phantom=(data / README_NAME).is_file(),
+        card=report.card,
+        phantom=report.phantom,
         verdict=verdict(evaluation),
         chosen=_CHOSEN[evaluation.threshold.chosen_on],
         class_rows=_class_rows(evaluation),
         subgroup_rows=_subgroup_rows(evaluation),
-        figures=_evaluation_figures(run, evaluation, scores),
-        num_wrong=num_wrong,
-        wrong=[_film(classifier, scores, index, evaluation, data) for index in wrong],
-        uncertain=[_film(classifier, scores, index, evaluation, data) for index in uncertain],
-        settings=list(run.config().model_dump(mode="json").items()),
-        environment=list(run.environment().model_dump(mode="json").items()),
+        figures=_evaluation_figures(report),
+        num_wrong=report.films.num_wrong,
+        wrong=report.films.worst,
+        uncertain=report.films.uncertain,
+        settings=list(report.settings.items()),
+        environment=list(report.environment.items()),
     )
 
 
@@ -97,13 +98,13 @@ def _subgroup_rows(evaluation: Evaluation) -> list[list[str]]:
     ]
 
 
-def _evaluation_figures(run: RunFolder, evaluation: Evaluation, scores: ScoreArrays) -> list[dict[str, object]]:
+def _evaluation_figures(report: EvaluationReport) -> list[dict[str, object]]:
+    evaluation, scores, history = report.evaluation, report.scores, report.history
     table = evaluation.confusion
     both = 0 < int(scores.labels.sum()) < len(scores)
     false_positive, true_positive, _ = roc_curve(scores.labels, scores.logits) if both else ([], [], [])
     ppv, sens, _ = precision_recall_curve(scores.labels, scores.logits) if both else ([], [], [])
     area = number(evaluation.metrics["auroc"].value)
-    history = run.history()
     return [
         page_figure(
             confusion_figure(evaluation),
@@ -164,41 +165,3 @@ def _evaluation_figures(run: RunFolder, evaluation: Evaluation, scores: ScoreArr
             ],
         ),
     ]
-
-
-def _chosen_films(scores: ScoreArrays, threshold: float) -> tuple[list[int], list[int]]:
-    """The worst wrong films by loss, and the films nearest to the threshold."""
-    wrong = np.flatnonzero((scores.probabilities >= threshold) != (scores.labels == 1))
-    worst = wrong[np.argsort(-scores.losses[wrong], kind="stable")][:_SHOWN_WRONG]
-    uncertain = np.argsort(np.abs(scores.probabilities - threshold), kind="stable")[:_SHOWN_UNCERTAIN]
-    return worst.tolist(), uncertain.tolist()
-
-
-def _film(
-    classifier: Classifier, scores: ScoreArrays, index: int, evaluation: Evaluation, data: Path
-) -> dict[str, object]:
-    """A film with its class activation map, and what was said of it."""
-    label, probability = CLASS_NAMES[scores.labels[index]], float(scores.probabilities[index])
-    prediction = CLASS_NAMES[int(probability >= evaluation.threshold.value)]
-    shown: dict[str, object] = {
-        "image": scores.images[index],
-        "label": label,
-        "prediction": prediction,
-        "wrong": label != prediction,
-        "probability": probability,
-        "loss": float(scores.losses[index]),
-        "source": None,
-    }
-    try:
-        pixels = read_film(data / scores.images[index]).pixels
-    except UnreadableFilm as error:  # gone since it was scored
-        return shown | {"alt": error.reason}
-    card = classifier.card
-    cam = classifier.run(fit_film(pixels, card.image_size, card.fit)[None, None]).cam[0]
-    picture = Image.fromarray(overlay(pixels, cam, card.fit, prediction))
-    picture.thumbnail((_FILM_SIDE, _FILM_SIDE))
-    out = io.BytesIO()
-    picture.save(out, "JPEG", quality=80)
-    encoded = base64.b64encode(out.getvalue()).decode()
-    alt = f"Film {scores.images[index]}, {label}, called {prediction} at probability {probability:.3f}"
-    return shown | {"source": f"data:image/jpeg;base64,{encoded}", "alt": alt}

@@ -26,7 +26,7 @@ FLOORS: dict[int, dict[str, str]] = {
     },
     5: {
         "release": "download http http_errors installed kaggle records sources staging unzip zip_file",
-        "reporting": "comparison_figures comparison_page evaluation_page figures html model_card text",
+        "reporting": "comparison_figures comparison_page evaluation_page figures film_pictures html model_card text",
     },
     6: {
         "evaluation": "compare evaluate store",
