@@ -31,7 +31,8 @@ from pneumocli.metrics.records import (
     SeedGroup,
 )
 from pneumocli.metrics.scores import Compared, ScoreArrays
-from pneumocli.reporting.comparison_figures import comparison_figure
+from pneumocli.reporting.comparison_figures import comparison_figures
+from pneumocli.reporting.comparison_page import ComparisonReport, comparison_page
 from pneumocli.reporting.figures import png
 from pneumocli.reporting.text import listed
 from pneumocli.run_folder import RunFolder
@@ -225,15 +226,13 @@ def _seed_groups(
 
 
 def _write(folder: Path, comparison: Comparison, runs: Sequence[Compared], listener: Listener) -> None:
-    from pneumocli.reporting.comparison_page import comparison_page
-
-    histories = {run.name: run.history for run in runs}
-    write_bytes(folder / "comparison.png", png(comparison_figure(comparison, histories)))
+    report = ComparisonReport(comparison, tuple(runs), comparison_figures(comparison, runs))
+    write_bytes(folder / "comparison.png", png(report.figures["overview"]))
     results = assignment_results(comparison)
     if results is not None:
         write_json(folder / "results.json", results)
     write_json(folder / "comparison.json", comparison)
-    write_text(folder / "comparison.html", comparison_page(comparison, runs))
+    write_text(folder / "comparison.html", comparison_page(report))
     listener(Remark(f"wrote {folder}"))
 
 

@@ -12,18 +12,13 @@ from pneumocli.inference.classifier import Classifier
 from pneumocli.metrics.records import Evaluation, ScoredFilm
 from pneumocli.metrics.scores import ScoreArrays, read_predictions, write_predictions
 from pneumocli.reporting.evaluation_page import EvaluationReport, evaluation_page
-from pneumocli.reporting.figures import (
-    calibration_figure,
-    confusion_figure,
-    histogram_figure,
-    mistakes_figure,
-    png,
-    pr_figure,
-    roc_figure,
-)
+from pneumocli.reporting.figures import evaluation_figures, png
 from pneumocli.reporting.film_pictures import shown_films
 from pneumocli.reporting.model_card import model_card
 from pneumocli.run_folder import RunFolder
+
+_PICTURES = ("confusion", "roc", "pr", "calibration", "histogram", "mistakes")
+"""The figures that are also PNG files."""
 
 
 def write_evaluation(
@@ -39,31 +34,31 @@ def write_evaluation(
         data: Folder that the films are below.
     """
     folder = run.evaluation_folder(evaluation.split)
-    scores = ScoreArrays.of(films, evaluation.temperature)
-    report = EvaluationReport(
+    report = evaluation_report(run, classifier, evaluation, films, data)
+    write_predictions(folder.predictions_file, films)
+    for name in _PICTURES:
+        write_bytes(folder.figure_file(name), png(report.figures[name]))
+    write_json(folder.metrics_file, evaluation)
+    write_text(folder.report_file, evaluation_page(report))
+    run.write_model_card(model_card(run, stored_evaluations(run)))
+
+
+def evaluation_report(
+    run: RunFolder, classifier: Classifier, evaluation: Evaluation, films: Sequence[ScoredFilm], data: Path
+) -> EvaluationReport:
+    """What the page of an evaluation shows; arguments as for :func:`write_evaluation`."""
+    scores, history = ScoreArrays.of(films, evaluation.temperature), run.history()
+    return EvaluationReport(
         evaluation=evaluation,
         scores=scores,
+        figures=evaluation_figures(evaluation, scores, history, data),
         films=shown_films(classifier, scores, evaluation.threshold.value, data),
         card=classifier.card,
-        history=run.history(),
+        history=history,
         settings=run.config().model_dump(mode="json"),
         environment=run.environment().model_dump(mode="json"),
         phantom=(data / README_NAME).is_file(),
     )
-    write_predictions(folder.predictions_file, films)
-    figures = {
-        "confusion": confusion_figure(evaluation),
-        "roc": roc_figure(evaluation, scores),
-        "pr": pr_figure(evaluation, scores),
-        "calibration": calibration_figure(evaluation, scores),
-        "histogram": histogram_figure(evaluation, scores),
-        "mistakes": mistakes_figure(evaluation, scores, data),
-    }
-    for name, figure in figures.items():
-        write_bytes(folder.figure_file(name), png(figure))
-    write_json(folder.metrics_file, evaluation)
-    write_text(folder.report_file, evaluation_page(report))
-    run.write_model_card(model_card(run, stored_evaluations(run)))
 
 
 def read_evaluation(run: RunFolder, split: Split) -> tuple[Evaluation, tuple[ScoredFilm, ...]]:

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_curve
 from pneumocli.core.records import EpochRecord
 from pneumocli.metrics.classification import CALIBRATION_BINS
 from pneumocli.metrics.records import Comparison
-from pneumocli.metrics.scores import ScoreArrays
+from pneumocli.metrics.scores import Compared, ScoreArrays
 from pneumocli.reporting.figures import as_label, has_both_classes, new_figure, say_undefined
 from pneumocli.reporting.text import words
 
@@ -23,6 +23,21 @@ _SHOWN = ("accuracy", "sensitivity", "specificity", "f1", "auroc")
 def colour_of(index: int) -> str:
     """The colour of a run, by its place in the comparison."""
     return _COLOURS[index % len(_COLOURS)]
+
+
+def comparison_figures(comparison: Comparison, runs: Sequence[Compared]) -> dict[str, Figure]:
+    """Every figure of a comparison, drawn once: ``overview`` (also saved as PNG), ``roc`` and ``calibration``.
+
+    Args:
+        comparison: The numbers.
+        runs: The runs compared, in the same order.
+    """
+    named = [(run.name, run.scores) for run in runs]
+    return {
+        "overview": comparison_figure(comparison, {run.name: run.history for run in runs}),
+        "roc": roc_overlay(named),
+        "calibration": calibration_overlay(named),
+    }
 
 
 def comparison_figure(comparison: Comparison, histories: Mapping[str, Sequence[EpochRecord]]) -> Figure:

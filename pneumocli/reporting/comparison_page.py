@@ -1,25 +1,37 @@
 """The page of a comparison."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from pneumocli.core.records import CLASS_NAMES
 from pneumocli.metrics.records import Comparison, Difference, SeedGroup
 from pneumocli.metrics.scores import Compared
-from pneumocli.reporting.comparison_figures import calibration_overlay, comparison_figure, roc_overlay
 from pneumocli.reporting.html import page_figure, render, signed
 from pneumocli.reporting.text import interval, listed, number, p_text, words
 
 
-def comparison_page(comparison: Comparison, runs: Sequence[Compared]) -> str:
-    """The report of a comparison as one HTML file.
+@dataclass(frozen=True)
+class ComparisonReport:
+    """All that the page of a comparison shows.
 
-    Args:
+    Attributes:
         comparison: The numbers.
         runs: The runs compared, in the same order.
+        figures: Of :func:`pneumocli.reporting.comparison_figures.comparison_figures`.
     """
+
+    comparison: Comparison
+    runs: tuple[Compared, ...]
+    figures: Mapping[str, Figure]
+
+
+def comparison_page(report: ComparisonReport) -> str:
+    """The report of a comparison as one HTML file; figures are inside it."""
+    comparison, runs = report.comparison, report.runs
     names = [run.name for run in comparison.runs]
     return render(
         "comparison.html.j2",
@@ -29,7 +41,7 @@ def comparison_page(comparison: Comparison, runs: Sequence[Compared]) -> str:
         metric_rows=_metric_rows(comparison),
         holm_rows=[[pair, p_text(p)] for pair, p in (comparison.holm_p_values or {}).items()],
         seed_rows=[_seed_rows(group) for group in comparison.seed_groups],
-        figures=_comparison_figures(comparison, runs),
+        figures=_comparison_figures(report),
         pairs=[
             _changed(a, b) | {"rows": _difference_rows(comparison, a.name, b.name)} for a, b in combinations(runs, 2)
         ],
@@ -90,36 +102,35 @@ def _changed(a: Compared, b: Compared) -> dict[str, object]:
     }
 
 
-def _comparison_figures(comparison: Comparison, runs: Sequence[Compared]) -> list[dict[str, object]]:
-    histories = {run.name: run.history for run in runs}
-    named = [(run.name, run.scores) for run in runs]
+def _comparison_figures(report: ComparisonReport) -> list[dict[str, object]]:
+    comparison, drawn = report.comparison, report.figures
     areas = [[run.name, number(run.metrics["auroc"].value), interval(run.metrics["auroc"])] for run in comparison.runs]
     errors = [
         [run.name, number(run.metrics["calibration_error"].value), number(run.metrics["brier_score"].value)]
         for run in comparison.runs
     ]
     last = [
-        [name, len(history), f"{history[-1].train_loss:.4f}", f"{history[-1].val_loss:.4f}"]
-        for name, history in histories.items()
-        if history
+        [run.name, len(run.history), f"{run.history[-1].train_loss:.4f}", f"{run.history[-1].val_loss:.4f}"]
+        for run in report.runs
+        if run.history
     ]
     return [
         page_figure(
-            comparison_figure(comparison, histories),
+            drawn["overview"],
             "Learning curves and metrics of all runs",
             "Loss and validation accuracy over epochs; metrics with 95 % intervals.",
             ["run", "epochs", "last train loss", "last val loss"],
             last,
         ),
         page_figure(
-            roc_overlay(named),
+            drawn["roc"],
             "ROC curves of all runs",
             "ROC curves, overlaid.",
             ["run", "AUROC", "95 % interval"],
             areas,
         ),
         page_figure(
-            calibration_overlay(named),
+            drawn["calibration"],
             "Reliability diagrams of all runs",
             "Reliability, overlaid; the diagonal is perfect.",
             ["run", "calibration error", "Brier score"],

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from pneumocli.core.records import CLASS_NAMES, EpochRecord
@@ -12,15 +13,6 @@ from pneumocli.metrics.records import Evaluation
 from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.metrics.thresholds import net_benefits
 from pneumocli.model.card import ModelCard
-from pneumocli.reporting.figures import (
-    calibration_figure,
-    confusion_figure,
-    decision_figure,
-    histogram_figure,
-    learning_curves_figure,
-    pr_figure,
-    roc_figure,
-)
 from pneumocli.reporting.film_pictures import ShownFilms
 from pneumocli.reporting.html import page_figure, render, thinned, thinned_rows
 from pneumocli.reporting.text import interval, number, percent, verdict
@@ -39,6 +31,7 @@ class EvaluationReport:
     Attributes:
         evaluation: The numbers.
         scores: The films that the numbers were made of.
+        figures: Of :func:`pneumocli.reporting.figures.evaluation_figures`.
         films: The films that are shown.
         card: Of the model.
         history: Epochs of the training.
@@ -49,6 +42,7 @@ class EvaluationReport:
 
     evaluation: Evaluation
     scores: ScoreArrays
+    figures: Mapping[str, Figure]
     films: ShownFilms
     card: ModelCard
     history: tuple[EpochRecord, ...]
@@ -99,7 +93,7 @@ def _subgroup_rows(evaluation: Evaluation) -> list[list[str]]:
 
 
 def _evaluation_figures(report: EvaluationReport) -> list[dict[str, object]]:
-    evaluation, scores, history = report.evaluation, report.scores, report.history
+    evaluation, scores, history, drawn = report.evaluation, report.scores, report.history, report.figures
     table = evaluation.confusion
     both = 0 < int(scores.labels.sum()) < len(scores)
     false_positive, true_positive, _ = roc_curve(scores.labels, scores.logits) if both else ([], [], [])
@@ -107,28 +101,28 @@ def _evaluation_figures(report: EvaluationReport) -> list[dict[str, object]]:
     area = number(evaluation.metrics["auroc"].value)
     return [
         page_figure(
-            confusion_figure(evaluation),
+            drawn["confusion"],
             "Confusion matrix",
             f"{table.tn} normal films and {table.tp} pneumonias right; {table.fp} false alarms, {table.fn} missed.",
             ["truth", "called NORMAL", "called PNEUMONIA"],
             [["NORMAL", table.tn, table.fp], ["PNEUMONIA", table.fn, table.tp]],
         ),
         page_figure(
-            roc_figure(evaluation, scores),
+            drawn["roc"],
             "ROC curve",
             f"Sensitivity against false alarms over all thresholds; AUROC {area}. The ring is the operating point.",
             ["1 - specificity", "sensitivity"],
             thinned(zip(false_positive, true_positive, strict=True)),
         ),
         page_figure(
-            pr_figure(evaluation, scores),
+            drawn["pr"],
             "Precision-recall curve",
             f"ppv against sensitivity; the dotted line is the prevalence, {percent(evaluation.prevalence)}.",
             ["sensitivity", "ppv"],
             thinned(zip(sens, ppv, strict=True)),
         ),
         page_figure(
-            calibration_figure(evaluation, scores),
+            drawn["calibration"],
             "Reliability diagram",
             "Share of pneumonias among films of about the same probability; the diagonal is perfect. "
             f"Temperature {evaluation.temperature:.3f}.",
@@ -136,7 +130,7 @@ def _evaluation_figures(report: EvaluationReport) -> list[dict[str, object]]:
             reliability_rows(scores),
         ),
         page_figure(
-            histogram_figure(evaluation, scores),
+            drawn["histogram"],
             "Histogram of scores",
             "Scores of the two classes; what lies right of the line is called PNEUMONIA.",
             ["class", "5 %", "median", "95 %"],
@@ -147,7 +141,7 @@ def _evaluation_figures(report: EvaluationReport) -> list[dict[str, object]]:
             ],
         ),
         page_figure(
-            decision_figure(scores),
+            drawn["decision"],
             "Decision curve",
             "Net benefit of acting on the model against acting on every film or on none, by how many false alarms a "
             "found pneumonia is worth (Vickers and Elkin 2006, doi:10.1177/0272989X06295361).",
@@ -155,7 +149,7 @@ def _evaluation_figures(report: EvaluationReport) -> list[dict[str, object]]:
             [[f"{t:.2f}", f"{m:.4f}", f"{e:.4f}"] for t, m, e in thinned_rows(net_benefits(scores))],
         ),
         page_figure(
-            learning_curves_figure(history),
+            drawn["curves"],
             "Learning curves",
             "Loss, and validation accuracy and AUROC, over the epochs of the training.",
             ["epoch", "train loss", "val loss", "val accuracy", "val AUROC"],

@@ -118,6 +118,32 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
     return figure
 
 
+def evaluation_figures(
+    evaluation: Evaluation, scores: ScoreArrays, history: Sequence[EpochRecord], folder: Path
+) -> dict[str, Figure]:
+    """Every figure of an evaluation, drawn once: saved as PNG beside the numbers, as SVG in the page.
+
+    Args:
+        evaluation: The numbers.
+        scores: The films that they were made of.
+        history: Epochs of the training.
+        folder: Data folder that the images are below.
+
+    Returns:
+        ``confusion``, ``roc``, ``pr``, ``calibration``, ``histogram``, ``mistakes``, ``decision`` and ``curves``.
+    """
+    return {
+        "confusion": confusion_figure(evaluation),
+        "roc": roc_figure(evaluation, scores),
+        "pr": pr_figure(evaluation, scores),
+        "calibration": calibration_figure(evaluation, scores),
+        "histogram": histogram_figure(evaluation, scores),
+        "mistakes": mistakes_figure(evaluation, scores, folder),
+        "decision": decision_figure(scores),
+        "curves": learning_curves_figure(history),
+    }
+
+
 def has_both_classes(scores: ScoreArrays) -> bool:
     """Whether there is something to rank."""
     return 0 < int(scores.labels.sum()) < len(scores)

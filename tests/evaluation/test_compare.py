@@ -27,7 +27,6 @@ from pneumocli.metrics.classification import sigmoid
 from pneumocli.metrics.records import Comparison, Difference, Evaluation, Metric
 from pneumocli.metrics.scores import Compared, ScoreArrays, write_predictions
 from pneumocli.reporting.comparison_figures import _SHOWN, comparison_figure
-from pneumocli.reporting.comparison_page import comparison_page
 from pneumocli.run_folder import RunFolder
 from tests.conftest import change_card, copy_of
 
@@ -54,7 +53,9 @@ def test_a_comparison_of_three_runs(evaluated: tuple[RunFolder, Evaluation], tmp
     assert group.runs == ("scratch", "second", "third")
     assert group.metrics["accuracy"]["sd"] == 0
     assert assignment_results(comparison) is None
-    assert "Films that changed sides" in comparison_page(comparison, _compared(runs))
+    page = (output / "comparison.html").read_text(encoding="utf-8")
+    assert "Films that changed sides" in page
+    assert page.count("data:image/svg+xml") == 3
     assert_a_line_per_pair_and_setting(comparison)
 
 

@@ -1,14 +1,17 @@
 """evaluation.py: from a run and films to numbers, tables and pictures on disk."""
 
 import csv
+import io
 import json
 import shutil
 import time
 import tracemalloc
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from pneumocli.core.config import EvaluateConfig
 from pneumocli.core.errors import DataError, ModelFileError, RunError
@@ -65,6 +68,26 @@ def test_an_evaluation_writes_what_the_contract_says(evaluated: tuple[RunFolder,
     for name in ("roc", "confusion", "mistakes"):
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert "### test: 40 films" in run.card_file.read_text()
+
+
+@pytest.fixture
+def saved(monkeypatch: pytest.MonkeyPatch) -> dict[Figure, list[str]]:
+    """The formats that each figure is saved in; an empty file stands for the picture, which takes long to draw."""
+    formats: dict[Figure, list[str]] = {}
+
+    def save(figure: Figure, file: IO[bytes] | IO[str], *, format: str, **_: object) -> None:
+        formats.setdefault(figure, []).append(format)
+        file.write("<svg></svg>" if isinstance(file, io.StringIO) else b"")
+
+    monkeypatch.setattr(Figure, "savefig", save)
+    return formats
+
+
+def test_a_figure_is_drawn_once_for_its_file_and_for_the_page(
+    saved: dict[Figure, list[str]], trained: RunFolder, tmp_path: Path
+):
+    evaluate(EvaluateConfig(run=copy_of(trained, tmp_path / "run").path))
+    assert sorted(saved.values()) == [["png"], *[["png", "svg"]] * 5, *[["svg"]] * 2]
 
 
 @pytest.fixture

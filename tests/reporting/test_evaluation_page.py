@@ -9,12 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pneumocli.evaluation.store import read_evaluation
+from pneumocli.evaluation.store import evaluation_report, read_evaluation
 from pneumocli.inference.classifier import Classifier
 from pneumocli.metrics.records import Evaluation
-from pneumocli.metrics.scores import ScoreArrays
-from pneumocli.reporting.evaluation_page import EvaluationReport, evaluation_page
-from pneumocli.reporting.film_pictures import shown_films
+from pneumocli.reporting.evaluation_page import evaluation_page
 from pneumocli.run_folder import RunFolder
 from tests.conftest import scored_film
 
@@ -27,18 +25,7 @@ def page(evaluated: tuple[RunFolder, Evaluation], phantoms: Path) -> str:
     run, evaluation = evaluated
     _, films = read_evaluation(run, "test")
     worst = scored_film(HOSTILE, "NORMAL", 12.0, "hostile").model_copy(update={"prediction": "PNEUMONIA"})
-    classifier, scores = Classifier.of_run(run), ScoreArrays.of([worst, *films], evaluation.temperature)
-    shown = shown_films(classifier, scores, evaluation.threshold.value, phantoms)
-    report = EvaluationReport(
-        evaluation=evaluation,
-        scores=scores,
-        films=shown,
-        card=classifier.card,
-        history=run.history(),
-        settings=run.config().model_dump(mode="json"),
-        environment=run.environment().model_dump(mode="json"),
-        phantom=True,
-    )
+    report = evaluation_report(run, Classifier.of_run(run), evaluation, [worst, *films], phantoms)
     return evaluation_page(report)
 
 
