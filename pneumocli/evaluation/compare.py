@@ -9,9 +9,9 @@ from pneumocli.core.config import CompareConfig, EvaluateConfig, TrainConfig
 from pneumocli.core.errors import RunError, first_few
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.files import write_bytes, write_json, write_text
-from pneumocli.evaluation.evaluate import evaluate, films_of
-from pneumocli.evaluation.store import current_evaluation, read_evaluation
-from pneumocli.inference.classifier import Classifier
+from pneumocli.evaluation.evaluate import Evaluated, evaluate_films, films_of
+from pneumocli.evaluation.store import current_evaluation
+from pneumocli.inference.classifier import card_of_run
 from pneumocli.metrics.classification import MAIN_METRICS, spread
 from pneumocli.metrics.paired_tests import (
     Floats,
@@ -27,7 +27,6 @@ from pneumocli.metrics.records import (
     ComparedRun,
     Comparison,
     Difference,
-    Evaluation,
     SeedGroup,
 )
 from pneumocli.metrics.scores import Compared, ScoreArrays
@@ -98,12 +97,13 @@ def _compared(name: str, run: RunFolder, config: CompareConfig, listener: Listen
     stored = current_evaluation(run, films, config.split)
     if stored is None:
         listener(Remark(f"evaluating {run.path} on {config.split}: its predictions are missing or stale"))
-        evaluate(EvaluateConfig(run=run.path, data=config.data, split=config.split), listener)
-        stored = read_evaluation(run, config.split)
-    evaluation, scored = stored
-    ordered = tuple(sorted(scored, key=lambda film: film.image))
-    scores = ScoreArrays.of(ordered, evaluation.temperature)
-    return Compared(_described(name, run, evaluation), run.history(), evaluation, ordered, scores)
+        settings = EvaluateConfig(run=run.path, data=config.data, split=config.split)
+        evaluated = evaluate_films(run, films, settings, listener)
+    else:
+        evaluated = Evaluated(*stored, card_of_run(run))
+    ordered = tuple(sorted(evaluated.films, key=lambda film: film.image))
+    scores = ScoreArrays.of(ordered, evaluated.evaluation.temperature)
+    return Compared(_described(name, run, evaluated), run.history(), evaluated.evaluation, ordered, scores)
 
 
 def _check_same_films(a: Compared, b: Compared) -> None:
@@ -143,13 +143,13 @@ def _pair(
     ]
 
 
-def _described(name: str, run: RunFolder, evaluation: Evaluation) -> ComparedRun:
+def _described(name: str, run: RunFolder, evaluated: Evaluated) -> ComparedRun:
     return ComparedRun(
         name=name,
         path=run.path.as_posix(),
-        initial_weights=Classifier.of_run(run).card.initial_weights,
+        initial_weights=evaluated.card.initial_weights,
         seed=run.config().seed,
-        metrics={metric: evaluation.metrics[metric] for metric in MAIN_METRICS},
+        metrics={metric: evaluated.evaluation.metrics[metric] for metric in MAIN_METRICS},
     )
 
 

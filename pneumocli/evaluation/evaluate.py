@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pneumocli.core.config import EvaluateConfig
@@ -39,6 +40,21 @@ from pneumocli.run_folder import RunFolder
 _RATES = ("accuracy", "sensitivity", "specificity", "ppv", "npv")
 
 
+@dataclass(frozen=True)
+class Evaluated:
+    """An evaluation with what it was made of.
+
+    Attributes:
+        evaluation: The numbers.
+        films: The films, as scored.
+        card: Of the model that scored them.
+    """
+
+    evaluation: Evaluation
+    films: tuple[ScoredFilm, ...]
+    card: ModelCard
+
+
 def evaluate(config: EvaluateConfig, listener: Listener = ignore) -> Evaluation:
     """Scores the films of a split and writes ``RUN/evaluations/<split>/``.
 
@@ -56,8 +72,19 @@ def evaluate(config: EvaluateConfig, listener: Listener = ignore) -> Evaluation:
         DeviceError: The device is not there.
     """
     run = RunFolder.open_finished(config.run)
+    return evaluate_films(run, films_of(run, config.split, config.data, listener), config, listener).evaluation
+
+
+def evaluate_films(run: RunFolder, films: Manifest, config: EvaluateConfig, listener: Listener) -> Evaluated:
+    """Scores these films with a finished run and writes the folder of the evaluation, see :func:`evaluate`.
+
+    Args:
+        run: The run.
+        films: Of :func:`films_of`.
+        config: How to score.
+        listener: Gets progress and warnings.
+    """
     classifier = Classifier.of_run(run, config.device, throughput=True)
-    films = films_of(run, config.split, config.data, listener)
     _warn_about_overlap(run, films, config.split, listener)
     scored, flow = _score(classifier, films, config, listener)
     evaluation = evaluate_predictions(
@@ -74,7 +101,7 @@ def evaluate(config: EvaluateConfig, listener: Listener = ignore) -> Evaluation:
     )
     _warn_about_threshold(run, evaluation, listener)
     write_evaluation(run, classifier, evaluation, scored, films.folder)
-    return evaluation
+    return Evaluated(evaluation, scored, classifier.card)
 
 
 def films_of(run: RunFolder, split: Split, data: Path | None, listener: Listener = ignore) -> Manifest:

@@ -40,7 +40,7 @@ def write_evaluation(
         write_bytes(folder.figure_file(name), png(report.figures[name]))
     write_json(folder.metrics_file, evaluation)
     write_text(folder.report_file, evaluation_page(report))
-    run.write_model_card(model_card(run, stored_evaluations(run)))
+    run.write_model_card(model_card(run, classifier.card, stored_evaluations(run)))
 
 
 def evaluation_report(

@@ -234,6 +234,17 @@ def logit_of(logits: Floats) -> NDArray[np.float64]:
     return difference
 
 
+def card_of_run(run: RunFolder) -> ModelCard:
+    """The card in a finished run's ``model.onnx``, read without loading the network.
+
+    Raises:
+        RunError: The run has not finished.
+        ModelFileError: The file is missing or another than the training wrote.
+    """
+    file = run.model_file()
+    return _card_of(file, card_text(file))
+
+
 def _check_belongs(file: Path) -> None:
     """A run's model file named on its own is held against the run's ``result.json``, too."""
     run = RunFolder(file.parent)

@@ -12,8 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from pneumocli.core.records import Split
 from pneumocli.data.manifest import Manifest
 from pneumocli.data.phantom import README_NAME
-from pneumocli.inference.classifier import Classifier
 from pneumocli.metrics.records import Evaluation
+from pneumocli.model.card import ModelCard
 from pneumocli.reporting.text import interval, number, percent, verdict
 from pneumocli.run_folder import RunFolder
 
@@ -24,19 +24,18 @@ _DISJOINT = {
 }
 
 
-def model_card(run: RunFolder, evaluations: Sequence[Evaluation] = ()) -> str:
+def model_card(run: RunFolder, card: ModelCard, evaluations: Sequence[Evaluation] = ()) -> str:
     """The card of a finished run as Markdown.
 
     Args:
         run: The run.
+        card: Of its model file.
         evaluations: Of the run, in the order in which they are shown.
 
     Raises:
         RunError: The run has not finished, or a file of it is damaged.
-        ModelFileError: The model file is missing or another than the training wrote.
     """
     config, manifest = run.config(), run.manifest()
-    card = Classifier.of_run(run).card
     return _template().render(
         name=run.name,
         path=run.path.as_posix(),

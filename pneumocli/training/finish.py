@@ -98,7 +98,7 @@ def finish(run: RunFolder, config: TrainConfig, data: TrainingData, progress: Pr
     listener(TaskAdvanced(task, 2))
     stopped_early = progress.epoch < config.epochs
     run.write_result(_result(run, data, progress, card, stopped_early=stopped_early))
-    run.write_model_card(model_card(run))
+    run.write_model_card(model_card(run, card))
     listener(TaskAdvanced(task, 3))
     listener(TaskFinished(task))
 

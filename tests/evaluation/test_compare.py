@@ -22,7 +22,9 @@ from pneumocli.evaluation.compare import (
     compare,
     sentence,
 )
+from pneumocli.evaluation.evaluate import Evaluated
 from pneumocli.evaluation.store import read_evaluation
+from pneumocli.inference.classifier import card_of_run
 from pneumocli.metrics.classification import sigmoid
 from pneumocli.metrics.records import Comparison, Difference, Evaluation, Metric
 from pneumocli.metrics.scores import Compared, ScoreArrays, write_predictions
@@ -93,7 +95,8 @@ def _compared(runs: list[RunFolder]):
     for run in runs:
         evaluation, films = read_evaluation(run, "test")
         scores = ScoreArrays.of(films, evaluation.temperature)
-        found.append(Compared(_described(run.name, run, evaluation), run.history(), evaluation, films, scores))
+        described = _described(run.name, run, Evaluated(evaluation, films, card_of_run(run)))
+        found.append(Compared(described, run.history(), evaluation, films, scores))
     return found
 
 

@@ -6,18 +6,23 @@ import json
 import shutil
 import time
 import tracemalloc
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from pneumocli.core.config import EvaluateConfig
+from pneumocli import run_folder
+from pneumocli.core.config import CompareConfig, EvaluateConfig
 from pneumocli.core.errors import DataError, ModelFileError, RunError
 from pneumocli.core.events import Remark
+from pneumocli.evaluation.compare import compare
 from pneumocli.evaluation.evaluate import evaluate, evaluate_predictions, films_of
 from pneumocli.evaluation.store import current_evaluation, read_evaluation
+from pneumocli.inference import classifier
 from pneumocli.metrics.records import Evaluation
 from pneumocli.model.card import OperatingPoint
 from pneumocli.model.weights import load_best
@@ -83,11 +88,38 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> dict[Figure, list[str]]:
     return formats
 
 
-def test_a_figure_is_drawn_once_for_its_file_and_for_the_page(
-    saved: dict[Figure, list[str]], trained: RunFolder, tmp_path: Path
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often a model file is hashed, and how often one is loaded."""
+    counts: Counter[str] = Counter()
+
+    def counted(what: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: object, **kwargs: object) -> Any:
+            counts[what] += 1
+            return function(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(run_folder, "sha256_of", counted("hashed", run_folder.sha256_of))
+    monkeypatch.setattr(classifier, "sha256_of", counted("hashed", classifier.sha256_of))
+    monkeypatch.setattr(classifier, "OnnxBackend", counted("loaded", classifier.OnnxBackend))
+    monkeypatch.setattr(classifier, "card_text", counted("card read", classifier.card_text))
+    return counts
+
+
+def test_an_evaluation_opens_the_model_once_and_draws_each_figure_once(
+    saved: dict[Figure, list[str]], opened: Counter[str], trained: RunFolder, tmp_path: Path
 ):
-    evaluate(EvaluateConfig(run=copy_of(trained, tmp_path / "run").path))
+    run = copy_of(trained, tmp_path / "run")
+    evaluation = evaluate(EvaluateConfig(run=run.path))
+    assert opened == {"hashed": 1, "loaded": 1, "card read": 1}
     assert sorted(saved.values()) == [["png"], *[["png", "svg"]] * 5, *[["svg"]] * 2]
+    assert "### test: 40 films" in run.card_file.read_text()
+    opened.clear()
+    other = copy_of(run, tmp_path / "other", evaluations=True)
+    comparison = compare(CompareConfig(runs=(run.path, other.path), output=tmp_path / "comparison"))
+    assert opened == {"hashed": 2, "card read": 2}, "stored predictions are used, and each model file is checked"
+    assert comparison.runs[0].metrics["auroc"] == evaluation.metrics["auroc"]
 
 
 @pytest.fixture
@@ -106,7 +138,7 @@ def test_validation_films_score_as_they_did_during_training(unwritten: None, tra
     assert evaluation.operating_point == card.operating_point
 
 
-def test_a_given_threshold_and_prevalence(trained: RunFolder, tmp_path: Path):
+def test_a_given_threshold_and_prevalence(saved: dict[Figure, list[str]], trained: RunFolder, tmp_path: Path):
     run = copy_of(trained, tmp_path / "run")
     evaluation = evaluate(EvaluateConfig(run=run.path, threshold=0.0, prevalence=0.1))
     assert evaluation.threshold.chosen_on == "given"
