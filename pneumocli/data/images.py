@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, Jpeg2KImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from pneumocli.core.records import Fit
 from pneumocli.data.film import Film, Pixels, UnreadableFilm, stretch
+from pneumocli.data.formats import HEAD_BYTES, format_of, is_film_name, what_it_is
 
 __all__ = [
     "READER_VERSION",
@@ -34,10 +35,9 @@ __all__ = [
 READER_VERSION = 1
 """Raised whenever the same file gives other pixels than before: caches of decoded films are built anew then."""
 
-_ENDINGS = (".jpeg", ".jpg", ".png", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
-# Naming a format that Pillow has not registered is a KeyError: TIFF registers when its module is imported, MPO (two
-# JPEGs in one file) never, being found by JPEG's reader.
-_FORMATS = ("JPEG", "PNG", "BMP", TiffImagePlugin.TiffImageFile.format)
+# Naming a format that Pillow has not registered is a KeyError: TIFF and JPEG 2000 register when their modules are
+# imported, MPO (two JPEGs in one file) never, being found by JPEG's reader.
+_FORMATS = ("JPEG", "PNG", "BMP", TiffImagePlugin.TiffImageFile.format, Jpeg2KImagePlugin.Jpeg2KImageFile.format)
 
 # The largest digital radiographs have some 20 million pixels; far beyond that a file is an attack on the memory.
 _MOST_PIXELS = 100_000_000
@@ -58,17 +58,12 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
-def is_film_name(name: str) -> bool:
-    """Whether a file's name is that of a film; ``._x.jpeg``, which macOS leaves beside files, is none."""
-    return name.lower().endswith(_ENDINGS) and not name.startswith(".")
-
-
 def read_film(source: Path | bytes, *, draft_side: int | None = None) -> Film:
     """Reads a film.
 
-    JPEG, PNG, TIFF and BMP of any mode, and DICOM radiographs. Palettes, transparency (over black) and CMYK are
-    converted to luminance, EXIF rotation is applied, more than 8 bits are stretched linearly from the film's darkest
-    to its brightest value.
+    JPEG, PNG, TIFF, BMP and JPEG 2000 of any mode, and DICOM radiographs. Palettes, transparency (over black) and CMYK
+    are converted to luminance, EXIF rotation is applied, more than 8 bits are stretched linearly from the film's
+    darkest to its brightest value.
 
     Args:
         source: A file, or its content.
@@ -88,6 +83,9 @@ def read_film(source: Path | bytes, *, draft_side: int | None = None) -> Film:
         from pneumocli.data.dicom import read_dicom  # pydicom takes a quarter of a second to import
 
         return Film(read_dicom(content), coloured=False, mode="DICOM")
+    head = content[:HEAD_BYTES]
+    if format_of(head) is None and (other := what_it_is(head)) is not None:
+        raise UnreadableFilm(other)
     try:
         return _read_picture(content, draft_side)
     except UnidentifiedImageError as error:

@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -12,32 +12,13 @@ from PIL import Image
 from pneumocli.core.events import Listener, TaskAdvanced, TaskFinished, TaskStarted
 from pneumocli.core.parallel import ordered_map
 from pneumocli.core.records import CLASS_NAMES, SPLITS, ManifestRow, Split
+from pneumocli.data.formats import HEAD_BYTES, format_of, format_of_name
 from pneumocli.data.images import UnreadableFilm, read_film
 from pneumocli.data.manifest import Manifest
 from pneumocli.verification.duplicates import Fingerprint, fingerprint
 from pneumocli.verification.records import Properties, ShortcutProbe, Spread
 
 _FOLDS = 5
-
-_SIGNATURES = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"II*\x00", "TIFF"),
-    (b"MM\x00*", "TIFF"),
-    (b"II+\x00", "TIFF"),
-    (b"MM\x00+", "TIFF"),
-    (b"BM", "BMP"),
-)
-_FORMAT_OF_ENDING = {
-    ".jpeg": "JPEG",
-    ".jpg": "JPEG",
-    ".png": "PNG",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-    ".dcm": "DICOM",
-    ".dicom": "DICOM",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +56,8 @@ class FilmFacts:
 
     @property
     def format_of_name(self) -> str:
-        """The format that the ending of the file's name stands for."""
-        return _FORMAT_OF_ENDING[PurePosixPath(self.row.image).suffix.lower()]
+        """The format that the ending of the file's name promises; that of the content where the ending is none."""
+        return format_of_name(self.row.image) or self.format
 
 
 FEATURES: dict[str, Callable[[FilmFacts], float]] = {
@@ -140,7 +121,7 @@ def _facts(content: bytes, row: ManifestRow) -> FilmFacts:
     brightness = float(counts @ levels)
     return FilmFacts(
         row=row,
-        format=format_of(content),
+        format=format_of(content[:HEAD_BYTES]) or "DICOM",
         mode=film.mode,
         num_bytes=len(content),
         width=width,
@@ -150,13 +131,6 @@ def _facts(content: bytes, row: ManifestRow) -> FilmFacts:
         coloured=film.coloured,
         identity=fingerprint(hashlib.sha256(content).digest(), film.pixels),
     )
-
-
-def format_of(content: bytes) -> str:
-    """What a readable film's file is, by its first bytes: JPEG, PNG, TIFF, BMP or DICOM."""
-    if content[128:132] == b"DICM":
-        return "DICOM"
-    return next((name for signature, name in _SIGNATURES if content.startswith(signature)), "DICOM")
 
 
 def properties_of(films: Sequence[FilmFacts]) -> Iterator[Properties]:
