@@ -5,6 +5,8 @@ References:
     doi:10.1093/biomet/45.3-4.562; Van Calster et al. 2019, doi:10.1186/s12916-019-1466-7.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -83,7 +85,7 @@ def _slope(values: Floats, truth: Floats, groups: NDArray[np.int64]) -> Metric:
         step = np.linalg.solve(information, design.T @ (truth - fitted))
         coefficients = coefficients + np.clip(step, -1, 1)
         if np.abs(step).max() < 1e-9:
-            return _wald(float(coefficients[1]), design, truth - fitted, information, groups, scale)
+            return _wald(_Converged(float(coefficients[1]), design, truth - fitted, information), groups, scale)
     return undefined("the classes are told apart without a mistake")
 
 
@@ -97,25 +99,40 @@ def _intercept(values: Floats, truth: Floats, groups: NDArray[np.int64]) -> Metr
     information = np.array([[float((fitted * (1 - fitted)).sum())]])
     if information[0, 0] < 1 / _SINGULAR:
         return Metric(value=shift, low=None, high=None, method="no interval: every probability is 0 or 1")
-    return _wald(shift, np.ones((truth.size, 1)), truth - fitted, information, groups, 1.0)
+    return _wald(_Converged(shift, np.ones((truth.size, 1)), truth - fitted, information), groups)
 
 
-def _wald(  # noqa: PLR0913 - the parts of a regression that has converged
-    value: float, design: Floats, residuals: Floats, information: Floats, groups: NDArray[np.int64], scale: float
-) -> Metric:
-    """The last coefficient with an interval of the sandwich variance, patients as clusters."""
+@dataclass(frozen=True, slots=True)
+class _Converged:
+    """A regression that has converged: its last coefficient, and what the variance of that follows from.
+
+    Attributes:
+        value: The last coefficient.
+        design: Regressors, (N,P).
+        residuals: Truth minus fitted, (N,).
+        information: (P,P).
+    """
+
+    value: float
+    design: Floats
+    residuals: Floats
+    information: Floats
+
+
+def _wald(fit: _Converged, groups: NDArray[np.int64], scale: float = 1.0) -> Metric:
+    """The last coefficient over ``scale``, with an interval of the sandwich variance, patients as clusters."""
     from scipy.stats import norm
 
     from pneumocli.metrics.bootstrap import LEVEL
 
-    scores = np.zeros((int(groups.max()) + 1, design.shape[1]))
-    np.add.at(scores, groups, design * residuals[:, None])
-    bread = np.linalg.inv(information)
+    scores = np.zeros((int(groups.max()) + 1, fit.design.shape[1]))
+    np.add.at(scores, groups, fit.design * fit.residuals[:, None])
+    bread = np.linalg.inv(fit.information)
     half = float(norm.ppf((1 + LEVEL) / 2)) * float(np.sqrt((bread @ (scores.T @ scores) @ bread)[-1, -1]))
     return Metric(
-        value=value / scale,
-        low=(value - half) / scale,
-        high=(value + half) / scale,
+        value=fit.value / scale,
+        low=(fit.value - half) / scale,
+        high=(fit.value + half) / scale,
         method="Wald, patient-clustered sandwich",
     )
 

@@ -20,7 +20,8 @@ from pneumocli.core.config import CompareConfig, EvaluateConfig
 from pneumocli.core.errors import DataError, ModelFileError, RunError
 from pneumocli.core.events import Remark
 from pneumocli.evaluation.compare import compare
-from pneumocli.evaluation.evaluate import evaluate, evaluate_predictions, films_of
+from pneumocli.evaluation.evaluate import evaluate, films_of
+from pneumocli.evaluation.measure import Origin, evaluate_predictions
 from pneumocli.evaluation.store import current_evaluation, read_evaluation
 from pneumocli.inference import classifier
 from pneumocli.metrics.records import Evaluation
@@ -271,7 +272,7 @@ def test_a_model_file_that_was_swapped_is_refused(trained: RunFolder, tmp_path: 
 def test_films_of_one_class_leave_what_is_undefined_null(trained: RunFolder):
     card = load_best(trained.best_file)[1]
     scored = [scored_film(f"{number}.png", "PNEUMONIA", number - 1.0, str(number)) for number in range(4)]
-    evaluation = evaluate_predictions(scored, card=card, split="test", run="x")
+    evaluation = evaluate_predictions(scored, card, Origin("x", "test"))
     assert evaluation.metrics["auroc"].value is None
     assert "undefined" in evaluation.metrics["auroc"].method
     assert evaluation.metrics["specificity"].value is None
@@ -294,7 +295,7 @@ def test_a_hundred_thousand_films_are_evaluated_quickly(trained: RunFolder):
     ]
     tracemalloc.start()
     began = time.perf_counter()
-    evaluation = evaluate_predictions(scored, card=card, split="test", run="x")
+    evaluation = evaluate_predictions(scored, card, Origin("x", "test"))
     seconds = time.perf_counter() - began
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

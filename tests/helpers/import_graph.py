@@ -29,7 +29,7 @@ FLOORS: dict[int, dict[str, str]] = {
         "reporting": "comparison_figures comparison_page evaluation_page figures film_pictures html model_card text",
     },
     6: {
-        "evaluation": "compare evaluate store",
+        "evaluation": "compare evaluate measure store",
         "training": (
             "augmentation checkpoint dataset distributed export film_cache finish gpu_probe loader loop plan records"
             " seeds step tensorboard timing train"

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pneumocli.core.records import CLASS_NAMES, EpochRecord
-from pneumocli.evaluation.evaluate import evaluate_predictions
+from pneumocli.evaluation.measure import Origin, evaluate_predictions
 from pneumocli.inference.classifier import Classifier
 from pneumocli.metrics.classification import sigmoid
 from pneumocli.metrics.records import ComparedRun, Comparison, Evaluation, Metric, ScoredFilm
@@ -47,7 +47,7 @@ def some_films(which: str) -> list[ScoredFilm]:
 
 
 def drawn_from(films: list[ScoredFilm], card: ModelCard) -> tuple[Evaluation, ScoreArrays]:
-    return evaluate_predictions(films, card=card, split="test", run="x"), ScoreArrays.of(films, card.temperature)
+    return evaluate_predictions(films, card, Origin("x", "test")), ScoreArrays.of(films, card.temperature)
 
 
 @pytest.mark.parametrize("which", ["both", "normal", "pneumonia", "one"])

@@ -1,0 +1,188 @@
+"""From scored films to every number of ``metrics.json``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pneumocli.core.records import CLASS_NAMES, ClassName, Split
+from pneumocli.metrics.bootstrap import PatientBootstrap, all_drawn, percentiles, rate, undefined
+from pneumocli.metrics.calibration import slope_and_intercept
+from pneumocli.metrics.classification import (
+    MAIN_METRICS,
+    at_prevalence,
+    auroc,
+    average_precision,
+    brier_score,
+    brier_skill,
+    calibration_error,
+    class_metrics,
+    confusion,
+    from_confusion,
+    log_loss,
+    sensitivity_at_specificity,
+    specificity_at_sensitivity,
+)
+from pneumocli.metrics.delong import auroc_interval
+from pneumocli.metrics.records import DataFlow, Evaluation, Metric, ScoredFilm, Subgroup, ThresholdUsed
+from pneumocli.metrics.scores import ScoreArrays
+from pneumocli.model.card import ModelCard
+
+
+def class_name(label: int) -> ClassName:
+    """The name of the class with this label, 0 or 1."""
+    return CLASS_NAMES[label]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where scored films come from.
+
+    Attributes:
+        run: Name of the run.
+        split: Which films these are.
+        model_sha256: Of the model file that scored them.
+        data_fingerprint: Of the films and their labels.
+        data_flow: What became of the films found; ``None``: all were scored.
+    """
+
+    run: str
+    split: Split
+    model_sha256: str = ""
+    data_fingerprint: str = ""
+    data_flow: DataFlow | None = None
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user chooses of an evaluation.
+
+    Attributes:
+        threshold: Used instead of the stored one.
+        prevalence: Also give ppv and npv at this prevalence.
+        seed: Of the bootstrap.
+    """
+
+    threshold: float | None = None
+    prevalence: float | None = None
+    seed: int = 0
+
+
+def evaluate_predictions(
+    films: Sequence[ScoredFilm],
+    card: ModelCard,
+    origin: Origin,
+    choices: Choices = Choices(),
+) -> Evaluation:
+    """Everything that follows from scored films.
+
+    Args:
+        films: At least one.
+        card: Gives the operating point and the temperature.
+        origin: Where the films come from.
+        choices: Threshold, prevalence and seed.
+    """
+    scores = ScoreArrays.of(films, card.temperature)
+    point = card.operating_point
+    value = point.threshold if choices.threshold is None else choices.threshold
+    table = confusion(scores.labels, scores.probabilities >= value)
+    metrics = _metrics(scores, value, choices.seed)
+    sens, spec = metrics["sensitivity"].value, metrics["specificity"].value
+    elsewhere = None
+    if choices.prevalence is not None and sens is not None and spec is not None:
+        ppv, npv = at_prevalence(sens, spec, choices.prevalence)
+        elsewhere = {"prevalence": choices.prevalence, "ppv": ppv, "npv": npv}
+    classes: dict[ClassName, object] = {class_name(CLASS_NAMES.index(n)): c for n, c in class_metrics(table).items()}
+    return Evaluation.model_validate(
+        {
+            "run": origin.run,
+            "model_sha256": origin.model_sha256,
+            "data_fingerprint": origin.data_fingerprint,
+            "split": origin.split,
+            "num_images": len(scores),
+            "num_patients": len(set(scores.patients)),
+            "prevalence": float(scores.labels.mean()),
+            "threshold": ThresholdUsed(
+                value=value,
+                rule=point.rule if choices.threshold is None else "given",
+                chosen_on=point.chosen_on if choices.threshold is None else "given",
+            ),
+            "confusion": table,
+            "metrics": metrics,
+            "classes": classes,
+            "subgroups": _subgroups(scores, value, choices.seed),
+            "at_half": None if value == 0.5 else _rates(scores, 0.5),
+            "operating_point": point,
+            "temperature": card.temperature,
+            "at_prevalence": elsewhere,
+            "bootstrap_seed": choices.seed,
+            "data_flow": origin.data_flow or _all_scored(len(scores)),
+        }
+    )
+
+
+def _all_scored(number: int) -> DataFlow:
+    return DataFlow(num_found=number, num_unreadable=0, unreadable=(), num_duplicates=0, num_scored=number)
+
+
+def _rates(scores: ScoreArrays, threshold: float) -> dict[str, Metric]:
+    """The rates at a threshold, with Wilson's interval on the effective number of films."""
+    positive, called = scores.labels == 1, scores.probabilities >= threshold
+    right, patients = called == positive, scores.patients
+    return {
+        "accuracy": rate(right, patients),
+        "sensitivity": rate(right[positive], patients[positive]),
+        "specificity": rate(right[~positive], patients[~positive]),
+        "ppv": rate(right[called], patients[called]),
+        "npv": rate(right[~called], patients[~called]),
+    }
+
+
+def _metrics(scores: ScoreArrays, threshold: float, seed: int) -> dict[str, Metric]:
+    labels, calibrated, probabilities = scores.labels, scores.calibrated, scores.probabilities
+    values = from_confusion(confusion(labels, probabilities >= threshold)) | {
+        "auroc": auroc(labels, scores.logits),
+        "average_precision": average_precision(labels, scores.logits),
+        "brier_score": brier_score(labels, probabilities),
+        "brier_skill": brier_skill(labels, probabilities),
+        "log_loss": log_loss(labels, calibrated),
+        "calibration_error": calibration_error(labels, probabilities),
+    }
+    for percent in (90, 95):
+        wanted = percent / 100
+        values[f"sensitivity_at_specificity_{percent}"] = sensitivity_at_specificity(labels, scores.logits, wanted)
+        values[f"specificity_at_sensitivity_{percent}"] = specificity_at_sensitivity(labels, scores.logits, wanted)
+    bootstrap = PatientBootstrap(scores.patients, seed)
+    drawn = all_drawn(bootstrap, labels, calibrated, probabilities, threshold)
+    metrics = {name: percentiles(value, drawn[name]) for name, value in values.items()} | _rates(scores, threshold)
+    slope, intercept = slope_and_intercept(calibrated, labels, scores.patients)
+    metrics |= {"calibration_slope": slope, "calibration_intercept": intercept, "auroc_delong": _delong(scores)}
+    return {name: metrics[name] for name in (*MAIN_METRICS, *(name for name in metrics if name not in MAIN_METRICS))}
+
+
+def _delong(scores: ScoreArrays) -> Metric:
+    """The AUROC with DeLong's interval, a check of the bootstrap's."""
+    positives = int(scores.labels.sum())
+    if min(positives, len(scores) - positives) < 2:
+        return undefined("fewer than two films of a class")
+    low, high = auroc_interval(scores.labels, scores.logits)
+    value = auroc(scores.labels, scores.logits)
+    return Metric(value=value, low=low, high=high, method="DeLong, assumes independent films")
+
+
+def _subgroups(scores: ScoreArrays, threshold: float, seed: int) -> dict[str, Subgroup]:
+    """Bacterial and viral pneumonias, each against all normal films."""
+    groups = {}
+    for kind in ("bacteria", "virus"):
+        own = (scores.kinds == kind) & (scores.labels == 1)
+        if not own.any():
+            continue
+        both = own | (scores.labels == 0)
+        found = scores.probabilities[own] >= threshold
+        area = auroc(scores.labels[both], scores.logits[both])
+        bootstrap = PatientBootstrap(scores.patients[both], seed)
+        drawn = bootstrap.rankings(scores.labels[both], scores.logits[both])["auroc"]
+        groups[kind] = Subgroup(
+            num_images=int(own.sum()),
+            num_patients=len(set(scores.patients[own])),
+            metrics={"sensitivity": rate(found, scores.patients[own]), "auroc": percentiles(area, drawn)},
+        )
+    return groups
