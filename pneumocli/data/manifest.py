@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -342,3 +342,32 @@ def find_unreadable(manifest: Manifest, listener: Listener = ignore) -> dict[str
         listener(TaskAdvanced(task, done))
     listener(TaskFinished(task))
     return found
+
+
+def readable_films(
+    manifest: Manifest, unreadable: Mapping[str, str], *, skip: bool, listener: Listener = ignore
+) -> Manifest:
+    """The films without the unreadable ones.
+
+    Args:
+        manifest: The films.
+        unreadable: The reason for each film that cannot be read, by image.
+        skip: Leave them out with a warning instead of raising.
+        listener: Gets the warning.
+
+    Raises:
+        DataError: There are unreadable films and ``skip`` is false, or all films are unreadable.
+    """
+    if not unreadable:
+        return manifest
+    named = first_few([f"{image}: {reason}" for image, reason in unreadable.items()], "; ")
+    if not skip:
+        raise DataError(
+            f"{len(unreadable)} of {len(manifest)} films in {manifest.folder} cannot be read: {named}",
+            "remove or replace them (pneumo verify-data names all), or leave them out: --skip-unreadable",
+        )
+    kept = replace(manifest, rows=tuple(row for row in manifest.rows if row.image not in unreadable))
+    if not kept.rows:
+        raise DataError(f"none of the {len(manifest)} films in {manifest.folder} can be read: {named}")
+    listener(Remark(f"left out {len(unreadable)} unreadable of {len(manifest)} films: {named}", "warning"))
+    return kept

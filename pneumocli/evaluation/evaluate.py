@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pneumocli.core.config import EvaluateConfig
-from pneumocli.core.errors import DataError, first_few
+from pneumocli.core.errors import DataError
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.records import ManifestRow, Split
-from pneumocli.data.manifest import Manifest, prove_unchanged, scan, with_hashes
+from pneumocli.data.manifest import Manifest, prove_unchanged, readable_films, scan, with_hashes
 from pneumocli.evaluation.measure import Choices, Origin, class_name, evaluate_predictions
 from pneumocli.evaluation.store import write_evaluation
 from pneumocli.inference.classifier import Classifier
@@ -118,29 +118,15 @@ def _score(
     threshold = classifier.card.operating_point.threshold if config.threshold is None else config.threshold
     paths = [films.path(row) for row in films.rows]
     results = list(score_films(classifier, paths, batch_size=config.batch_size, listener=listener))
-    unreadable = tuple(
-        f"{row.image}: {result.error}" for row, result in zip(films.rows, results, strict=True) if result.error
-    )
-    if unreadable:
-        named = first_few(unreadable, "; ")
-        if not config.skip_unreadable:
-            raise DataError(
-                f"{len(unreadable)} of {len(films)} films in {films.folder} cannot be read: {named}",
-                "remove or replace them, or leave them out and count them: --skip-unreadable",
-            )
-        listener(Remark(f"{len(unreadable)} unreadable films left out: {named}", "warning"))
-    scored = tuple(
-        _scored_film(row, result, threshold)
-        for row, result in zip(films.rows, results, strict=True)
-        if not result.error
-    )
-    if not scored:
-        raise DataError(f"none of the {len(films)} films in {films.folder} can be read")
+    answers = {row.image: result for row, result in zip(films.rows, results, strict=True)}
+    unreadable = {image: result.error for image, result in answers.items() if result.error}
+    readable = readable_films(films, unreadable, skip=config.skip_unreadable, listener=listener)
+    scored = tuple(_scored_film(row, answers[row.image], threshold) for row in readable.rows)
     copies = sum(count - 1 for count in Counter(row.sha256 for row in films.rows).values())
     return scored, DataFlow(
         num_found=len(films),
         num_unreadable=len(unreadable),
-        unreadable=unreadable,
+        unreadable=tuple(f"{image}: {reason}" for image, reason in unreadable.items()),
         num_duplicates=copies,
         num_scored=len(scored),
     )

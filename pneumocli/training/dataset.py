@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pneumocli.core.config import TrainConfig
-from pneumocli.core.errors import DataError, first_few
+from pneumocli.core.errors import DataError
 from pneumocli.core.events import Listener, Remark
 from pneumocli.core.records import CLASS_NAMES, Fit, ManifestRow
 from pneumocli.data.film import Pixels
 from pneumocli.data.images import fit_film, read_film
-from pneumocli.data.manifest import Manifest, find_unreadable, prove_unchanged, scan, with_hashes
+from pneumocli.data.manifest import Manifest, find_unreadable, prove_unchanged, readable_films, scan, with_hashes
 from pneumocli.data.splits import with_validation
 from pneumocli.training.film_cache import Films, FilmsOnDisk, Selected, cached_films
 from pneumocli.training.loader import CropSource
@@ -70,10 +70,8 @@ def prepare(config: TrainConfig, listener: Listener) -> TrainingData:
     found = scan(config.data, config.manifest, listener)
     pool = with_hashes(_without(found, lambda row: row.split == "test"), listener)
     crops, unreadable = _crop_sources(config, pool, listener)
-    if unreadable:
-        _refuse_or_warn(config, unreadable, listener)
+    readable = readable_films(pool, unreadable, skip=config.skip_unreadable, listener=listener)
     numbers = {row.image: number for number, row in enumerate(pool.rows)}
-    readable = _without(pool, lambda row: row.image in unreadable)
     manifest, fraction = with_validation(readable, config.val, config.val_fraction, config.seed)
     _check_and_describe_split(config, manifest, fraction, listener)
     return _with_films(config, manifest, Selected(crops, _numbers_of(manifest, numbers)), unreadable, listener)
@@ -94,8 +92,7 @@ def prepare_again(config: TrainConfig, recorded: Manifest, listener: Listener) -
     now = prove_unchanged(recorded, "the run's films", "restore them, or begin a new run", listener)
     pool = replace(now, rows=tuple(sorted(now.rows, key=lambda row: row.image)))
     crops, unreadable = _crop_sources(config, pool, listener)
-    if unreadable:
-        _refuse_or_warn(config.model_copy(update={"skip_unreadable": False}), unreadable, listener)
+    readable_films(pool, unreadable, skip=False)
     numbers = {row.image: number for number, row in enumerate(pool.rows)}
     return _with_films(config, recorded, Selected(crops, _numbers_of(recorded, numbers)), {}, listener)
 
@@ -126,21 +123,10 @@ def _with_films(
     if config.cache:
         val_films: Films
         val_films, broken = cached_films(val, decode, decode.form, listener)
-        if broken:  # what a draft read took, a full read refuses
-            _refuse_or_warn(config.model_copy(update={"skip_unreadable": False}), broken, listener)
+        readable_films(val, broken, skip=False)  # a draft read may take what a full read refuses
     else:
         val_films = FilmsOnDisk(tuple(val.path(row) for row in val.rows), decode)
     return TrainingData(manifest, crops, val_films, unreadable)
-
-
-def _refuse_or_warn(config: TrainConfig, unreadable: dict[str, str], listener: Listener) -> None:
-    named = first_few([f"{image}: {reason}" for image, reason in unreadable.items()], "; ")
-    if not config.skip_unreadable:
-        raise DataError(
-            f"{len(unreadable)} films in {config.data} cannot be read: {named}",
-            "remove or replace them (pneumo verify-data names all), or train without them: --skip-unreadable",
-        )
-    listener(Remark(f"{len(unreadable)} unreadable films left out: {named}", "warning"))
 
 
 def _check_and_describe_split(config: TrainConfig, manifest: Manifest, fraction: float, listener: Listener) -> None:

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from pneumocli.core.errors import DataError, RunError
 from pneumocli.core.events import Event, Remark
 from pneumocli.core.files import cache_folder, sha256_of
-from pneumocli.data.manifest import Manifest, find_unreadable, patient_of, prove_unchanged, scan, with_hashes
+from pneumocli.data.manifest import (
+    Manifest,
+    find_unreadable,
+    patient_of,
+    prove_unchanged,
+    readable_films,
+    scan,
+    with_hashes,
+)
 
 
 def touch(folder: Path, *images: str) -> Path:
@@ -265,3 +273,21 @@ def test_recorded_films_are_proven_or_named(tmp_path: Path):
     with pytest.raises(RunError) as caught:
         prove_unchanged(recorded, "the films of runs/x", "restore them")
     assert f"1 of 3 are gone {where}" in caught.value.message
+
+
+def test_unreadable_films_are_refused_or_left_out_by_name(tmp_path: Path):
+    touch(tmp_path, "train/NORMAL/a.png", "train/PNEUMONIA/c.png")
+    films, events = scan(tmp_path), []
+    assert readable_films(films, {}, skip=False) is films
+    damaged = {"train/NORMAL/a.png": "is empty (0 bytes)"}
+    named = "train/NORMAL/a.png: is empty (0 bytes)"
+    with pytest.raises(DataError) as caught:
+        readable_films(films, damaged, skip=False)
+    assert caught.value.message == f"1 of 2 films in {tmp_path} cannot be read: {named}"
+    assert "--skip-unreadable" in (caught.value.hint or "")
+    kept = readable_films(films, damaged, skip=True, listener=events.append)
+    assert [row.image for row in kept.rows] == ["train/PNEUMONIA/c.png"]
+    (warning,) = [event for event in events if isinstance(event, Remark)]
+    assert (warning.text, warning.level) == (f"left out 1 unreadable of 2 films: {named}", "warning")
+    with pytest.raises(DataError, match="none of the 2 films"):
+        readable_films(films, damaged | {"train/PNEUMONIA/c.png": "is empty (0 bytes)"}, skip=True)
