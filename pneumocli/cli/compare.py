@@ -12,7 +12,7 @@ from pneumocli.cli.render import metric_text
 from pneumocli.core.config import CompareConfig
 from pneumocli.core.records import NOTICE
 from pneumocli.metrics.records import Comparison, Difference
-from pneumocli.reporting.text import p_text, words
+from pneumocli.reporting.text import metric_label, p_text
 from pneumocli.run_folder import RunFolder
 
 _SHOWN = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "auroc", "brier_score")
@@ -30,17 +30,17 @@ def register(app: typer.Typer) -> None:
         exact McNemar and DeLong stand beside it.
         """
         for run in config.runs:
-            RunFolder.open_finished(run)  # a wrong name is told before scikit-learn is imported
+            RunFolder.open_finished(run)  # a wrong name fails before scikit-learn is imported
         from pneumocli.evaluation.compare import compare as run_comparison
 
         output.show(run_comparison(config, output.listener), comparison_table)
 
 
 def comparison_table(comparison: Comparison) -> RenderableType:
-    """A comparison for people: the sentence, the runs, how they differ, and how far the seeds of a setting lie apart.
+    """A comparison as tables: the sentence, the runs, how they differ, and how far the seeds of a setting lie apart.
 
     Two runs stand side by side with every metric and method. More of them stand below each other with the metrics
-    that the sentence is about, for 15 pairs of 6 runs fill screens: all of it is in the page.
+    that the sentence is about, because the 15 pairs of 6 runs fill screens; the page shows all.
     """
     parts = _both_runs(comparison) if len(comparison.runs) == 2 else _many_runs(comparison)
     return Group(comparison.sentence, *parts, NOTICE)
@@ -52,7 +52,7 @@ def _both_runs(comparison: Comparison) -> list[Table]:
     for run in comparison.runs:
         runs.add_column(run.name, justify="right", overflow="fold")
     for name in _SHOWN:
-        runs.add_row(words(name), *(_below(*metric_text(run.metrics[name])) for run in comparison.runs))
+        runs.add_row(metric_label(name), *(_below(*metric_text(run.metrics[name])) for run in comparison.runs))
     return [runs, _difference_table(comparison, *(run.name for run in comparison.runs))]
 
 
@@ -60,7 +60,7 @@ def _many_runs(comparison: Comparison) -> list[Table]:
     runs = Table(title=_films(comparison), title_justify="left")
     runs.add_column("run", overflow="fold")
     for name in _SHOWN_OF_MANY:
-        runs.add_column(words(name), justify="right")
+        runs.add_column(metric_label(name), justify="right")
     for run in comparison.runs:
         shown = (metric_text(run.metrics[name]) for name in _SHOWN_OF_MANY)
         runs.add_row(run.name, *(_below(value, interval.replace("%", "")) for value, interval in shown))
@@ -97,7 +97,7 @@ def _seeds_table(comparison: Comparison) -> Table:
     table = Table(title="Seeds of one setting, mean and standard deviation", title_justify="left")
     table.add_column("runs", overflow="fold")
     for name in _SHOWN_OF_MANY:
-        table.add_column(words(name), justify="right")
+        table.add_column(metric_label(name), justify="right")
     for group in comparison.seed_groups:
         spreads = (group.metrics.get(name) for name in _SHOWN_OF_MANY)
         cells = (f"{found['mean']:.1%} ± {found['sd'] * 100:.1f}" if found else "undefined" for found in spreads)
@@ -118,7 +118,7 @@ def _difference_table(comparison: Comparison, a: str, b: str) -> Table:
     table.add_column("method", overflow="fold")
     for row in comparison.differences:
         if (row.run_a, row.run_b) == (a, b) and (row.metric in _SHOWN or "bootstrap" not in row.method):
-            table.add_row(words(row.metric), *_cells(row), _short(row.method))
+            table.add_row(metric_label(row.metric), *_cells(row), _short(row.method))
     return table
 
 
@@ -129,5 +129,5 @@ def _cells(row: Difference) -> tuple[str, str, str]:
 
 
 def _short(method: str) -> str:
-    """A method in a word or two; the long form stands in comparison.json."""
+    """A method's short name; the long one stands in comparison.json."""
     return "patient bootstrap" if "patient bootstrap" in method else method.split(",", maxsplit=1)[0]

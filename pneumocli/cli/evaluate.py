@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
         Writes predictions, metrics, figures and a report into RUN/evaluations/SPLIT and renews the model card. The
         threshold is the one stored with the model; nothing is tuned on the films that are scored.
         """
-        run = RunFolder.open_finished(config.run)  # a wrong name is told before scikit-learn is imported
+        run = RunFolder.open_finished(config.run)  # a wrong name fails before scikit-learn is imported
         from pneumocli.evaluation.evaluate import evaluate as run_evaluation
 
         evaluation = run_evaluation(config, output.listener)
@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluation_tables(evaluation: Evaluation) -> RenderableType:
-    """An evaluation for people: what it means, the metrics, the table of the classes."""
+    """An evaluation as tables: the verdict, the metrics, the classes."""
     from pneumocli.reporting.text import verdict
 
     point = evaluation.threshold

@@ -13,7 +13,7 @@ from pneumocli.metrics.records import Metric
 from pneumocli.run_folder import RunFolder
 from pneumocli.training.records import SeedSummary
 
-# Where the time of a training went, in words: the names of RunResult.time_shares.
+# What a training spends its time on, by the names of RunResult.time_shares.
 _SPENT = {
     "decode": "reading films",
     "wait": "waiting for batches",
@@ -24,7 +24,7 @@ _SPENT = {
 
 
 def training_summary(run: RunFolder, result: RunResult) -> RenderableType:
-    """What a training came to, and where to go from there."""
+    """The result of a training, and the next command."""
     table = Table(
         title=f"Run {run.path}", title_justify="left", show_header=False, caption=NOTICE, caption_justify="left"
     )
@@ -45,7 +45,7 @@ def training_summary(run: RunFolder, result: RunResult) -> RenderableType:
 
 
 def where_to_look(folder: Path, runs: Sequence[RunFolder]) -> RenderableType:
-    """The last words of the demo: what it left behind, and what to do next."""
+    """What the demo wrote, and the next command."""
     table = Table(
         title="Where to look", title_justify="left", show_header=False, caption=NOTICE, caption_justify="left"
     )
@@ -61,14 +61,14 @@ def where_to_look(folder: Path, runs: Sequence[RunFolder]) -> RenderableType:
 
 
 def metric_text(metric: Metric) -> tuple[str, str]:
-    """A metric and its interval in percent; what is undefined says so."""
+    """A metric and its interval in percent; ``undefined`` where there is no value."""
     value = "undefined" if metric.value is None else f"{metric.value:.1%}"
     interval = "" if metric.low is None or metric.high is None else f"{metric.low:.1%} to {metric.high:.1%}"
     return value, interval
 
 
 def seeds_summary(summary: SeedSummary) -> RenderableType:
-    """The runs of several seeds, and how far they lie apart."""
+    """The runs of several seeds, with mean, SD and range."""
     table = Table(caption=NOTICE, caption_justify="left")
     for name in ("run", "best epoch", "val auroc", "val accuracy"):
         table.add_column(name, justify="left" if name == "run" else "right", overflow="fold")

@@ -33,7 +33,7 @@ from pneumocli.metrics.scores import Compared, ScoreArrays
 from pneumocli.reporting.comparison_figures import comparison_figures
 from pneumocli.reporting.comparison_page import ComparisonReport, comparison_page
 from pneumocli.reporting.figures import png
-from pneumocli.reporting.text import listed
+from pneumocli.reporting.text import listed, p_sentence
 from pneumocli.run_folder import RunFolder
 
 _SIGNIFICANT = 0.05
@@ -61,7 +61,7 @@ def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
     differences: list[Difference] = []
     for a, b in combinations(range(len(runs)), 2):
         differences += _pair(runs[a], runs[b], (values[a], values[b]), (drawn[a], drawn[b]))
-    adjusted = _corrected(names, differences)
+    adjusted = _holm_p_values(names, differences)
     comparison = Comparison(
         runs=tuple(run.described for run in runs),
         split=config.split,
@@ -115,12 +115,12 @@ def _check_same_films(a: Compared, b: Compared) -> None:
         f"only {b.name} has": sorted(theirs.keys() - ours.keys()),
         "labelled differently:": sorted(name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]),
     }
-    told = [f"{what} {len(images)} ({first_few(images)})" for what, images in faults.items() if images]
-    if not told and a.evaluation.data_fingerprint != b.evaluation.data_fingerprint:
-        told = ["films of the same names have another content"]
-    if told:
+    found = [f"{what} {len(images)} ({first_few(images)})" for what, images in faults.items() if images]
+    if not found and a.evaluation.data_fingerprint != b.evaluation.data_fingerprint:
+        found = ["films of the same names have another content"]
+    if found:
         raise RunError(
-            f"{a.name} and {b.name} were evaluated on different films: {'; '.join(told)}",
+            f"{a.name} and {b.name} were evaluated on different films: {'; '.join(found)}",
             "pneumo compare RUN RUN --data DIR evaluates both on the same folder; runs with other validation films "
             "can be compared on --split test only",
         )
@@ -156,49 +156,46 @@ def _described(name: str, run: RunFolder, evaluated: Evaluated) -> ComparedRun:
 def sentence(
     names: Sequence[str], differences: Sequence[Difference], adjusted: Mapping[str, float] | None = None
 ) -> str:
-    """Which run is better, by how much, and whether that could be chance: by accuracy, the paired patient bootstrap.
+    """Names the most accurate run, with the difference to each other run and whether it could be chance.
 
     Args:
         names: The runs.
-        differences: Of all pairs.
+        differences: Of all pairs; those of accuracy by the paired patient bootstrap are used.
         adjusted: p-values after Holm's correction, by ``a vs b``: they decide where there are more than two runs.
     """
     rows = [row for row in differences if row.metric == "accuracy" and row.low is not None and row.high is not None]
     if not rows:
-        return f"{listed(names)} cannot be told apart: accuracy is undefined on these films."
+        return f"{listed(names)} cannot be compared: accuracy is undefined on these films."
     best = max(
         names,
         key=lambda name: next(
             (row.b if row.run_b == name else row.a) or 0.0 for row in rows if name in (row.run_a, row.run_b)
         ),
     )
-    return " ".join(_told(best, row, adjusted or {}) for row in rows if best in (row.run_a, row.run_b))
+    return " ".join(_verdict(best, row, adjusted or {}) for row in rows if best in (row.run_a, row.run_b))
 
 
-def _told(best: str, row: Difference, adjusted: Mapping[str, float]) -> str:
+def _verdict(best: str, row: Difference, adjusted: Mapping[str, float]) -> str:
+    """One sentence about the most accurate run and another."""
     other = row.run_a if best == row.run_b else row.run_b
     sign = 1 if best == row.run_b else -1
     assert row.difference is not None  # noqa: S101 - rows with an interval have a difference
     assert row.low is not None  # noqa: S101
     assert row.high is not None  # noqa: S101
-    low, high = sorted((sign * row.low, sign * row.high))
-    amount = f"{sign * row.difference * 100:.1f} percentage points (95 % interval {low * 100:.1f} to {high * 100:.1f})"
     if row.difference == 0:
         return f"{best} and {other} are equally accurate."
+    low, high = sorted((sign * row.low, sign * row.high))
+    amount = f"{sign * row.difference * 100:.1f} percentage points (95 % interval {low * 100:.1f} to {high * 100:.1f})"
     p_value = adjusted.get(row.pair, row.p_value)
     if low > 0 and p_value is not None and p_value < _SIGNIFICANT:
-        chance = "more than chance would explain"
+        chance = "is more than chance would explain"
     else:
-        chance = "at the edge of chance" if low > 0 else "which could be chance"
-    told = ""
-    if p_value is not None:
-        told = (
-            f", p {'< 0.001' if p_value < 0.001 else f'= {p_value:.3f}'}{' after Holm' if row.pair in adjusted else ''}"
-        )
-    return f"{best} is more accurate than {other} by {amount}{told}: {chance}."
+        chance = "is at the edge of chance" if low > 0 else "could be chance"
+    shown = f" ({p_sentence(p_value)}{' after Holm' if row.pair in adjusted else ''})" if p_value is not None else ""
+    return f"{best} is more accurate than {other} by {amount}; this difference {chance}{shown}."
 
 
-def _corrected(names: Sequence[str], differences: Sequence[Difference]) -> dict[str, float] | None:
+def _holm_p_values(names: Sequence[str], differences: Sequence[Difference]) -> dict[str, float] | None:
     if len(names) <= 2:
         return None
     rows = [

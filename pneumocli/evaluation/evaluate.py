@@ -1,4 +1,4 @@
-"""``evaluate()``: scores a split through the model file, and says how sure the numbers are."""
+"""``evaluate()``: scores a split through the model file and reports every metric with its interval."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -94,7 +94,7 @@ def films_of(run: RunFolder, split: Split, data: Path | None, listener: Listener
 
 
 def _warn_about_overlap(run: RunFolder, films: Manifest, split: Split, listener: Listener) -> None:
-    """Test films that the run has trained on make every number worthless."""
+    """Warns about test films that the run has trained on: they make every number too good."""
     if split != "test":
         return
     seen = run.manifest()
@@ -133,7 +133,7 @@ def _score(
 
 
 def _scored_film(row: ManifestRow, result: ScoringResult, threshold: float) -> ScoredFilm:
-    assert result.logit is not None  # noqa: S101 - told apart by error, which the caller has looked at
+    assert result.logit is not None  # noqa: S101 - the caller passes readable films only
     assert result.probability is not None  # noqa: S101
     return ScoredFilm(
         image=row.image,

@@ -72,7 +72,7 @@ def evaluate_predictions(
     origin: Origin,
     choices: Choices = Choices(),
 ) -> Evaluation:
-    """Everything that follows from scored films.
+    """Computes every number of an evaluation from scored films.
 
     Args:
         films: At least one.

@@ -1,4 +1,4 @@
-"""Probabilities that mean something: one temperature, fitted on the validation films.
+"""Calibrated probabilities: one temperature, fitted on the validation films.
 
 References:
     Temperature scaling: Guo et al. 2017, arXiv:1706.04599. Calibration slope and intercept: Cox 1958,
@@ -17,7 +17,7 @@ from pneumocli.metrics.scores import ScoreArrays
 _BOUNDS = (-3.0, 3.0)  # natural logarithm of the temperature: 0.05 to 20
 _LEAST_OF_A_CLASS = 5
 _STEPS = 50
-_SINGULAR = 1e12  # condition number of an information matrix that tells nothing
+_SINGULAR = 1e12  # condition number above which an information matrix counts as singular
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
 
     Returns:
         Above 0; 1.0 where no other lowers the log loss, where a class has fewer than five films, or where the classes
-        are told apart without a mistake, so that the loss would fall for ever as the temperature does.
+        are separated without a mistake, so that the loss falls without end as the temperature does.
     """
     from scipy.optimize import minimize_scalar
 
@@ -86,7 +86,7 @@ def _slope(values: Floats, truth: Floats, groups: NDArray[np.int64]) -> Metric:
         coefficients = coefficients + np.clip(step, -1, 1)
         if np.abs(step).max() < 1e-9:
             return _wald(_Converged(float(coefficients[1]), design, truth - fitted, information), groups, scale)
-    return undefined("the classes are told apart without a mistake")
+    return undefined("the classes are separated without a mistake")
 
 
 def _intercept(values: Floats, truth: Floats, groups: NDArray[np.int64]) -> Metric:

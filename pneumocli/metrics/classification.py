@@ -88,7 +88,7 @@ def sensitivity(labels: ArrayLike, predicted: ArrayLike) -> float | None:
 
 
 def specificity(labels: ArrayLike, predicted: ArrayLike) -> float | None:
-    """Share of the healthy who are left in peace, tn / (tn + fp); ``None`` without healthy.
+    """Share of the healthy films that are called NORMAL, tn / (tn + fp); ``None`` without healthy.
 
     >>> specificity([0, 0, 0, 0], [False, False, False, True]), specificity([1], [True])
     (0.75, None)
@@ -178,7 +178,7 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float | None:
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float | None:
     """Area under the precision-recall curve as a step function; ``None`` without pneumonias.
 
-    The baseline is the prevalence: a classifier that knows nothing reaches that.
+    The baseline is the prevalence: random scores reach it.
 
     >>> round(average_precision([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 4)
     0.8333
@@ -258,7 +258,7 @@ def brier_score(labels: ArrayLike, probabilities: ArrayLike) -> float:
 
 
 def brier_skill(labels: ArrayLike, probabilities: ArrayLike) -> float | None:
-    """1 minus the Brier score over that of always saying the prevalence; 0 says as little as that, 1 is best.
+    """1 minus the Brier score over that of always predicting the prevalence; 0 is no better than that, 1 is best.
 
     >>> brier_skill([1, 0], [1.0, 0.0]), brier_skill([1, 1], [1.0, 1.0])
     (1.0, None)

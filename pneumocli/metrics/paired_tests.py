@@ -1,4 +1,4 @@
-"""Two classifiers on the same films: is the difference more than chance?
+"""Tests of the difference between two classifiers on the same films.
 
 References:
     Exact McNemar test: McNemar 1947, doi:10.1007/BF02295996; Fagerland et al. 2013, doi:10.1186/1471-2288-13-91.
@@ -60,7 +60,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def bootstrap_p(drawn: Floats) -> float | None:
     """Two-sided p of a difference from its bootstrap distribution; ``None`` where it is undefined too often.
 
-    The smallest possible value is 2 / (resamples + 1): a bootstrap cannot say more.
+    The smallest possible value is 2 / (resamples + 1), the resolution of a bootstrap.
     """
     known = drawn[np.isfinite(drawn)]
     if known.size < drawn.size / 2:

@@ -37,7 +37,7 @@ def choose_operating_point(logits: ArrayLike, labels: ArrayLike, rule: str, temp
 
     Returns:
         The threshold on probabilities, with the sensitivity and specificity it gave on these films. The rule falls
-        back to 0.5 where the films are of one class, and says so in its name.
+        back to 0.5 where the films are of one class, and its name then gives the reason.
     """
     truth = np.asarray(labels)
     probabilities = sigmoid(np.asarray(logits, dtype=np.float64) / temperature)
@@ -63,7 +63,7 @@ def _rates(truth: Floats, probabilities: Floats, thresholds: Floats) -> tuple[Fl
 
 
 def _worth(rule: str, sens: Floats, spec: Floats, truth: Floats) -> Floats:
-    """What each threshold is worth under the rule; the highest wins."""
+    """The value of each threshold under the rule; the highest is chosen."""
     if rule == "youden":
         return sens + spec
     name, _, number = rule.partition("=")
@@ -87,7 +87,7 @@ def _point(truth: Floats, probabilities: Floats, threshold: float, rule: str, *,
 
 
 def doubts(num_positive: int, num_negative: int, val_auroc: float | None, rule: str) -> str | None:
-    """Why a threshold chosen on these validation films may not carry over; ``None`` where nothing speaks against it."""
+    """Why a threshold chosen on these validation films may not carry over; ``None`` where there is no reason."""
     if rule == "0.5":
         return None
     fewest = min(num_positive, num_negative)
@@ -96,7 +96,7 @@ def doubts(num_positive: int, num_negative: int, val_auroc: float | None, rule: 
         return f"the threshold ({rule}) was chosen on {fewest} films of one class: too few to carry over; {advice}"
     if val_auroc is not None and val_auroc > EASY_AUROC:
         return (
-            f"the threshold ({rule}) was chosen on validation films that are nearly all told apart "
+            f"the threshold ({rule}) was chosen on validation films that are nearly all separated "
             f"(auroc {val_auroc:.4f}): it may not carry over to harder films; {advice}"
         )
     return None

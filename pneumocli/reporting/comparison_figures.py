@@ -12,8 +12,8 @@ from pneumocli.core.records import EpochRecord
 from pneumocli.metrics.classification import CALIBRATION_BINS
 from pneumocli.metrics.records import Comparison
 from pneumocli.metrics.scores import Compared, ScoreArrays
-from pneumocli.reporting.figures import as_label, has_both_classes, new_figure, say_undefined
-from pneumocli.reporting.text import words
+from pneumocli.reporting.figures import as_label, draw_undefined, has_both_classes, new_figure
+from pneumocli.reporting.text import metric_label
 
 # Distinct to the colour-blind (Okabe and Ito 2008).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -73,7 +73,7 @@ def comparison_figure(comparison: Comparison, histories: Mapping[str, Sequence[E
             color=colour_of(index),
             label=as_label(run.name),
         )
-    intervals.set_xticks(places, [words(name) for name in _SHOWN], fontsize=8)
+    intervals.set_xticks(places, [metric_label(name) for name in _SHOWN], fontsize=8)
     smallest = min(
         (m.low for run in comparison.runs for name in _SHOWN if (m := run.metrics[name]).low is not None), default=0
     )
@@ -96,7 +96,7 @@ def roc_overlay(runs: Sequence[tuple[str, ScoreArrays]]) -> Figure:
     figure = new_figure()
     axes = figure.subplots()
     if not all(has_both_classes(scores) for _, scores in runs):
-        say_undefined(axes, "The ROC curve")
+        draw_undefined(axes, "The ROC curve")
         return figure
     for index, (name, scores) in enumerate(runs):
         false_positive, true_positive, _ = roc_curve(scores.labels, scores.logits)

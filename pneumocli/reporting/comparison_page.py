@@ -11,7 +11,7 @@ from pneumocli.core.records import CLASS_NAMES
 from pneumocli.metrics.records import Comparison, Difference, SeedGroup
 from pneumocli.metrics.scores import Compared
 from pneumocli.reporting.html import page_figure, render, signed
-from pneumocli.reporting.text import interval, listed, number, p_text, words
+from pneumocli.reporting.text import interval, listed, metric_label, number, p_text
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _metric_rows(comparison: Comparison) -> list[list[str]]:
     """One row per metric, one cell per run."""
     return [
         [
-            words(name),
+            metric_label(name),
             *(f"{number(run.metrics[name].value)} ({interval(run.metrics[name])})" for run in comparison.runs),
         ]
         for name in comparison.runs[0].metrics
@@ -67,7 +67,7 @@ def _difference_rows(comparison: Comparison, a: str, b: str) -> list[list[str]]:
 def _difference_row(row: Difference) -> list[str]:
     ends = "-" if row.low is None or row.high is None else f"{row.low:+.4f} to {row.high:+.4f}"
     return [
-        words(row.metric),
+        metric_label(row.metric),
         number(row.a),
         number(row.b),
         signed(row.difference),
@@ -79,7 +79,7 @@ def _difference_row(row: Difference) -> list[str]:
 
 def _seed_rows(group: SeedGroup) -> list[list[str]]:
     keys = ("mean", "sd", "low", "high")
-    return [[words(name), *(f"{spread[key]:.4f}" for key in keys)] for name, spread in group.metrics.items()]
+    return [[metric_label(name), *(f"{spread[key]:.4f}" for key in keys)] for name, spread in group.metrics.items()]
 
 
 def _changed(a: Compared, b: Compared) -> dict[str, object]:

@@ -28,7 +28,7 @@ from pneumocli.metrics.records import Evaluation
 from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.metrics.thresholds import net_benefits
 
-# Two colours that the colour-blind tell apart (Okabe and Ito 2008), for the two classes everywhere.
+# Distinct to the colour-blind (Okabe and Ito 2008); the same two for the two classes everywhere.
 NORMAL_COLOUR, PNEUMONIA_COLOUR = "#0072B2", "#D55E00"
 _GREY = "#777777"
 _DPI = 120
@@ -55,7 +55,7 @@ def svg(figure: Figure) -> str:
 
 @contextmanager
 def _any_script() -> Iterator[None]:
-    """Names in a script that matplotlib's font lacks are drawn as boxes, without a word on the terminal."""
+    """Draws names in a script that matplotlib's font lacks as boxes, without a warning on the terminal."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
         yield
@@ -145,12 +145,12 @@ def evaluation_figures(
 
 
 def has_both_classes(scores: ScoreArrays) -> bool:
-    """Whether there is something to rank."""
+    """Whether the films are of both classes, so that they can be ranked."""
     return 0 < int(scores.labels.sum()) < len(scores)
 
 
-def say_undefined(axes: Axes, what: str) -> None:
-    """Words in place of a curve that films of one class do not have."""
+def draw_undefined(axes: Axes, what: str) -> None:
+    """Writes that a curve is undefined where it would stand: films of one class have none."""
     axes.text(0.5, 0.5, f"{what} is undefined:\nthe films are of one class", ha="center", va="center", color=_GREY)
     axes.set_axis_off()
 
@@ -161,7 +161,7 @@ def roc_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
     axes = figure.subplots()
     area = evaluation.metrics["auroc"]
     if area.value is None or not has_both_classes(scores):
-        say_undefined(axes, "The ROC curve")
+        draw_undefined(axes, "The ROC curve")
         return figure
     false_positive, true_positive, _ = roc_curve(scores.labels, scores.logits)
     interval = f" ({area.low:.3f}-{area.high:.3f})" if area.low is not None else ""
@@ -197,7 +197,7 @@ def pr_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
     axes = figure.subplots()
     average = evaluation.metrics["average_precision"]
     if average.value is None or not has_both_classes(scores):
-        say_undefined(axes, "The precision-recall curve")
+        draw_undefined(axes, "The precision-recall curve")
         return figure
     ppv, sens, _ = precision_recall_curve(scores.labels, scores.logits)
     display = PrecisionRecallDisplay(precision=ppv, recall=sens)
@@ -265,7 +265,7 @@ def histogram_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
 
 
 def mistakes_figure(evaluation: Evaluation, scores: ScoreArrays, folder: Path, most: int = 8) -> Figure:
-    """The films that were most wrong, with what was said of them.
+    """The films with the highest loss among the wrong ones, with label and probability.
 
     Args:
         evaluation: Gives the threshold.

@@ -31,7 +31,7 @@ class ShownFilm:
         probability: Of pneumonia, 0-1.
         loss: Cross-entropy at the temperature, in nats.
         source: The film with its class activation map, as a data URL; ``None`` where it can no longer be read.
-        alt: The picture in words, or why there is none.
+        alt: Alternative text, or the reason why there is no picture.
     """
 
     image: str

@@ -17,7 +17,7 @@ from pneumocli.core.records import NOTICE
 from pneumocli.reporting.figures import (
     svg,
 )
-from pneumocli.reporting.text import interval, number, percent, words
+from pneumocli.reporting.text import interval, metric_label, number, percent
 
 _CURVE_POINTS = 25  # rows of a curve's table
 
@@ -62,7 +62,9 @@ def signed(value: float | None) -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(loader=PackageLoader("pneumocli"), autoescape=True, undefined=StrictUndefined)
-    environment.globals.update(percent=percent, number=number, interval=interval, words=words, notice=NOTICE)
+    environment.globals.update(
+        percent=percent, number=number, interval=interval, metric_label=metric_label, notice=NOTICE
+    )
     return environment
 
 

@@ -22,10 +22,10 @@ _NAMES = {
 }
 
 
-def words(name: str) -> str:
-    """A metric's name for people.
+def metric_label(name: str) -> str:
+    """A metric's name as people read it.
 
-    >>> words("auroc"), words("log_loss")
+    >>> metric_label("auroc"), metric_label("log_loss")
     ('AUROC', 'log loss')
     """
     return _NAMES.get(name, name.replace("_", " "))
@@ -42,8 +42,19 @@ def p_text(p_value: float | None) -> str:
     return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
+def p_sentence(p_value: float) -> str:
+    """A p-value for a sentence: two decimals from 0.1 on, three below.
+
+    >>> p_sentence(0.2034), p_sentence(0.0312), p_sentence(0.0004)
+    ('p = 0.20', 'p = 0.031', 'p < 0.001')
+    """
+    if p_value < 0.001:
+        return "p < 0.001"
+    return f"p = {p_value:.2f}" if p_value >= 0.1 else f"p = {p_value:.3f}"
+
+
 def listed(names: Sequence[str]) -> str:
-    """Names as in a sentence.
+    """Names joined for a sentence.
 
     >>> listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])
     ('a', 'a and b', 'a, b and c')
@@ -52,14 +63,14 @@ def listed(names: Sequence[str]) -> str:
 
 
 def verdict(evaluation: Evaluation) -> str:
-    """One line of plain words: what the classifier misses, and how often it cries wolf."""
+    """How many pneumonias the classifier misses and how many healthy it alarms on, in one line."""
     sens, spec = evaluation.metrics["sensitivity"].value, evaluation.metrics["specificity"].value
     parts = []
     if sens is not None:
         parts.append(f"misses {(1 - sens) * 100:.0f} of 100 pneumonias")
     if spec is not None:
         parts.append(f"alarms on {(1 - spec) * 100:.0f} of 100 healthy")
-    return ", ".join(parts) or "has no films to be judged by"
+    return ", ".join(parts) or "has no films to be measured on"
 
 
 def percent(value: float | None) -> str:

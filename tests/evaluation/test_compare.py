@@ -1,4 +1,4 @@
-"""Comparison of runs: what may be paired, what is written, what the sentence says."""
+"""Comparison of runs: what may be paired, what is written, what the sentence reports."""
 
 import io
 import json
@@ -36,7 +36,7 @@ from tests.conftest import change_card, copy_of
 def test_a_comparison_of_three_runs(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
     first, _ = evaluated
     runs = [first, *(copy_of(first, tmp_path / name, evaluations=True) for name in ("second", "third"))]
-    for number, run in enumerate(runs[1:], start=1):  # two more seeds of the same settings, as far as config.json tells
+    for number, run in enumerate(runs[1:], start=1):  # two more seeds of the same settings, as config.json has it
         stored = json.loads(run.config_file.read_text())
         run.config_file.write_text(json.dumps(stored | {"seed": number}))
     output = tmp_path / "comparison"
@@ -148,16 +148,16 @@ def test_the_sentence_says_whether_it_could_be_chance():
         )  # fmt: skip
 
     chance = sentence(["a", "b"], [row(-0.01, 0.05, 0.2)])
-    assert chance.startswith(
-        "b is more accurate than a by 2.0 percentage points (95 % interval -1.0 to 5.0), p = 0.200"
-    )
-    assert chance.endswith("which could be chance.")
+    assert chance.startswith("b is more accurate than a by 2.0 percentage points (95 % interval -1.0 to 5.0)")
+    assert chance.endswith("; this difference could be chance (p = 0.20).")
     assert "more than chance" in sentence(["a", "b"], [row(0.01, 0.03, 0.0005)])
     assert "p < 0.001" in sentence(["a", "b"], [row(0.01, 0.03, 0.0005)])
-    assert sentence(["a", "b"], [row(0.001, 0.03, 0.06)]).endswith("at the edge of chance.")
+    assert sentence(["a", "b"], [row(0.001, 0.03, 0.06)]).endswith(
+        "this difference is at the edge of chance (p = 0.060)."
+    )
     corrected = sentence(["a", "b"], [row(0.001, 0.03, 0.03)], {"a vs b": 0.09})
-    assert corrected.endswith("p = 0.090 after Holm: at the edge of chance.")
-    assert "cannot be told apart" in sentence(["a", "b"], [])
+    assert corrected.endswith("this difference is at the edge of chance (p = 0.090 after Holm).")
+    assert "cannot be compared" in sentence(["a", "b"], [])
 
 
 def with_other_scores(run: RunFolder, seed: int) -> None:
@@ -182,9 +182,9 @@ def test_scratch_against_transfer(evaluated: tuple[RunFolder, Evaluation], tmp_p
     events: list[object] = []
     config = CompareConfig(runs=(scratch.path, transfer.path), output=tmp_path / "out", seed=3)
     comparison = compare(config, events.append)
-    told = [event.text for event in events if isinstance(event, Remark)]
-    assert any(text.startswith(f"evaluating {transfer.path} on test: its predictions are missing") for text in told)
-    assert not any(f"evaluating {scratch.path}" in text for text in told)
+    remarks = [event.text for event in events if isinstance(event, Remark)]
+    assert any(text.startswith(f"evaluating {transfer.path} on test: its predictions are missing") for text in remarks)
+    assert not any(f"evaluating {scratch.path}" in text for text in remarks)
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
         "comparison.json", "comparison.png", "comparison.html", "results.json",
     }  # fmt: skip

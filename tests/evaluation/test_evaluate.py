@@ -150,7 +150,7 @@ def test_a_given_threshold_and_prevalence(saved: dict[Figure, list[str]], traine
     assert not current_evaluation(run, films_of(run, "test", None), "test"), "a comparison uses the stored threshold"
 
 
-def test_stale_predictions_are_told(evaluated: tuple[RunFolder, Evaluation], phantoms: Path, tmp_path: Path):
+def test_stale_predictions_are_recognised(evaluated: tuple[RunFolder, Evaluation], phantoms: Path, tmp_path: Path):
     run, _ = evaluated
     assert current_evaluation(run, films_of(run, "test", None), "test")
     shutil.copytree(phantoms, tmp_path / "other")
@@ -185,22 +185,24 @@ def test_unreadable_films_are_refused_or_counted(unwritten: None, trained: RunFo
     assert (evaluation.num_images, evaluation.data_flow.num_unreadable) == (39, 1)
 
 
-def test_test_films_that_were_trained_on_are_told(unwritten: None, trained: RunFolder, phantoms: Path, tmp_path: Path):
+def test_test_films_from_the_training_raise_a_warning(
+    unwritten: None, trained: RunFolder, phantoms: Path, tmp_path: Path
+):
     run = copy_of(trained, tmp_path / "run")
     shutil.copytree(phantoms, tmp_path / "data")
     seen = run.manifest().of("train").rows[0]
     shutil.copy(phantoms / seen.image, tmp_path / "data" / "test" / Path(seen.image).parent.name)
     events = []
     evaluate(EvaluateConfig(run=run.path, data=tmp_path / "data"), events.append)
-    (told,) = [event for event in events if isinstance(event, Remark) and "the numbers are too good" in event.text]
-    assert told.level == "warning"
-    assert told.text.startswith("1 test films and 1 test patients were among")
+    (warning,) = [event for event in events if isinstance(event, Remark) and "the numbers are too good" in event.text]
+    assert warning.level == "warning"
+    assert warning.text.startswith("1 test films and 1 test patients were among")
     evaluate(EvaluateConfig(run=run.path), events.clear() or events.append)
     assert not [event for event in events if isinstance(event, Remark) and event.level == "warning"]
 
 
 def test_the_stored_threshold_is_used_and_doubted(unwritten: None, trained: RunFolder, tmp_path: Path):
-    """A run whose operating point was chosen on a handful of validation films says so each time."""
+    """A run whose operating point was chosen on a handful of validation films warns each time."""
     run = copy_of(trained, tmp_path / "run")
     chosen = OperatingPoint(threshold=0.3, rule="youden", chosen_on="val", sensitivity=0.9, specificity=0.8)
     change_card(run, operating_point=chosen)
@@ -209,8 +211,8 @@ def test_the_stored_threshold_is_used_and_doubted(unwritten: None, trained: RunF
     assert evaluation.threshold.model_dump() == {"value": 0.3, "rule": "youden", "chosen_on": "val"}
     assert set(evaluation.at_half) == {"accuracy", "sensitivity", "specificity", "ppv", "npv"}
     assert evaluation.operating_point == chosen
-    (told,) = [event for event in events if isinstance(event, Remark) and event.level == "warning"]
-    assert "too few to carry over" in told.text
+    (warning,) = [event for event in events if isinstance(event, Remark) and event.level == "warning"]
+    assert "too few to carry over" in warning.text
     given = evaluate(EvaluateConfig(run=run.path, threshold=0.5), events.clear() or events.append)
     assert given.threshold.model_dump() == {"value": 0.5, "rule": "given", "chosen_on": "given"}
     assert given.at_half is None

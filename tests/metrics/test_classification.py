@@ -127,7 +127,7 @@ def test_log_loss_of_logits_that_a_probability_cannot_hold():
 
 
 def test_calibration_error_by_hand():
-    # One bin at 0.9-1.0 with 8 of 10 pneumonias said to be 0.95 sure, one at 0.1-0.2 with 1 of 10 said to be 0.1.
+    # One bin at 0.9-1.0 with 8 of 10 pneumonias at probability 0.95, one at 0.1-0.2 with 1 of 10 at 0.1.
     labels = [1] * 8 + [0] * 2 + [1] + [0] * 9
     probabilities = [0.95] * 10 + [0.1] * 10
     assert classification.calibration_error(labels, probabilities) == pytest.approx(0.15 / 2)

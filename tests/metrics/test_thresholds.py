@@ -101,6 +101,6 @@ def test_doubts():
     assert doubts(500, 20, 0.9, "0.5") is None
     assert "20 films of one class" in doubts(500, 20, 0.9, "youden")
     assert "may not carry over" in doubts(500, 200, 0.999, "youden")
-    assert "nearly all told apart" in doubts(500, 200, 0.999, "youden")
+    assert "nearly all separated" in doubts(500, 200, 0.999, "youden")
     assert doubts(500, 200, 0.98, "youden") is None
     assert doubts(500, 200, None, "youden") is None

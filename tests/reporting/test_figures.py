@@ -1,4 +1,4 @@
-"""Figures: each is drawn whatever the films, the same each time, and without a word on the terminal."""
+"""Figures: each is drawn whatever the films, the same each time, and without a warning on the terminal."""
 
 import io
 from pathlib import Path
@@ -60,7 +60,7 @@ def test_every_figure_is_drawn(which: str, card: ModelCard, tmp_path: Path):
         figures.calibration_figure(evaluation, scores),
         figures.histogram_figure(evaluation, scores),
         figures.decision_figure(scores),
-        mistakes_figure(evaluation, scores, tmp_path),  # the films are gone: their places say so
+        mistakes_figure(evaluation, scores, tmp_path),  # the films are gone: text stands in their places
         comparison_figures.roc_overlay([("a", scores), ("b", scores)]),
         comparison_figures.calibration_overlay([("a", scores), ("b", scores)]),
     ]
