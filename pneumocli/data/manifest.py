@@ -5,9 +5,10 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -17,6 +18,7 @@ from pneumocli.core.files import cache_folder, sha256_of, write_csv, write_json
 from pneumocli.core.parallel import ordered_map
 from pneumocli.core.records import CLASS_NAMES, SPLITS, Kind, ManifestRow, Split
 from pneumocli.data.images import UnreadableFilm, is_film_name, read_film
+from pneumocli.data.table import TableRow, read_table
 
 COLUMNS = tuple(ManifestRow.model_fields)
 
@@ -137,7 +139,9 @@ def scan(folder: Path, table: Path | None = None, listener: Listener = ignore) -
         DataError: The folder is missing, empty or laid out otherwise, or the table is at fault.
     """
     check_folder(folder)
-    rows = tuple(sorted(_rows_of_table(folder, table) if table else _rows_of_folder(folder), key=lambda row: row.image))
+    rows = tuple(
+        sorted(_rows_of_table(folder, table, listener) if table else _rows_of_folder(folder), key=lambda row: row.image)
+    )
     unknown = sum(row.patient == f"film:{row.image}" for row in rows)
     if unknown:
         listener(
@@ -186,58 +190,29 @@ def _row(folder: Path, file: Path, label: int, split: Split) -> ManifestRow:
     return ManifestRow(image=image, label=label, kind=kind, patient=patient, split=split, sha256="")
 
 
-def _rows_of_table(folder: Path, table: Path) -> list[ManifestRow]:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
-            columns = reader.fieldnames or []
-            missing = [name for name in ("image", "label") if name not in columns]
-            if missing:
-                raise DataError(
-                    f"{table} lacks the column {' and '.join(missing)}: found {', '.join(columns) or 'nothing'}",
-                    "expected image,label[,patient][,split]",
-                )
-            rows = [_row_of_line(folder, table, number, line) for number, line in enumerate(reader, start=2)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read {table}: {error}") from error
-    if not rows:
-        raise DataError(f"{table} lists no films")
-    images = [row.image for row in rows]
-    if len(set(images)) < len(images):
-        twice = next(image for image in images if images.count(image) > 1)
-        raise DataError(f"{table} lists {twice} more than once")
-    return rows
+def _rows_of_table(folder: Path, table: Path, listener: Listener) -> list[ManifestRow]:
+    return [_row_of_line(folder, line) for line in read_table(table, folder, listener)]
 
 
-def _row_of_line(folder: Path, table: Path, number: int, line: dict[str, str]) -> ManifestRow:
-    where = f"{table}, line {number}"
-    image = (line["image"] or "").strip().replace("\\", "/")
-    parts = PurePosixPath(image).parts
-    if not parts or PurePosixPath(image).is_absolute() or PureWindowsPath(image).drive or ".." in parts:
-        raise DataError(f"{where}: image {image!r} is no path below {folder}")
-    if not (folder / image).is_file():
-        raise DataError(f"{where}: no file at {folder / image}")
-    label = (line["label"] or "").strip().upper()
-    if label not in (*CLASS_NAMES, "0", "1"):
-        raise DataError(f"{where}: label {line['label']!r}, expected NORMAL or PNEUMONIA (or 0 or 1)")
-    split = (line.get("split") or "train").strip().lower()
-    if split not in SPLITS:
-        raise DataError(f"{where}: split {split!r}, expected train, val or test")
-    positive = label in (CLASS_NAMES[1], "1")
-    row = _row(folder, folder / image, int(positive), split)
+def _row_of_line(folder: Path, line: TableRow) -> ManifestRow:
+    row, positive = _row(folder, folder / line.image, line.label, line.split), line.label == 1
     kind: Kind = row.kind if (row.kind == "normal") != positive else "unknown" if positive else "normal"
-    patient = (line.get("patient") or "").strip()
-    return row.model_copy(update={"kind": kind, "patient": patient or row.patient})
+    return row.model_copy(update={"kind": kind, "patient": line.patient or row.patient})
 
 
-def with_hashes(manifest: Manifest, listener: Listener = ignore) -> Manifest:
-    """Adds each film's SHA-256; a film is read once and remembered by path, size and time of change.
+def with_hashes(manifest: Manifest, listener: Listener = ignore, *, remembered: bool = True) -> Manifest:
+    """Adds each film's SHA-256.
 
-    Raises:
-        DataError: A film cannot be read.
+    A film is read once and remembered by its path, size, times of change and place on the disk. One that cannot be
+    opened gets a hash that no content has: reading it gives the reason.
+
+    Args:
+        manifest: The films.
+        listener: Gets progress.
+        remembered: Whether what is remembered is good enough; else every film is read.
     """
     store = _HashStore(manifest.folder)
-    todo = [row for row in manifest.rows if store.get(manifest.path(row)) is None]
+    todo = [row for row in manifest.rows if not remembered or store.get(manifest.path(row)) is None]
     if todo:
         task = "hashing films"
         listener(TaskStarted(task, len(todo)))
@@ -245,8 +220,15 @@ def with_hashes(manifest: Manifest, listener: Listener = ignore) -> Manifest:
             listener(TaskAdvanced(task, done))
         listener(TaskFinished(task))
         store.save()
-    rows = tuple(row.model_copy(update={"sha256": store.get(manifest.path(row))}) for row in manifest.rows)
+    rows = tuple(
+        row.model_copy(update={"sha256": store.get(manifest.path(row)) or _hash_of_unopened(row.image)})
+        for row in manifest.rows
+    )
     return replace(manifest, rows=rows)
+
+
+def _hash_of_unopened(image: str) -> str:
+    return hashlib.sha256(f"cannot be opened: {image}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def prove_unchanged(recorded: Manifest, whose: str, hint: str, listener: Listener = ignore) -> Manifest:
@@ -264,7 +246,7 @@ def prove_unchanged(recorded: Manifest, whose: str, hint: str, listener: Listene
     changed, what = [row.image for row in recorded.rows if not recorded.path(row).is_file()], "are gone"
     if not changed:
         bare = replace(recorded, rows=tuple(row.model_copy(update={"sha256": ""}) for row in recorded.rows))
-        now = with_hashes(bare, listener)
+        now = with_hashes(bare, listener, remembered=False)
         what = "have another content"
         changed = [was.image for was, row in zip(recorded.rows, now.rows, strict=True) if was.sha256 != row.sha256]
         if not changed:
@@ -277,7 +259,11 @@ def prove_unchanged(recorded: Manifest, whose: str, hint: str, listener: Listene
 
 
 class _HashStore:
-    """Known hashes of a folder's films, by path, size and time of change."""
+    """Known hashes of a folder's films, by all that the system knows of a file without reading it.
+
+    A copy that keeps the size and the time of change (cp -p, rsync, tar) still gets a time of its own when it is made,
+    and mostly another place on the disk.
+    """
 
     def __init__(self, folder: Path) -> None:
         name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]
@@ -293,23 +279,25 @@ class _HashStore:
             }
 
     @staticmethod
-    def _key(path: Path) -> str:
+    def _key(path: Path) -> str | None:
         try:
             state = path.stat()
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror}") from error
-        return f"{path.resolve()}\t{state.st_size}\t{state.st_mtime_ns}"
+        except OSError:
+            return None
+        return f"{path.resolve()}\t{state.st_size}\t{state.st_mtime_ns}\t{state.st_ctime_ns}\t{state.st_ino}"
 
     def get(self, path: Path) -> str | None:
         """The film's hash, if it is known."""
-        return self._known.get(self._key(path))
+        key = self._key(path)
+        return None if key is None else self._known.get(key)
 
     def add(self, path: Path) -> None:
-        """Reads the film."""
-        try:
-            self._known[self._key(path)] = sha256_of(path)
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror}") from error
+        """Reads the film; one that cannot be opened stays unknown."""
+        key = self._key(path)
+        if key is not None:
+            self._known.pop(key, None)
+            with suppress(OSError):
+                self._known[key] = sha256_of(path)
 
     def save(self) -> None:
         """Writes the store; a cache that cannot be written is done without."""

@@ -1,6 +1,5 @@
 """What ``verify-data`` looks at: a data folder, a table of films, or the films of a run."""
 
-import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -9,6 +8,7 @@ from pneumocli.core.config import VerifyDataConfig
 from pneumocli.core.errors import DataError, shell_word
 from pneumocli.core.events import Listener, Remark
 from pneumocli.data.manifest import COLUMNS, Manifest, scan
+from pneumocli.data.table import column_names
 from pneumocli.run_folder import RunFolder
 
 
@@ -38,7 +38,7 @@ def subject_of(config: VerifyDataConfig, listener: Listener) -> Subject:
     """
     if RunFolder(config.data).config_file.is_file():  # a run: its manifest is meant
         table = RunFolder(config.data).manifest_file
-    elif config.data.suffix.lower() == ".csv":
+    elif config.data.suffix.lower() == ".csv" or config.data.is_file():
         table = config.data
     else:
         source: Literal["folder", "table"] = "folder" if config.manifest is None else "table"
@@ -76,11 +76,4 @@ def _with_test_films(manifest: Manifest, table: Path | None) -> Manifest:
 
 def _is_run_manifest(table: Path) -> bool:
     """Whether a table has a run's columns rather than image, label and perhaps patient and split."""
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as lines:
-            columns = next(csv.reader(lines), [])
-    except OSError as error:
-        raise DataError(f"cannot read {table}: {error.strerror}", "ls runs shows which runs there are") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{table} is no table of films", "expected image,label[,patient][,split]") from error
-    return set(columns) >= set(COLUMNS)
+    return set(column_names(table)) >= set(COLUMNS)

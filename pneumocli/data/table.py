@@ -1,0 +1,329 @@
+"""A table of films as spreadsheets and data frames write it: read in one pass where it is unambiguous.
+
+What is taken without a remark: commas, semicolons or tabs; UTF-8 with or without a byte order mark, UTF-16, and the
+8-bit encodings of Excel on Windows and on the Mac; titles above the header; column names in any case; empty rows;
+absolute paths into the data folder; names in another Unicode form than on the disk; labels as 0 and 1, 0.0 and 1.0,
+true and false, NORMAL and PNEUMONIA; blank splits; repeated rows that agree. What remains is refused by its line.
+"""
+
+import csv
+import io
+import os
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from pneumocli.core.errors import DataError
+from pneumocli.core.events import Listener, Remark, ignore
+from pneumocli.core.records import CLASS_NAMES, SPLITS, Split
+
+_EXPECTED = "image,label[,patient][,split]"
+_COLUMNS = ("image", "label", "patient", "split")
+_LABELS = {
+    **{CLASS_NAMES[0].lower(): 0, "0": 0, "0.0": 0, "0,0": 0, "false": 0},
+    **{CLASS_NAMES[1].lower(): 1, "1": 1, "1.0": 1, "1,0": 1, "true": 1},
+}
+_SPLIT_WORDS: dict[str, Split] = {
+    **{name: name for name in SPLITS},
+    **{"training": "train", "validation": "val", "valid": "val", "testing": "test"},
+}
+_NOTHING = frozenset({"", "nan", "na", "n/a", "<na>", "none", "null"})  # as data frames and databases write it
+
+# A number with a comma, and longer than Excel shows: 1.23E+12 stands for many patients.
+_SHORTENED = re.compile(r"\d([.,]\d+)?e\+\d+", re.IGNORECASE)
+
+_BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_WORKBOOKS = ((b"PK\x03\x04", "an Excel or Numbers workbook"), (b"\xd0\xcf\x11\xe0", "an old Excel workbook"))
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One film of a table.
+
+    Attributes:
+        line: Where it stands in the file, 1-based.
+        image: Path relative to the data folder, with forward slashes, spelled as on the disk.
+        label: 0 for NORMAL, 1 for PNEUMONIA.
+        patient: As given; empty where the table gives none.
+        split: As given; ``train`` where the table gives none.
+    """
+
+    line: int
+    image: str
+    label: int
+    patient: str
+    split: Split
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    line: int
+    values: dict[str, str]
+
+
+def column_names(table: Path) -> tuple[str, ...]:
+    """The names in the header of a table, in lower case; empty where there is no header.
+
+    Raises:
+        DataError: The file cannot be read, or is no table.
+    """
+    lines = _lines(table, _decoded(table, _content(table), None))
+    header = next((cells for _, cells in lines if _is_header(cells)), [])
+    return tuple(cell.strip().lower() for cell in header)
+
+
+def read_table(table: Path, folder: Path, listener: Listener = ignore) -> list[TableRow]:
+    """Reads a table of films.
+
+    Args:
+        table: A text file with a header that names image and label, and perhaps patient and split.
+        folder: Data folder that the images lie in.
+        listener: Gets a note on repeated rows.
+
+    Returns:
+        One row per film, in the order of their first lines.
+
+    Raises:
+        DataError: The file cannot be read or lists no films; or a line is ambiguous, contradicts another one, or
+            names no film below ``folder``.
+    """
+    text = _decoded(table, _content(table), folder)
+    places = _Places(folder)
+    rows: dict[str, TableRow] = {}
+    repeated = 0
+    for cells in _films(table, text):
+        row = _row(table, cells, places)
+        before = rows.setdefault(row.image, row)
+        _refuse_contradiction(table, before, row)
+        repeated += before is not row
+    if not rows:
+        raise DataError(f"{table} lists no films", f"expected {_EXPECTED}")
+    if repeated:
+        listener(Remark(f"{table} repeats {repeated:,} rows with the same content: each film counts once"))
+    return list(rows.values())
+
+
+def _content(table: Path) -> bytes:
+    try:
+        content = table.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {table}: {error.strerror}") from error
+    for signature, what in _WORKBOOKS:
+        if content.startswith(signature):
+            raise DataError(
+                f"cannot read {table}: it is {what}, expected a table as text",
+                "save it as CSV UTF-8 (comma delimited) and name that file",
+            )
+    return content
+
+
+def _decoded(table: Path, content: bytes, folder: Path | None) -> str:
+    """The text of a table; of the 8-bit encodings the one in which the films that it names are there."""
+    marked = next((encoding for mark, encoding in _BYTE_ORDER_MARKS if content.startswith(mark)), None)
+    for encoding in (marked,) if marked else ("utf-8",):
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError as error:
+            if marked:
+                raise DataError(
+                    f"{table} is no table of films: it is no text in {marked.upper()}", "save it as CSV UTF-8"
+                ) from error
+        else:
+            return _refuse_binary(table, text)
+    texts = []
+    for encoding in ("cp1252", "mac_roman"):
+        try:
+            texts.append(_refuse_binary(table, content.decode(encoding)))
+        except UnicodeDecodeError:
+            continue
+    if folder is None:
+        return texts[0]
+    return min(texts, key=lambda text: _num_missing(table, text, folder))
+
+
+def _refuse_binary(table: Path, text: str) -> str:
+    if "\0" in text:
+        raise DataError(f"{table} is no table of films: it is no text", f"expected {_EXPECTED}")
+    return text
+
+
+def _num_missing(table: Path, text: str, folder: Path) -> int:
+    """Names beyond ASCII that lead to no film: in the right encoding there are none."""
+    places = _Places(folder)
+    names = (cells.values["image"] for cells in _films(table, text))
+    return sum(not name.isascii() and places.find(name) is None for name in names)
+
+
+def _lines(table: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each line that has any, with the line's number in the file."""
+    delimiter, skip = _delimiter(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=False)
+    try:
+        for cells in reader:
+            if reader.line_num > skip and any(cell.strip() for cell in cells):
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise DataError(f"cannot read {table}, line {reader.line_num}: {error}") from error
+
+
+def _delimiter(text: str) -> tuple[str, int]:
+    """What separates the cells, and how many lines at the top are for Excel alone (``sep=;``)."""
+    first = text.partition("\n")[0].strip()
+    if match := re.fullmatch(r'"?sep=(.)"?', first, re.IGNORECASE):
+        return match[1], 1
+    for line in text.splitlines()[:20]:
+        for delimiter in ",;\t|":
+            cells = next(csv.reader([line], delimiter=delimiter), [])
+            if len(cells) > 1 and {cell.strip().lower() for cell in cells} & {"image", "label"}:
+                return delimiter, 0
+    return ",", 0
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    return {"image", "label"} <= {cell.strip().lower() for cell in cells}
+
+
+def _films(table: Path, text: str) -> Iterator[_Cells]:
+    """The lines below the header, by column."""
+    lines = _lines(table, text)
+    first: list[str] | None = None
+    header: list[str] = []
+    for _, cells in lines:
+        header = [cell.strip().lower() for cell in cells]
+        first = header if first is None else first
+        if sum(map(bool, header)) > 1:  # a single cell is a title
+            break
+        header = first
+    _check_header(table, header)
+    for line, cells in lines:
+        if any(cell.strip() for cell in cells[len(header) :]):
+            raise DataError(
+                f"{table}, line {line}: {len(cells)} cells, expected {len(header)}",
+                "put a name that contains the separator in double quotes",
+            )
+        values = dict(zip(header, cells, strict=False))
+        yield _Cells(line, {name: values.get(name, "").strip() for name in _COLUMNS})
+
+
+def _check_header(table: Path, header: list[str]) -> None:
+    missing = [name for name in ("image", "label") if name not in header]
+    if missing:
+        found = ", ".join(name for name in header if name) or "nothing"
+        raise DataError(f"{table} lacks the column {' and '.join(missing)}: found {found}", f"expected {_EXPECTED}")
+    twice = next((name for name in _COLUMNS if header.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{table} has the column {twice} twice", f"expected {_EXPECTED}")
+
+
+def _row(table: Path, cells: _Cells, places: "_Places") -> TableRow:
+    where, values = f"{table}, line {cells.line}", cells.values
+    label = _LABELS.get(values["label"].lower())
+    image = places.required(values["image"], where)
+    if label is None:
+        raise DataError(f"{where}: label {values['label']!r}, expected NORMAL or PNEUMONIA (or 0 or 1)")
+    split = values["split"].lower()
+    if split not in _SPLIT_WORDS and split not in _NOTHING:
+        raise DataError(f"{where}: split {values['split']!r}, expected train, val or test")
+    return TableRow(cells.line, image, label, _patient(values["patient"], where), _SPLIT_WORDS.get(split, "train"))
+
+
+def _patient(text: str, where: str) -> str:
+    if text.lower() in _NOTHING:
+        return ""
+    if _SHORTENED.fullmatch(text):
+        raise DataError(
+            f"{where}: patient {text!r} was shortened by a spreadsheet, expected the whole number",
+            "format the column as text, fill it again and save the table anew",
+        )
+    # A column of numbers with gaps becomes 17.0 in a data frame.
+    return unicodedata.normalize("NFC", text.removesuffix(".0") if re.fullmatch(r"\d+\.0", text) else text)
+
+
+def _refuse_contradiction(table: Path, before: TableRow, row: TableRow) -> None:
+    for name in ("label", "patient", "split"):
+        one, other = getattr(before, name), getattr(row, name)
+        if one != other:
+            if name == "label":
+                one, other = CLASS_NAMES[one], CLASS_NAMES[other]
+            raise DataError(
+                f"{table} lists {row.image} more than once: line {before.line} gives the {name} {one or 'none'}, "
+                f"line {row.line} {other or 'none'}",
+                "leave one of the lines",
+            )
+
+
+class _Places:
+    """The films below a data folder, by the names that a table gives them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._roots = tuple(dict.fromkeys((Path(os.path.abspath(folder)), folder.resolve())))  # noqa: PTH100 - of the links' own names, too
+        self._listed: dict[str, set[str]] | None = None
+
+    def required(self, name: str, where: str) -> str:
+        """The path of a film below the data folder.
+
+        Raises:
+            DataError: The name is no path below it, leads to no file, or fits several.
+        """
+        image = self._relative(name)
+        if image is None:
+            raise DataError(
+                f"{where}: image {name.replace(chr(92), '/')!r} is no path below {self._folder}",
+                "give paths relative to the data folder, or name the folder that holds all films with --data DIR",
+            )
+        found = self._spellings(image)
+        if not found:
+            near = self._other_case(image)
+            hint = f"is {near} meant?" if near else "paths are relative to the data folder, see --data"
+            raise DataError(f"{where}: no file at {self._folder / image}", hint)
+        if len(found) > 1:
+            raise DataError(f"{where}: {name!r} fits several files in {self._folder}: {', '.join(sorted(found))}")
+        return found.pop()
+
+    def find(self, name: str) -> str | None:
+        """The film of that name, if there is exactly one."""
+        image = self._relative(name)
+        found = set() if image is None else self._spellings(image)
+        return found.pop() if len(found) == 1 else None
+
+    def _relative(self, name: str) -> str | None:
+        """The path below the data folder, normalised; ``None`` for one that is empty or leads elsewhere."""
+        path = PurePosixPath(name.replace("\\", "/"))
+        if os.name == "posix" and name.startswith("/") and "\\" in name:  # a backslash may be part of a name here
+            path = PurePosixPath(name)
+        absolute = Path(name)
+        if absolute.is_absolute():
+            candidates = (absolute, absolute.parent.resolve() / absolute.name)
+            below = next(
+                (c.relative_to(root) for c in candidates for root in self._roots if c.is_relative_to(root)), None
+            )
+            path = PurePosixPath("") if below is None else PurePosixPath(below.as_posix())
+        if not path.parts or path.is_absolute() or PureWindowsPath(path).drive or ".." in path.parts:
+            return None
+        return str(path)
+
+    def _spellings(self, image: str) -> set[str]:
+        """The files of that name: the one that is spelled alike, else those in another Unicode form."""
+        if os.path.lexists(self._folder / image):
+            return set() if (self._folder / image).is_dir() else {image}
+        return set() if image.isascii() else set(self._index().get(_folded(image), ()))
+
+    def _other_case(self, image: str) -> str | None:
+        wanted = image.casefold()
+        return next((path for paths in self._index().values() for path in paths if path.casefold() == wanted), None)
+
+    def _index(self) -> dict[str, set[str]]:
+        if self._listed is None:
+            self._listed = {}
+            for root, _, files in os.walk(self._folder):
+                for name in files:
+                    path = Path(root, name).relative_to(self._folder).as_posix()
+                    self._listed.setdefault(_folded(path), set()).add(path)
+        return self._listed
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
