@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pneumocli.data.phantom import write_phantoms
-from pneumocli.verification.release_lists import kaggle_films
+from pneumocli.data.release_lists import kaggle_films
 from tests.helpers.kaggle_server import Fault, ReleaseServer
 from tests.helpers.zips import films_of, kaggle_zip, zip_of
 

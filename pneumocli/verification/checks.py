@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pneumocli.core.records import CLASS_NAMES, SPLITS, ClassName, ManifestRow, Split
+from pneumocli.data.release_lists import KNOWN_FIGURES, KNOWN_FIGURES_IN_SHORT
 from pneumocli.verification.records import Cell, DuplicateGroup, Finding, ShortcutProbe
-from pneumocli.verification.release_lists import KNOWN_FIGURES, KNOWN_FIGURES_IN_SHORT
 from pneumocli.verification.release_match import TITLES, Comparison
 
 if TYPE_CHECKING:

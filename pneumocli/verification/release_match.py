@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from pneumocli.core.records import CLASS_NAMES, ClassName, ManifestRow, Split
-from pneumocli.verification.release_lists import kaggle_films, mendeley_films
+from pneumocli.data.release_lists import kaggle_films, mendeley_films
 
 ReleaseName = Literal["kaggle", "mendeley"]
 _Place = tuple[Split, ClassName, str]
@@ -108,7 +108,7 @@ def mislabelled_by_name(rows: Iterable[ManifestRow]) -> dict[str, str]:
     Returns:
         The class of the name, by image.
     """
-    from pneumocli.data.manifest import patient_of
+    from pneumocli.data.patients import patient_of
 
     found: dict[str, str] = {}
     for row in rows:

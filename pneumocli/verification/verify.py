@@ -14,10 +14,10 @@ from pneumocli.core.events import Listener, ignore
 from pneumocli.core.files import write_text
 from pneumocli.core.records import CLASS_NAMES, SPLITS, ClassName, ManifestRow, Split
 from pneumocli.data.phantom import README_NAME
+from pneumocli.data.release_lists import counts, kaggle_films, mendeley_films
 from pneumocli.verification import checks
 from pneumocli.verification.checks import Verdict
 from pneumocli.verification.records import Cell, DuplicateGroup, RecognisedRelease, ShortcutProbe, Verification
-from pneumocli.verification.release_lists import counts, kaggle_films, mendeley_films
 from pneumocli.verification.release_match import TITLES, Comparison, mislabelled_by_name, recognise
 from pneumocli.verification.subject import Subject, subject_of
 

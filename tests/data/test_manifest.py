@@ -4,13 +4,10 @@ import csv
 import hashlib
 import json
 import os
-import string
 import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pneumocli.core.errors import DataError, RunError
 from pneumocli.core.events import Event, Remark
@@ -18,7 +15,6 @@ from pneumocli.core.files import cache_folder, sha256_of
 from pneumocli.data.manifest import (
     Manifest,
     find_unreadable,
-    patient_of,
     prove_unchanged,
     readable_films,
     scan,
@@ -31,30 +27,6 @@ def touch(folder: Path, *images: str) -> Path:
         (folder / image).parent.mkdir(parents=True, exist_ok=True)
         (folder / image).write_bytes(image.encode())
     return folder
-
-
-@pytest.mark.parametrize(
-    ("name", "patient", "kind"),
-    [
-        ("person12_virus_34.jpeg", "virus:12", "virus"),
-        ("person12_bacteria_34.jpeg", "bacteria:12", "bacteria"),
-        ("person447_virus_921_1.jpeg", "virus:447", "virus"),
-        ("IM-0011-0001-0002.jpeg", "normal:IM-0011", "normal"),
-        ("NORMAL2-IM-0246-0001.png", "normal:NORMAL2-IM-0246", "normal"),
-        ("BACTERIA-1135262-0004.jpeg", "bacteria:BACTERIA-1135262", "bacteria"),
-        ("NORMAL-11419-0001.jpeg", "normal:NORMAL-11419", "normal"),
-        ("PERSON007_VIRUS_1.JPG", "virus:7", "virus"),
-    ],
-)
-def test_patients_of_the_releases_names(name: str, patient: str, kind: str):
-    assert patient_of(name) == (patient, kind)
-
-
-@pytest.mark.parametrize(
-    "name", ["film.jpeg", "person_virus_1.jpeg", "personal.png", "IM-1.jpeg", "xperson1_virus_2.jpeg"]
-)
-def test_other_names_identify_no_patient(name: str):
-    assert patient_of(name) is None
 
 
 def test_a_folder_becomes_rows(tmp_path: Path):
@@ -283,12 +255,6 @@ def test_the_fingerprint_depends_on_films_and_labels_alone(phantoms: Path):
     assert Manifest(Path("elsewhere"), resplit).fingerprint == manifest.fingerprint
     relabelled = (manifest.rows[0].model_copy(update={"label": 1 - manifest.rows[0].label}), *manifest.rows[1:])
     assert Manifest(phantoms, relabelled).fingerprint != manifest.fingerprint
-
-
-@given(st.text(string.printable + "äß漢", max_size=40))
-def test_any_name_is_taken(name: str):
-    found = patient_of(name)
-    assert found is None or found[0].split(":")[0] == found[1]
 
 
 def test_recorded_films_are_proven_or_named(tmp_path: Path):

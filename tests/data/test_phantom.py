@@ -8,7 +8,8 @@ import pytest
 
 from pneumocli.core.events import Event, TaskFinished, TaskStarted
 from pneumocli.data.images import read_film
-from pneumocli.data.manifest import patient_of, scan
+from pneumocli.data.manifest import scan
+from pneumocli.data.patients import patient_of
 from pneumocli.data.phantom import README_NAME, draw_phantom, write_phantoms
 
 

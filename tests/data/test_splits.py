@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pneumocli.core.errors import DataError
 from pneumocli.core.records import CLASS_NAMES, ManifestRow
 from pneumocli.data.manifest import Manifest, scan
+from pneumocli.data.release_lists import kaggle_films
 from pneumocli.data.splits import Method, with_validation
-from pneumocli.verification.release_lists import kaggle_films
 from tests.helpers.released import kaggle_rows
 
 

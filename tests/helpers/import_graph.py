@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "pneumocli"
 FLOORS: dict[int, dict[str, str]] = {
     1: {"core": "config errors events files memory parallel records version"},
     2: {
-        "data": "dicom film formats images manifest phantom splits table",
+        "data": "dicom film formats images manifest patients phantom release_lists splits table",
         "model": "card device network onnx_file out_of_distribution weights",
     },
     3: {
@@ -21,7 +21,7 @@ FLOORS: dict[int, dict[str, str]] = {
     4: {
         "inference": "classifier csv_output heat_map inputs predict records scoring",
         "verification": (
-            "checks duplicates film_properties page records release_lists release_match subject verify"
+            "checks duplicates film_properties page records release_match subject verify"
         ),
     },
     5: {

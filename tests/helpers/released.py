@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from pneumocli.core.records import ManifestRow
-from pneumocli.data.manifest import patient_of
-from pneumocli.verification.release_lists import kaggle_films
+from pneumocli.data.patients import patient_of
+from pneumocli.data.release_lists import kaggle_films
 
 
 def kaggle_rows() -> tuple[ManifestRow, ...]:

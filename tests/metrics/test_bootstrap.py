@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from pneumocli.data.manifest import patient_of
+from pneumocli.data.patients import patient_of
+from pneumocli.data.release_lists import kaggle_films
 from pneumocli.metrics import bootstrap
 from pneumocli.metrics.bootstrap import PatientBootstrap, all_drawn, effective_number, percentiles, rate, wilson
 from pneumocli.metrics.classification import sigmoid
-from pneumocli.verification.release_lists import kaggle_films
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pneumocli.data.release_lists import kaggle_films
 from pneumocli.release import http, sources
-from pneumocli.verification.release_lists import kaggle_films
 from tests.helpers.kaggle_server import PLAIN, ReleaseServer
 from tests.helpers.zips import films_of
 

@@ -6,8 +6,8 @@ import pytest
 
 from pneumocli.core.errors import DownloadError
 from pneumocli.core.events import Event
+from pneumocli.data.release_lists import counts, kaggle_films, mendeley_films
 from pneumocli.release import installed
-from pneumocli.verification.release_lists import counts, kaggle_films, mendeley_films
 from tests.helpers.downloads import Serve, get, remarks
 from tests.helpers.zips import kaggle_zip, zip_of
 

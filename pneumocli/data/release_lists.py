@@ -15,7 +15,7 @@ from pneumocli.core.records import ClassName, Split
 @cache
 def kaggle_films() -> frozenset[tuple[Split, ClassName, str]]:
     """Split, class and file name of every film of the Kaggle release."""
-    text = resources.files("pneumocli.verification").joinpath("kaggle_release.csv").read_text(encoding="utf-8")
+    text = resources.files("pneumocli.data").joinpath("kaggle_release.csv").read_text(encoding="utf-8")
     return frozenset((row["split"], row["class"], row["filename"]) for row in csv.DictReader(text.splitlines()))  # type: ignore[misc]
 
 

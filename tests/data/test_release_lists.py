@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pneumocli.verification.release_lists import (
+from pneumocli.data.release_lists import (
     KNOWN_FIGURES,
     KNOWN_FIGURES_IN_SHORT,
     counts,
