@@ -91,6 +91,25 @@ def read_dicom(content: bytes) -> Pixels:
     return 255 - pixels if dataset.PhotometricInterpretation == "MONOCHROME1" else pixels
 
 
+def read_device(content: bytes) -> tuple[int | None, str]:
+    """Bits per sample of a DICOM file, and the manufacturer and model it names, empty where it names none.
+
+    These three elements alone are parsed; a damaged one counts as none, the film's reader is the one to refuse.
+    """
+    try:
+        dataset = pydicom.dcmread(
+            io.BytesIO(content),
+            specific_tags=["BitsStored", "Manufacturer", "ManufacturerModelName"],
+            stop_before_pixels=True,
+            force=True,
+        )
+        named = [str(dataset.get(name, "") or "") for name in ("Manufacturer", "ManufacturerModelName")]
+        bits = dataset.get("BitsStored", None)
+        return bits if isinstance(bits, int) else None, " ".join(filter(None, named))
+    except Exception:  # noqa: BLE001 - pydicom raises whatever a damaged element leads to
+        return None, ""
+
+
 def _no_decoder(error: Exception) -> UnreadableFilm:
     """pydicom raises the same errors for missing packages and for data that no decoder takes."""
     if "missing dependencies" in str(error) or "plugins are missing" in str(error):

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "pneumocli"
 FLOORS: dict[int, dict[str, str]] = {
     1: {"core": "config errors events files memory parallel records version"},
     2: {
-        "data": "dicom film formats images manifest patients phantom release_lists splits table",
+        "data": "acquisition dicom film formats images manifest patients phantom release_lists splits table",
         "model": "card device network onnx_file out_of_distribution weights",
     },
     3: {
