@@ -64,6 +64,35 @@ class FeatureModel(Record):
     """Mahalanobis distance beyond which a film is unlike the training films; set on the validation films."""
 
 
+class Shortcut(Record):
+    """A logistic regression of the class on how films were made, fitted on the training films.
+
+    The logit of PNEUMONIA is the intercept, plus a weight times each standardised property, plus the weight of the
+    film's encoder, 0 for one that is not listed.
+    """
+
+    name: Literal["file", "picture"]
+    """``file`` sees encoder and sizes too, ``picture`` only what decoded pixels show."""
+    properties: tuple[str, ...]
+    means: tuple[Finite, ...]
+    """Of each property over the training films, as transformed (sizes as logarithms)."""
+    scales: tuple[Finite, ...]
+    """Standard deviations there."""
+    weights: tuple[Finite, ...]
+    encoders: dict[str, Finite]
+    """Weight of each encoder that enough training films share."""
+    intercept: Finite
+    auroc: Fraction
+    """On training films held out patient by patient."""
+
+
+class ShortcutModel(Record):
+    """What marks hard films: those whose label a shortcut contradicts."""
+
+    shortcuts: tuple[Shortcut, ...]
+    """Those that predict the class; none where no property does, then no film is hard or easy."""
+
+
 class ModelCard(Record):
     """Everything that must travel with the weights for a prediction to mean something."""
 
@@ -86,4 +115,6 @@ class ModelCard(Record):
     validation: ValidationSummary
     input_range: InputRange | None = None
     feature_model: FeatureModel | None = None
+    shortcut_model: ShortcutModel | None = None
+    """``None`` in models of version 0.1.0, which mark no films as hard."""
     notice: str = NOTICE

@@ -17,6 +17,7 @@ FLOORS: dict[int, dict[str, str]] = {
     3: {
         "metrics": "bootstrap calibration classification delong paired_tests records scores thresholds",
         "run_folder": "",
+        "shift": "shortcut",
     },
     4: {
         "inference": "classifier csv_output heat_map inputs predict records scoring",
