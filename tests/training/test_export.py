@@ -1,4 +1,4 @@
-"""export.py: proven before it is written, for calm and for wild networks."""
+"""A model file is proven before it is written, for calm and for wild networks."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from pneumocli.core.errors import CheckFailed
+from pneumocli.data.images import fit_film, read_film
 from pneumocli.model.network import build_network
 from pneumocli.model.weights import load_best, save_best
 from pneumocli.run_folder import RunFolder
@@ -24,3 +26,27 @@ def test_a_wild_network_is_exported_within_what_float32_holds(trained: RunFolder
     assert difference < 1e-4
     assert (tmp_path / "model.onnx").stat().st_size > 40_000_000
     assert torch.load(tmp_path / "best.pt", weights_only=True)["schema_version"] == 1
+
+
+def test_the_graph_holds_no_paths_of_the_machine_it_was_made_on(trained: RunFolder):
+    content = trained.onnx_file.read_bytes()
+    assert b"site-packages" not in content
+    assert str(Path(__file__).parents[2]).encode() not in content
+
+
+def test_an_export_that_differs_is_not_written(
+    trained: RunFolder, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    films = sorted((phantoms / "test").rglob("*.jpeg"))[:12]
+    pixels = np.stack([fit_film(read_film(film).pixels, 64, "crop") for film in films])[:, None]
+    graph = trained.onnx_file.read_bytes()
+    monkeypatch.setattr("pneumocli.training.export._graph", lambda net, card: graph)
+    weights, card = load_best(trained.best_file)
+    target = tmp_path / "model.onnx"
+    assert export(trained.best_file, target, card, pixels) < 1e-4
+    assert target.read_bytes() == graph
+    weights["fc.bias"] = weights["fc.bias"] + 0.01
+    save_best(tmp_path / "best.pt", weights, card)
+    with pytest.raises(CheckFailed, match=r"differ from the network's by 0\.01"):
+        export(tmp_path / "best.pt", tmp_path / "other.onnx", card, pixels)
+    assert not (tmp_path / "other.onnx").exists()
