@@ -54,6 +54,7 @@ def test_validation_gives_the_logits_of_the_cpu(trained: RunFolder, phantoms: Pa
     from pneumocli.training.distributed import Team
     from pneumocli.training.film_cache import FilmsOnDisk
     from pneumocli.training.plan import Plan
+    from pneumocli.training.schedule import Method
 
     manifest = trained.manifest().of("val")
     films = FilmsOnDisk(tuple(manifest.path(row) for row in manifest.rows), EvaluationForm(64, "crop"))
@@ -63,7 +64,7 @@ def test_validation_gives_the_logits_of_the_cpu(trained: RunFolder, phantoms: Pa
         network.load_state_dict(load_best(trained.best_file)[0])
         plan = Plan(device=device, precision="fp32", compile=False, threads=2, workers=0, world_size=1)
         learner = make_learner(
-            network, plan, learning_rate=1e-3, freeze="none", class_weights=torch.ones(2), full=8, team=Team()
+            network, plan, method=Method(1e-3), freeze="none", class_weights=torch.ones(2), full=8, team=Team()
         )
         logits.append(validation_logits(learner, films, 8))
     torch.testing.assert_close(logits[0], logits[1], rtol=1e-2, atol=1e-2)  # TF32 where the GPU has it

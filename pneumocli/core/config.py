@@ -9,11 +9,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pneumocli.core.errors import SettingError
+from pneumocli.core.recipes import Recipe, setting_of, shown_default
 from pneumocli.core.records import Fit, Split
 
 DEFAULT_DATA = Path("data/chest_xray")
@@ -112,6 +113,11 @@ OperatingPointRule = Annotated[str, AfterValidator(_operating_point_rule)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
+def _by_recipe(setting: str) -> Any:  # noqa: ANN401 - stands where a default of any type would stand
+    """The default of a setting that the recipe decides; :data:`pneumocli.core.recipes.SETTINGS` holds the table."""
+    return Field(default_factory=lambda given: setting_of(given, setting))
+
+
 class TrainConfig(Settings):
     """Settings of ``pneumo train``. The defaults are the assignment's recipe, save for the validation films."""
 
@@ -125,6 +131,8 @@ class TrainConfig(Settings):
         default_factory=lambda given: given.get("weights") is not None
     )
     """Start from torchvision's ImageNet weights, or from scratch."""
+    recipe: Recipe = "assignment"
+    """Named set of the settings below that show a default by recipe; a flag given beside it wins."""
     freeze: Literal["none", "backbone"] = "none"
     """What is not trained: backbone trains the last layer only, BatchNorm in eval mode."""
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 20
@@ -137,7 +145,25 @@ class TrainConfig(Settings):
     learning_rate: Annotated[
         float, Flag(("--learning-rate", "--lr"), default="0.001 from scratch, 0.0001 pretrained")
     ] = Field(gt=0, le=10, allow_inf_nan=False, default_factory=lambda given: 1e-4 if given.get("pretrained") else 1e-3)
-    """Adam's learning rate."""
+    """Adam's learning rate, the highest of a schedule."""
+    schedule: Annotated[Literal["constant", "cosine"], Flag(default=shown_default("schedule"))] = _by_recipe("schedule")
+    """How the learning rate runs: constant, or cosine, which falls to almost 0 at the last step."""
+    warm_up: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False), Flag(default=shown_default("warm_up"))] = (
+        _by_recipe("warm_up")
+    )
+    """Share of all steps over which the learning rate rises to its highest."""
+    average_epochs: Annotated[
+        float, Field(ge=0, le=1000, allow_inf_nan=False), Flag(default=shown_default("average_epochs"))
+    ] = _by_recipe("average_epochs")
+    """Keep a moving average of the weights over about this many epochs; validated, kept and exported is the average."""
+    weight_decay: Annotated[
+        float, Field(ge=0, le=1, allow_inf_nan=False), Flag(default=shown_default("weight_decay"))
+    ] = _by_recipe("weight_decay")
+    """Decoupled weight decay (AdamW) of convolutions and the last layer's weights."""
+    label_smoothing: Annotated[
+        float, Field(ge=0, lt=1, allow_inf_nan=False), Flag(default=shown_default("label_smoothing"))
+    ] = _by_recipe("label_smoothing")
+    """Train towards labels of 1 - X/2 and X/2 instead of 1 and 0."""
     image_size: Annotated[int, Field(ge=32, le=1024)] = 224
     """Side of the square the network sees, in pixels."""
     fit: Fit = "crop"

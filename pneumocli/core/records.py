@@ -67,7 +67,7 @@ class EpochRecord(Record):
     epoch: Annotated[int, Field(ge=1)]
     """1-based."""
     train_loss: Finite
-    """Mean cross-entropy over the training films of the epoch, as augmented."""
+    """Mean cross-entropy over the training films of the epoch, as augmented, without label smoothing."""
     val_loss: Finite
     """Mean cross-entropy over the validation films after the epoch."""
     val_accuracy: Fraction
@@ -75,6 +75,7 @@ class EpochRecord(Record):
     val_auroc: Fraction | None
     """``None`` where the validation films are of one class."""
     learning_rate: Finite
+    """Of the epoch's last step."""
     seconds: Finite
     """From the epoch's first request for a batch to its record."""
     images_per_second: Finite

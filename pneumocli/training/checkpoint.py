@@ -73,7 +73,7 @@ def is_better(record: EpochRecord, best: EpochRecord | None) -> bool:
 
 def save_checkpoint(run: RunFolder, learner: Learner, progress: Progress, plan: Plan) -> None:
     """Writes ``last.pt``."""
-    content = {
+    content: dict[str, object] = {
         "schema_version": _VERSION,
         "model": on_cpu(learner.network.state_dict()),
         "optimizer": learner.optimizer.state_dict(),
@@ -84,18 +84,40 @@ def save_checkpoint(run: RunFolder, learner: Learner, progress: Progress, plan: 
         "spent": progress.spent,
         "plan": asdict(plan),
     }
+    if learner.average is not None:
+        content["average"] = on_cpu(learner.average.network.state_dict())
     save_tensors(run.checkpoint_file, content)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """``last.pt``, read and checked."""
+    """``last.pt``, read and checked.
+
+    Attributes:
+        model: The trained network after the last epoch.
+        average: Its averaged weights; ``None`` where the run keeps none.
+        optimizer: Its state dict.
+        scaler: Its state dict.
+        progress: The epochs so far.
+        plan: What the run began with.
+    """
 
     model: StateDict
+    average: StateDict | None
     optimizer: dict[str, Any]
     scaler: dict[str, Any]
     progress: Progress
     plan: Plan
+
+    def averaged(self) -> StateDict:
+        """The averaged weights.
+
+        Raises:
+            ModelFileError: The checkpoint holds none, though the run's settings ask for them.
+        """
+        if self.average is None:
+            raise ModelFileError("last.pt holds no averaged weights, which config.json asks for (--average-epochs)")
+        return self.average
 
 
 def load_checkpoint(run: RunFolder) -> Checkpoint:
@@ -112,13 +134,22 @@ def load_checkpoint(run: RunFolder) -> Checkpoint:
     try:
         if not isinstance(loaded, Mapping) or loaded["schema_version"] != _VERSION:
             raise ModelFileError(f"{file} is no checkpoint of this version of pneumo")
-        check_state_dict(file, loaded["model"])
+        average = loaded.get("average")
+        for state in (loaded["model"], average):
+            if state is not None:
+                check_state_dict(file, state)
         progress = Progress(
             history=[EpochRecord.model_validate(record) for record in loaded["history"]],
             best_epoch=int(loaded["best_epoch"]),
             spent={str(name): float(value) for name, value in loaded["spent"].items()},
         )
-        plan = Plan(**loaded["plan"])
-        return Checkpoint(dict(loaded["model"]), loaded["optimizer"], loaded["scaler"], progress, plan)
+        return Checkpoint(
+            model=dict(loaded["model"]),
+            average=None if average is None else dict(average),
+            optimizer=loaded["optimizer"],
+            scaler=loaded["scaler"],
+            progress=progress,
+            plan=Plan(**loaded["plan"]),
+        )
     except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
         raise ModelFileError(f"{file} is damaged: {type(error).__name__} while reading it") from error

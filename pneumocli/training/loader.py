@@ -233,8 +233,7 @@ class TrainingBatches:
         Raises:
             DataError: A film cannot be read any more.
         """
-        smallest = 2 * self._team.size * self._accumulate
-        batches = epoch_batches(self._num_films, self._batch_size, self._seed, epoch, smallest=smallest)
+        batches = self._batches_of(epoch)
         split = [_split(self._team.part(batch), self._accumulate) for batch in batches]
         self._sampler.epoch = epoch
         self._sampler.parts = [part for parts in split for part in parts]
@@ -244,6 +243,15 @@ class TrainingBatches:
             for number, _ in enumerate(parts, start=1):
                 crops, films = _ready(next(loaded))
                 yield Part(self._pixels(crops), films, batch, is_last=number == len(parts))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch; the same in each."""
+        return len(self._batches_of(1))
+
+    def _batches_of(self, epoch: int) -> list[list[int]]:
+        smallest = 2 * self._team.size * self._accumulate
+        return epoch_batches(self._num_films, self._batch_size, self._seed, epoch, smallest=smallest)
 
     def _pixels(self, crops: Tensor | Crops) -> Tensor:
         if isinstance(crops, Tensor):

@@ -28,6 +28,7 @@ from pneumocli.training.finish import card_of, finish
 from pneumocli.training.gpu_probe import GpuProbe, gpu_probe
 from pneumocli.training.loader import TrainingBatches, epoch_batches, lost_workers_reported
 from pneumocli.training.plan import Plan, where_to_resize
+from pneumocli.training.schedule import Method
 from pneumocli.training.step import (
     Learner,
     Tally,
@@ -159,7 +160,7 @@ class Training:
         return make_learner(
             self.network,
             self.plan,
-            learning_rate=self.config.learning_rate,
+            method=Method.of(self.config, self._steps_per_epoch),
             freeze=self.config.freeze,
             class_weights=weights,
             full=self.config.batch_size // self.team.size // self.config.accumulate,
@@ -167,8 +168,18 @@ class Training:
             listener=self.listener,
         )
 
+    @property
+    def _steps_per_epoch(self) -> int:
+        return len(self._head_batches(1)) if self.config.freeze == "backbone" else self._batches.steps_per_epoch
+
+    def _head_batches(self, epoch: int) -> list[list[int]]:
+        return epoch_batches(len(self._labels), self.config.batch_size, self.config.seed, epoch, smallest=1)
+
     def _restore(self, checkpoint: Checkpoint) -> None:
         self._learner.optimizer.load_state_dict(checkpoint.optimizer)
+        self._learner.pacer.steps = self.progress.epoch * self._steps_per_epoch
+        if self._learner.average is not None:
+            self._learner.average.network.load_state_dict(checkpoint.averaged())
         self._learner.scaler.load_state_dict(checkpoint.scaler)
         with self.team.writes_alone():
             if self.team.is_writer:
@@ -202,8 +213,7 @@ class Training:
         began = time.perf_counter()
         features = self._view((epoch - 1) % FROZEN_VIEWS)
         view_seconds = time.perf_counter() - began
-        batches = epoch_batches(len(self._labels), self.config.batch_size, self.config.seed, epoch, smallest=1)
-        tally = train_head_epoch(self._learner, features, batches, self._labels, tick)
+        tally = train_head_epoch(self._learner, features, self._head_batches(epoch), self._labels, tick)
         tally.seconds = time.perf_counter() - began
         tally.view_seconds = view_seconds
         return tally
@@ -227,7 +237,7 @@ class Training:
             val_loss=log_loss(labels, scores) if np.isfinite(scores).all() else math.nan,
             val_accuracy=accuracy(labels, predicted),
             val_auroc=auroc(labels, scores),
-            learning_rate=self.config.learning_rate,
+            learning_rate=self._learner.pacer.rate,
             seconds=seconds,
             images_per_second=tally.num_films / tally.seconds,
         )
@@ -253,7 +263,7 @@ class Training:
         """Writes ``best.pt`` from the last epoch; ``logits`` of the validation films, float32 (N,2)."""
         scores = (logits[:, 1] - logits[:, 0]).numpy()
         card = card_of(self.config, self.data, self.progress.history[-1], scores)
-        save_best(self.run.best_file, self._learner.network.state_dict(), card)
+        save_best(self.run.best_file, self._learner.evaluated.network.state_dict(), card)
 
 
 @contextmanager

@@ -15,10 +15,12 @@ from torchvision.models import ResNet
 from pneumocli.core.errors import OutOfMemory
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.model.network import DeployableNet, freeze_backbone, set_training
+from pneumocli.training.averaging import AveragedWeights
 from pneumocli.training.distributed import Team, exchanging
 from pneumocli.training.film_cache import Films
 from pneumocli.training.loader import Part, TrainingBatches, stacked
 from pneumocli.training.plan import Plan
+from pneumocli.training.schedule import Method, Pacer
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -33,12 +35,15 @@ class Learner:
     Attributes:
         network: On the device, in channels_last layout.
         deployable: The same network behind its normalisation.
+        average: Its averaged weights, where they are wanted.
+        evaluated: What is validated, kept and exported, behind its normalisation: the average, or the network itself.
         stepped: What the forward pass of a step calls: the network, or a wrapper of it that averages gradients over
             processes.
         compiled: The compiled network for batches of ``full`` films; others run as they are, because each new size
             would be compiled anew.
         full: Films of a full part of a batch.
-        optimizer: Adam over what is trained.
+        optimizer: Adam over what is trained, or AdamW.
+        pacer: Gives it the learning rate of every step.
         scaler: Scales the loss for fp16; does nothing otherwise.
         class_weights: float32 (2,), on the device.
         precision: Arithmetic of forward and backward.
@@ -48,10 +53,13 @@ class Learner:
 
     network: ResNet
     deployable: DeployableNet
+    average: AveragedWeights | None
+    evaluated: DeployableNet
     stepped: nn.Module
     compiled: Callable[[Tensor], Tensor] | None
     full: int
     optimizer: torch.optim.Adam
+    pacer: Pacer
     scaler: torch.amp.GradScaler
     class_weights: Tensor
     precision: Literal["fp32", "bf16", "fp16"]
@@ -68,7 +76,7 @@ def make_learner(  # noqa: PLR0913 - all named by the one caller
     network: ResNet,
     plan: Plan,
     *,
-    learning_rate: float,
+    method: Method,
     freeze: Literal["none", "backbone"],
     class_weights: Tensor,
     full: int,
@@ -80,7 +88,7 @@ def make_learner(  # noqa: PLR0913 - all named by the one caller
     Args:
         network: With its initial weights; changed in place.
         plan: Device, precision and whether to compile.
-        learning_rate: Adam's.
+        method: How steps are made.
         freeze: What is not trained.
         class_weights: float32 (2,).
         full: Films of a full part of a batch in this process.
@@ -96,23 +104,38 @@ def make_learner(  # noqa: PLR0913 - all named by the one caller
     if _keeps_gradients(device):
         for parameter in trained:
             parameter.grad = torch.zeros_like(parameter)
-    optimizer = torch.optim.Adam(trained, lr=learning_rate, fused=device.type in ("cpu", "cuda"))
+    average = AveragedWeights(network, method.average_steps) if method.average_steps else None
+    deployable = DeployableNet(network).to(device)
     stepped: nn.Module = network
     if team.size > 1 and freeze == "none":
         stepped = exchanging(network, device)
     return Learner(
         network=network,
-        deployable=DeployableNet(network).to(device),
+        deployable=deployable,
+        average=average,
+        evaluated=DeployableNet(average.network).to(device) if average else deployable,
         stepped=stepped,
         compiled=_Compiled(network, listener) if plan.compile else None,
         full=full,
-        optimizer=optimizer,
+        optimizer=_optimizer(trained, method, fused=device.type in ("cpu", "cuda")),
+        pacer=Pacer(method),
         scaler=torch.amp.GradScaler(device.type, enabled=plan.precision == "fp16"),
         class_weights=class_weights.to(device),
         precision=plan.precision,
         freeze=freeze,
         team=team,
     )
+
+
+def _optimizer(trained: list[nn.Parameter], method: Method, *, fused: bool) -> torch.optim.Adam:
+    if not method.weight_decay:
+        return torch.optim.Adam(trained, lr=method.learning_rate, fused=fused)
+    # Biases and BatchNorm's scales are vectors. Decay would pull them to 0, where they switch a channel off.
+    groups = [
+        {"params": [parameter for parameter in trained if parameter.dim() > 1], "weight_decay": method.weight_decay},
+        {"params": [parameter for parameter in trained if parameter.dim() == 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=method.learning_rate, fused=fused)
 
 
 class _Compiled:
@@ -237,7 +260,9 @@ def _weighted_loss(  # noqa: PLR0913 - private, called from two places
 ) -> Tensor:
     targets = labels[films].to(learner.device, non_blocking=True)
     losses = functional.cross_entropy(logits.float(), targets, reduction="none")
-    tally.loss_sum += losses.detach().sum()
+    tally.loss_sum += losses.detach().sum()  # without smoothing: comparable between runs, and with the validation loss
+    if smoothing := learner.pacer.method.label_smoothing:
+        losses = functional.cross_entropy(logits.float(), targets, reduction="none", label_smoothing=smoothing)
     # The mean is weighted as torch's cross_entropy does it: over the weights of the whole batch, which every process
     # knows from the films' numbers alone. Processes average their gradients, hence the factor.
     counts = torch.bincount(labels[batch], minlength=2).to(learner.device, non_blocking=True)
@@ -254,8 +279,11 @@ def _no_gradient_exchange(learner: Learner, part: Part) -> Iterator[None]:
 
 
 def _step(learner: Learner) -> None:
+    learner.pacer.begin_step(learner.optimizer)
     learner.scaler.step(learner.optimizer)
     learner.scaler.update()
+    if learner.average is not None:
+        learner.average.follow(learner.pacer.steps)
     learner.optimizer.zero_grad(set_to_none=not _keeps_gradients(learner.device))
 
 
@@ -284,7 +312,7 @@ def _memory_errors_translated() -> Iterator[None]:
 def validation_logits(
     learner: Learner, films: Films, batch_size: int, tick: Callable[[int], None] | None = None
 ) -> Tensor:
-    """Compute the network's logits on films after the evaluation preprocessing, every film once, in order.
+    """Compute the logits of what a training keeps: of every film once, in order, after the evaluation preprocessing.
 
     Always float32, whatever the training's precision: ``evaluate`` and ``predict`` work in float32, too.
 
@@ -299,11 +327,13 @@ def validation_logits(
     """
     learner.network.eval()
     learner.team.share_buffers(learner.network)
+    if learner.average is not None:
+        learner.team.share_buffers(learner.average.network)
     mine = learner.team.part(list(range(len(films))))
     rows = [torch.empty(0, 2)]
     with _memory_errors_translated():
         for numbers in _chunks(mine, batch_size):
-            logits, _, _ = learner.deployable(_on_device(learner, films, numbers))
+            logits, _, _ = learner.evaluated(_on_device(learner, films, numbers))
             rows.append(logits.float().cpu())
             if tick is not None:
                 tick(numbers[-1] - mine[0] + 1)
@@ -350,8 +380,11 @@ def train_head_epoch(learner: Learner, features: Tensor, batches: list[list[int]
         numbers = torch.tensor(batch)
         logits = learner.network.fc(features[numbers].to(learner.device))
         torch.autograd.backward(_weighted_loss(alone, logits, labels, numbers, batch, tally))
+        learner.pacer.begin_step(learner.optimizer)
         learner.optimizer.step()
         learner.optimizer.zero_grad(set_to_none=True)
+        if learner.average is not None:
+            learner.average.follow(learner.pacer.steps)
         tally.step_done(len(batch))
         tick(tally.num_films, tally.loss_sum)
     float(tally.loss_sum)

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "pneumocli"
 
 # Floors from the bottom; a room imports only rooms on lower floors. A folder lists its modules, a module stands alone.
 FLOORS: dict[int, dict[str, str]] = {
-    1: {"core": "config errors events files memory parallel records version"},
+    1: {"core": "config errors events files memory parallel recipes records version"},
     2: {
         "data": "acquisition dicom film formats images manifest patients phantom release_lists splits table",
         "model": "card device network onnx_file out_of_distribution weights",
@@ -32,8 +32,8 @@ FLOORS: dict[int, dict[str, str]] = {
     6: {
         "evaluation": "compare evaluate measure store",
         "training": (
-            "augmentation checkpoint dataset distributed export film_cache finish gpu_probe loader loop plan records"
-            " seeds step tensorboard timing train"
+            "augmentation averaging checkpoint dataset distributed export film_cache finish gpu_probe loader loop plan"
+            " records schedule seeds step tensorboard timing train"
         ),
     },
     7: {"demo": "", "__init__": ""},

@@ -14,10 +14,12 @@ from pneumocli.core.errors import DataError, DeviceError, ModelFileError, RunErr
 from pneumocli.core.events import EpochFinished, Event, Remark, RunStarted
 from pneumocli.core.records import EpochRecord
 from pneumocli.model.device import cpu_multiplies_bf16
-from pneumocli.model.network import build_network
+from pneumocli.model.network import DeployableNet, build_network
 from pneumocli.model.weights import load_best
 from pneumocli.run_folder import RunFolder
 from pneumocli.training.checkpoint import is_better
+from pneumocli.training.dataset import prepare_again
+from pneumocli.training.loader import stacked
 from pneumocli.training.train import resume, train
 from tests.conftest import tiny
 from tests.training.test_augmentation import OFF_BY
@@ -54,13 +56,15 @@ def begun_once(phantoms: Path, made_once) -> Path:
 
 
 def weights_of(run: Path, file: str = "best.pt") -> dict[str, torch.Tensor]:
+    if file == "average":
+        return torch.load(run / "last.pt", weights_only=True).get("average", {})
     loaded = torch.load(run / file, weights_only=True)
     return loaded["weights"] if file == "best.pt" else loaded["model"]
 
 
 def assert_same_run(one: Path, other: Path) -> None:
     """Bit-identical weights and, times aside, history."""
-    for file in ("best.pt", "last.pt"):
+    for file in ("best.pt", "last.pt", "average"):
         ours, theirs = weights_of(one, file), weights_of(other, file)
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[name], theirs[name]) for name in ours), file
@@ -132,6 +136,58 @@ def test_golden_losses_of_seed_0(phantoms: Path, tmp_path: Path):
 GOLDEN = [0.7368, 0.7053]
 
 
+ROBUST: dict[str, object] = {"recipe": "robust", "weight_decay": 0.05, "label_smoothing": 0.1, "image_size": 32}
+
+
+@pytest.fixture(scope="module")
+def robust_once(phantoms: Path, made_once) -> Path:
+    """A run of the robust recipe stopped after the first of its two epochs: read it, never change it."""
+    return made_once("robust", lambda folder: stopped(tiny(phantoms, folder, **ROBUST), 1))
+
+
+def test_the_average_is_validated_and_kept_and_last_pt_holds_both(robust_once: Path):
+    last = torch.load(robust_once / "last.pt", weights_only=True)
+    run = RunFolder(robust_once)
+    assert not torch.equal(last["average"]["fc.weight"], last["model"]["fc.weight"])
+    weights, card = load_best(run.best_file)
+    assert card.best_epoch == 1
+    assert all(torch.equal(weights[name], tensor) for name, tensor in last["average"].items())
+    network = resnet18(num_classes=2)
+    network.load_state_dict(last["average"])
+    films = prepare_again(run.config(), run.manifest(), lambda _: None)
+    with torch.no_grad():
+        logits, _, _ = DeployableNet(network).eval()(stacked(films.val_films, list(range(len(films.val_films)))))
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(films.val_labels))
+    assert float(loss) == pytest.approx(run.history()[-1].val_loss, rel=1e-4)
+
+
+def test_history_records_the_rate_that_was_used(robust_once: Path):
+    # 54 films in batches of 8 are 7 steps an epoch, 14 in all: one warms up, then 5 of 13 are past
+    rates = [record.learning_rate for record in RunFolder(robust_once).history()]
+    assert rates == pytest.approx([1e-3 * (1 + np.cos(np.pi * 5 / 13)) / 2])
+    groups = torch.load(robust_once / "last.pt", weights_only=True)["optimizer"]["param_groups"]
+    assert [group["lr"] for group in groups] == [rates[-1]] * 2
+    assert [group["weight_decay"] for group in groups] == [0.05, 0]
+
+
+def test_the_robust_epoch_after_a_stop_equals_an_uninterrupted_one(robust_once: Path, phantoms: Path, tmp_path: Path):
+    """The learning rate, the average and the optimiser go on where they were."""
+    whole = stopped(tiny(phantoms, tmp_path / "whole", **ROBUST), 2)
+    shutil.copytree(robust_once, tmp_path / "parts")
+    with pytest.raises(Stop):
+        resume(ResumeConfig(resume=tmp_path / "parts"), stopping_after(2))
+    assert_same_run(whole, tmp_path / "parts")
+
+
+def test_a_checkpoint_without_the_average_that_the_settings_ask_for_is_refused(robust_once: Path, tmp_path: Path):
+    shutil.copytree(robust_once, tmp_path / "run")
+    content = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    del content["average"]
+    torch.save(content, tmp_path / "run" / "last.pt")
+    with pytest.raises(ModelFileError, match="holds no averaged weights"):
+        resume(ResumeConfig(resume=tmp_path / "run"))
+
+
 def test_the_epoch_after_a_stop_equals_an_uninterrupted_one(trained: RunFolder, begun_once: Path, tmp_path: Path):
     """What the slow tests below show of whole runs, export included."""
     shutil.copytree(begun_once, tmp_path / "parts")
@@ -146,6 +202,8 @@ def test_the_epoch_after_a_stop_equals_an_uninterrupted_one(trained: RunFolder, 
     [
         pytest.param({"class_weights": "balanced", "accumulate": 2, "patience": 5}, id="weighted"),
         pytest.param({"freeze": "backbone"}, id="frozen"),
+        pytest.param({"recipe": "robust", "weight_decay": 0.01, "label_smoothing": 0.1}, id="robust"),
+        pytest.param({"recipe": "robust", "freeze": "backbone"}, id="robust, frozen"),
         pytest.param({"cache": False, "fit": "pad"}, id="uncached"),
         pytest.param({"compile": True, "batch_size": 8}, id="compiled"),
         pytest.param(
