@@ -71,7 +71,7 @@ def _show_run(output: Output, run: RunFolder) -> None:
 def _config_of_new_runs(given: dict[str, object]) -> TrainConfig:
     config = validated(TrainConfig, given)
     if process_count() == 1:  # of several, one process checks it in the core
-        from pneumocli.data.manifest import check_folder
+        from pneumocli.data.layout import check_folder
 
         check_folder(config.data)
     return config

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, Jpeg2KImagePlugin, TiffImagePlugin, Unidentifie
 
 from pneumocli.core.records import Fit
 from pneumocli.data.film import Film, Pixels, UnreadableFilm, stretch
+from pneumocli.data.film_files import why_unopened
 from pneumocli.data.formats import HEAD_BYTES, format_of, is_film_name, what_it_is
 
 __all__ = [
@@ -76,7 +77,7 @@ def read_film(source: Path | bytes, *, draft_side: int | None = None) -> Film:
     try:
         content = source if isinstance(source, bytes) else source.read_bytes()
     except OSError as error:
-        raise UnreadableFilm(f"cannot be opened: {error.strerror}") from error
+        raise UnreadableFilm(why_unopened(Path(str(source)), error)) from error
     if not content:
         raise UnreadableFilm("is empty (0 bytes)")
     if content[128:132] == b"DICM":

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,18 +11,18 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pneumocli.core.errors import DataError, PneumoError, RunError, first_few, shell_word
+from pneumocli.core.errors import DataError, PneumoError, RunError, first_few
 from pneumocli.core.events import Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
 from pneumocli.core.files import cache_folder, sha256_of, write_csv, write_json
 from pneumocli.core.parallel import ordered_map
-from pneumocli.core.records import CLASS_NAMES, SPLITS, Kind, ManifestRow, Split
-from pneumocli.data.images import UnreadableFilm, is_film_name, read_film
-from pneumocli.data.patients import patient_of
+from pneumocli.core.records import Kind, ManifestRow, Split
+from pneumocli.data.film_files import left_out
+from pneumocli.data.images import UnreadableFilm, read_film
+from pneumocli.data.layout import PHANTOM_MARK, Placed, Survey, by_folder, check_folder, refuse_without_films, survey
+from pneumocli.data.patients import identify, unidentified
 from pneumocli.data.table import TableRow, read_table
 
 COLUMNS = tuple(ManifestRow.model_fields)
-
-_LAYOUT = "train|val|test / NORMAL|PNEUMONIA"
 
 
 @dataclass(frozen=True)
@@ -82,94 +82,77 @@ class Manifest:
         return cls(folder, rows)
 
 
-def check_folder(folder: Path) -> None:
-    """Refuses a data folder that is not there.
-
-    Raises:
-        DataError: There is no such folder.
-    """
-    if not folder.is_dir():
-        raise DataError(
-            f"no data folder at {folder}",
-            f"pneumo download --data {shell_word(folder)} gets the set; --source phantom makes a synthetic one",
-        )
-
-
 def scan(folder: Path, table: Path | None = None, listener: Listener = ignore) -> Manifest:
-    """Lists the films of a data folder, without opening them.
+    """Lists the films of a data folder, without reading them.
 
     Args:
-        folder: Laid out ``train|val|test / NORMAL|PNEUMONIA``; ``val`` and ``test`` may be missing.
-        table: A CSV with the columns image, label and perhaps patient and split, to be used instead of the layout;
+        folder: Laid out ``train|val|test / NORMAL|PNEUMONIA``; ``val`` and ``test`` may be missing. A folder that holds
+            the classes alone is a test set.
+        table: A table with the columns image, label and perhaps patient and split, to be used instead of the layout;
             images are relative to ``folder``.
-        listener: Gets a warning where file names do not identify patients.
+        listener: Gets what is not used, and how patients are identified.
 
     Returns:
-        The films, sorted by image; their hashes are empty.
+        The films, sorted by image; their hashes are empty. A link that leads nowhere is a film, too: reading it gives
+        the reason.
 
     Raises:
         DataError: The folder is missing, empty or laid out otherwise, or the table is at fault.
     """
+    if table is None:
+        found = survey(folder)
+        _remark_on_rest(found, listener)
+        return listed(found, listener)
     check_folder(folder)
-    rows = tuple(
-        sorted(_rows_of_table(folder, table, listener) if table else _rows_of_folder(folder), key=lambda row: row.image)
-    )
-    unknown = sum(row.patient == f"film:{row.image}" for row in rows)
+    rows = sorted(read_table(table, folder, listener), key=lambda row: row.image)
+    films = [Placed(row.image, row.split, row.label) for row in rows]
+    manifest = _identified(folder, films, ignore)
+    kept = tuple(_by_table(given, row) for given, row in zip(rows, manifest.rows, strict=True))
+    unknown = sum(row.patient == f"film:{row.image}" for row in kept)
     if unknown:
-        listener(
-            Remark(
-                f"{unknown:,} of {len(rows):,} file names do not identify the patient: each such film counts as a "
-                "patient of its own, and intervals are too narrow if a patient has several",
-                "warning",
-            )
-        )
+        listener(unidentified(unknown, len(kept)))
+    return replace(manifest, rows=kept)
+
+
+def listed(found: Survey, listener: Listener = ignore) -> Manifest:
+    """The films of a data folder that was walked, see :func:`scan`.
+
+    Raises:
+        DataError: It holds none in the layout.
+    """
+    refuse_without_films(found)
+    return _identified(found.folder, sorted(found.films, key=lambda film: film.image), listener)
+
+
+def _identified(folder: Path, films: Sequence[Placed], listener: Listener) -> Manifest:
+    people, remarks = identify(films, drawn=(folder / PHANTOM_MARK).is_file())
+    for remark in remarks:
+        listener(remark)
+    rows = tuple(
+        ManifestRow(image=film.image, label=film.label, kind=kind, patient=patient, split=film.split, sha256="")
+        for film, (patient, kind) in zip(films, people, strict=True)
+    )
     return Manifest(folder, rows)
 
 
-def _rows_of_folder(folder: Path) -> list[ManifestRow]:
-    rows = [
-        _row(folder, file, label, split)
-        for split in SPLITS
-        for label, name in enumerate(CLASS_NAMES)
-        for file in _films_below(folder / split / name)
-    ]
-    if not rows:
-        inner = folder / "chest_xray"
-        if (inner / "train").is_dir():
-            raise DataError(f"{folder} holds no films, but {inner} looks like the set", f"name {inner} instead")
-        raise DataError(
-            f"no films in {folder}: expected {_LAYOUT}, found {_listing(folder)}",
-            f"pneumo download --data {shell_word(folder)} gets the set",
-        )
-    return rows
-
-
-def _films_below(folder: Path) -> Iterator[Path]:
-    if folder.is_dir():
-        yield from (file for file in folder.rglob("*") if is_film_name(file.name) and file.is_file())
-
-
-def _listing(folder: Path) -> str:
-    names = sorted(item.name for item in folder.iterdir())
-    if not names:
-        return "an empty folder"
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-
-
-def _row(folder: Path, file: Path, label: int, split: Split) -> ManifestRow:
-    image = file.relative_to(folder).as_posix()
-    patient, kind = patient_of(file.name) or (f"film:{image}", "normal" if label == 0 else "unknown")
-    return ManifestRow(image=image, label=label, kind=kind, patient=patient, split=split, sha256="")
-
-
-def _rows_of_table(folder: Path, table: Path, listener: Listener) -> list[ManifestRow]:
-    return [_row_of_line(folder, line) for line in read_table(table, folder, listener)]
-
-
-def _row_of_line(folder: Path, line: TableRow) -> ManifestRow:
-    row, positive = _row(folder, folder / line.image, line.label, line.split), line.label == 1
+def _by_table(given: TableRow, row: ManifestRow) -> ManifestRow:
+    """A row with what the table gives; the name's kind stands where it does not contradict the label."""
+    positive = given.label == 1
     kind: Kind = row.kind if (row.kind == "normal") != positive else "unknown" if positive else "normal"
-    return row.model_copy(update={"kind": kind, "patient": line.patient or row.patient})
+    return row.model_copy(update={"kind": kind, "patient": given.patient or row.patient})
+
+
+def _remark_on_rest(found: Survey, listener: Listener) -> None:
+    """Remarks on what in a data folder is not used."""
+    if found.unused and found.films:
+        number = len(found.unused)
+        verb = "film is not used, being" if number == 1 else "films are not used, being"
+        where = f"in no folder of the layout or in a format that is not read: {by_folder(found.unused)}"
+        listener(Remark(f"{number:,} {verb} {where}; pneumo verify-data names all", "warning"))
+    for path, reason in found.unopened.items():
+        listener(Remark(f"{path}: {reason}: films in it are not used", "warning"))
+    if found.system:
+        listener(Remark(left_out(len(found.system), next(iter(found.system)))))
 
 
 def with_hashes(manifest: Manifest, listener: Listener = ignore, *, remembered: bool = True) -> Manifest:

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 from pneumocli.core.events import Listener, TaskAdvanced, TaskFinished, TaskStarted, ignore
 from pneumocli.core.files import write_bytes, write_text
 from pneumocli.core.records import Kind, Split
+from pneumocli.data.layout import PHANTOM_MARK
 
 _Map = NDArray[np.float32]
 
@@ -26,9 +27,6 @@ They show no person. A model trained on them knows nothing about patients.
 """
 
 _KINDS: tuple[Kind, ...] = ("normal", "bacteria", "virus")
-
-README_NAME = "PHANTOMS.txt"
-"""Marks a folder of phantoms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +208,7 @@ def write_phantoms(  # noqa: PLR0913 - sizes of the set, all named by the caller
     """
     task = "drawing phantoms"
     listener(TaskStarted(task, num_train + num_val + num_test))
-    write_text(folder / README_NAME, _README)
+    write_text(folder / PHANTOM_MARK, _README)
     drawn, patient = 0, 1
     counts: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_test}
     for number, (split, count) in enumerate(counts.items()):

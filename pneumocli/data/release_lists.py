@@ -6,8 +6,10 @@ al. 2018, version 2, doi:10.17632/rscbjbr9sj, CC BY 4.0.
 
 import csv
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
+from pathlib import PurePosixPath
 
 from pneumocli.core.records import ClassName, Split
 
@@ -23,6 +25,34 @@ def kaggle_films() -> frozenset[tuple[Split, ClassName, str]]:
 def mendeley_films() -> frozenset[tuple[Split, ClassName, str]]:
     """The same films as Mendeley's version 2 has them: the 16 of ``val`` stand in ``train``."""
     return frozenset(("train" if split == "val" else split, name, file) for split, name, file in kaggle_films())
+
+
+LEAST_SHARE = 0.5
+"""Of the films, so many must have names of the release for it to be one.
+
+A hospital that uses the release's naming scheme for its own films meets some of its 5,856 names by chance.
+"""
+
+
+@cache
+def _stems() -> frozenset[str]:
+    return frozenset(stem_of(file) for _, _, file in kaggle_films())
+
+
+def stem_of(file: str) -> str:
+    """A film's name without its folders, ending and case: the same for a copy that was converted to PNG."""
+    return PurePosixPath(file).stem.casefold()
+
+
+def released_stems(films: Iterable[tuple[str, int]]) -> set[str]:
+    """The films of the release among some, each once, by their stems.
+
+    Args:
+        films: File names with the label, 0 or 1. A name like ``IM-0115-0001`` counts for a normal film alone: OsiriX
+            and Horos give it to any patient's.
+    """
+    found = ((stem_of(file), label) for file, label in films)
+    return {stem for stem, label in found if stem in _stems() and (label == 0 or not stem.startswith("im-"))}
 
 
 def counts(films: frozenset[tuple[Split, ClassName, str]]) -> dict[tuple[Split, ClassName], int]:

@@ -60,6 +60,24 @@ def with_validation(manifest: Manifest, method: Method, fraction: float, seed: i
     return result, len(result.of("val")) / len(rows)
 
 
+def training_pool(manifest: Manifest) -> Manifest:
+    """The films that a training may use: all but those of test.
+
+    Raises:
+        DataError: There are test films alone, such as in a folder that holds the classes without splits.
+    """
+    rows = tuple(row for row in manifest.rows if row.split != "test")
+    if not rows:
+        folder = manifest.folder
+        raise DataError(
+            f"{folder} holds {len(manifest):,} test films and none to train on: classes without a folder train are a "
+            "test set",
+            f"move the classes into {folder / 'train'} (train holds validation films out of it), or list the films "
+            "with their splits in a table: --manifest FILE.csv",
+        )
+    return replace(manifest, rows=rows)
+
+
 def _split_of(row: ManifestRow, held: set[str]) -> Split:
     return "val" if row.patient in held else "train"
 

@@ -14,20 +14,19 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Literal
 
 from pneumocli.core.errors import DataError
 from pneumocli.core.events import Listener, Remark, ignore
-from pneumocli.core.records import CLASS_NAMES, SPLITS, Split
+from pneumocli.core.records import CLASS_NAMES, Split
+from pneumocli.data.film_files import walk
+from pneumocli.data.layout import SPLIT_WORDS
 
 _EXPECTED = "image,label[,patient][,split]"
 _COLUMNS = ("image", "label", "patient", "split")
-_LABELS = {
+_LABELS: dict[str, Literal[0, 1]] = {
     **{CLASS_NAMES[0].lower(): 0, "0": 0, "0.0": 0, "0,0": 0, "false": 0},
     **{CLASS_NAMES[1].lower(): 1, "1": 1, "1.0": 1, "1,0": 1, "true": 1},
-}
-_SPLIT_WORDS: dict[str, Split] = {
-    **{name: name for name in SPLITS},
-    **{"training": "train", "validation": "val", "valid": "val", "testing": "test"},
 }
 _NOTHING = frozenset({"", "nan", "na", "n/a", "<na>", "none", "null"})  # as data frames and databases write it
 
@@ -52,7 +51,7 @@ class TableRow:
 
     line: int
     image: str
-    label: int
+    label: Literal[0, 1]
     patient: str
     split: Split
 
@@ -224,9 +223,9 @@ def _row(table: Path, cells: _Cells, places: "_Places") -> TableRow:
     if label is None:
         raise DataError(f"{where}: label {values['label']!r}, expected NORMAL or PNEUMONIA (or 0 or 1)")
     split = values["split"].lower()
-    if split not in _SPLIT_WORDS and split not in _NOTHING:
+    if split not in SPLIT_WORDS and split not in _NOTHING:
         raise DataError(f"{where}: split {values['split']!r}, expected train, val or test")
-    return TableRow(cells.line, image, label, _patient(values["patient"], where), _SPLIT_WORDS.get(split, "train"))
+    return TableRow(cells.line, image, label, _patient(values["patient"], where), SPLIT_WORDS.get(split, "train"))
 
 
 def _patient(text: str, where: str) -> str:
@@ -318,10 +317,9 @@ class _Places:
     def _index(self) -> dict[str, set[str]]:
         if self._listed is None:
             self._listed = {}
-            for root, _, files in os.walk(self._folder):
-                for name in files:
-                    path = Path(root, name).relative_to(self._folder).as_posix()
-                    self._listed.setdefault(_folded(path), set()).add(path)
+            for found in walk(str(self._folder), look=False):
+                path = Path(found.path).relative_to(self._folder).as_posix()
+                self._listed.setdefault(_folded(path), set()).add(path)
         return self._listed
 
 

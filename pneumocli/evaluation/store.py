@@ -6,8 +6,8 @@ from pathlib import Path
 from pneumocli.core.errors import RunError, shell_word
 from pneumocli.core.files import read_record, write_bytes, write_json, write_text
 from pneumocli.core.records import SPLITS, Split
+from pneumocli.data.layout import PHANTOM_MARK
 from pneumocli.data.manifest import Manifest
-from pneumocli.data.phantom import README_NAME
 from pneumocli.inference.classifier import Classifier
 from pneumocli.metrics.records import Evaluation, ScoredFilm
 from pneumocli.metrics.scores import ScoreArrays, read_predictions, write_predictions
@@ -57,7 +57,7 @@ def evaluation_report(
         history=history,
         settings=run.config().model_dump(mode="json"),
         environment=run.environment().model_dump(mode="json"),
-        phantom=(data / README_NAME).is_file(),
+        phantom=(data / PHANTOM_MARK).is_file(),
     )
 
 

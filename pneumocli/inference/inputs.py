@@ -4,15 +4,16 @@ Everything is lazy: a folder of a million films is walked while the first ones a
 one folder at a time are held, because an order that every machine agrees on (shards rely on it) needs sorting.
 """
 
-import errno
 import glob
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from pneumocli.data.images import is_film_name
+from pneumocli.core.events import Listener, Remark, ignore
+from pneumocli.data.film_files import left_out, system_file, walk
 
 STANDARD_INPUT = "-"
 
@@ -37,22 +38,23 @@ class Named:
     error: str | None = None
 
 
-def find_films(inputs: Iterable[str]) -> Iterator[Named]:
+def find_films(inputs: Iterable[str], listener: Listener = ignore) -> Iterator[Named]:
     """The films that ``inputs`` name, in their order, folders sorted by name; a film named twice comes once.
 
     Args:
         inputs: Paths of files and folders, glob patterns (``**`` crosses folders), or ``-``.
+        listener: Gets, after each folder, what in it was left out.
 
     Yields:
         Films, and one item with an ``error`` for each input and each folder that gives none.
     """
     given = list(inputs)
     if len(given) == 1:  # one folder, as large as it may be, cannot hold the same name twice
-        yield from _films_of(given[0])
+        yield from _films_of(given[0], listener)
         return
     seen: set[str] = set()
     for name in given:
-        for film in _films_of(name):
+        for film in _films_of(name, listener):
             key = STANDARD_INPUT if film.image == STANDARD_INPUT else os.path.abspath(_path_of(film))  # noqa: PTH100 - links count as films of their own
             if key not in seen:
                 seen.add(key)
@@ -61,7 +63,7 @@ def find_films(inputs: Iterable[str]) -> Iterator[Named]:
 
 def count_films(inputs: Iterable[str]) -> int:
     """About how many films :func:`find_films` will give: for a display of progress. Opens no file."""
-    return sum(1 for name in inputs for _ in _films_of(name, read=False))
+    return sum(1 for name in inputs for _ in _films_of(name, ignore, read=False))
 
 
 def shown(path: str) -> str:
@@ -73,15 +75,15 @@ def _path_of(film: Named) -> str:
     return str(film.source) if isinstance(film.source, Path) else film.image
 
 
-def _films_of(name: str, *, read: bool = True) -> Iterator[Named]:
+def _films_of(name: str, listener: Listener, *, read: bool = True) -> Iterator[Named]:
     if name == STANDARD_INPUT:
         yield _from_standard_input() if read else Named(name, b"", PurePath("stdin"))
     elif os.path.isdir(name):  # noqa: PTH112 - a Path would drop a trailing slash or a leading ./ from the name
-        yield from _below(name)
+        yield from _below(name, listener, read=read)
     elif os.path.lexists(name) or not glob.has_magic(name):
         yield Named(shown(name), Path(name), PurePath(Path(name).name))
     else:
-        yield from _matches(name)
+        yield from _matches(name, listener, read=read)
 
 
 def _from_standard_input() -> Named:
@@ -92,8 +94,8 @@ def _from_standard_input() -> Named:
     return Named(STANDARD_INPUT, content, place)
 
 
-def _matches(pattern: str) -> Iterator[Named]:
-    matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - takes absolute patterns, too
+def _matches(pattern: str, listener: Listener, *, read: bool) -> Iterator[Named]:
+    matches = [match for match in sorted(glob.glob(pattern, recursive=True)) if not _is_system(match, pattern)]  # noqa: PTH207 - absolute ones
     if not matches:
         yield _nothing(pattern, "no file matches this pattern" if glob.has_magic(pattern) else "does not exist")
     for match in matches:
@@ -101,47 +103,42 @@ def _matches(pattern: str) -> Iterator[Named]:
         if not os.path.isdir(match):  # noqa: PTH112
             yield Named(shown(match), Path(match), PurePath(Path(match).name))
         elif "**" not in pattern:
-            yield from _below(match)
+            yield from _below(match, listener, read=read)
 
 
-def _below(folder: str) -> Iterator[Named]:
-    """The films below a folder; links to folders are followed, but never in a circle."""
+def _is_system(match: str, pattern: str) -> bool:
+    """Whether a wildcard has matched what a system keeps for itself; a name that the pattern spells out is meant."""
+    spelled = set(PurePath(pattern).parts)
+    return any(system_file(part) is not None for part in PurePath(match).parts if part not in spelled)
+
+
+def _below(folder: str, listener: Listener, *, read: bool) -> Iterator[Named]:
+    """The films below a folder, by the rule of :mod:`pneumocli.data.film_files`.
+
+    A picture in a format that is not read gets an error of its own: a folder of them does not hold nothing.
+    """
     found = False
-    failed: list[OSError] = []
-    for root, names, files in _walk(folder, failed):
-        del names
-        for name in files:
-            path = os.path.join(root, name)  # noqa: PTH118
+    rest: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for item in walk(folder, look=read):
+        path = item.path
+        if item.kind in ("film", "picture"):
             found = True
-            yield Named(shown(path), Path(path), PurePath(os.path.relpath(path, folder)))
-        while failed:
+            place = PurePath(os.path.relpath(path, folder))
+            yield Named(shown(path), Path(path) if item.kind == "film" else None, place, item.reason or None)
+        elif item.kind == "unopened":
             found = True
-            yield _unopened(failed.pop())
-    while failed:
-        found = True
-        yield _unopened(failed.pop())
+            yield _nothing(path, item.reason)
+        else:
+            rest[item.kind] += 1
+            first.setdefault(item.kind, shown(path))
     if not found:
         yield _nothing(folder, "the folder holds no films")
-
-
-def _walk(folder: str, failed: list[OSError]) -> Iterator[tuple[str, list[str], list[str]]]:
-    """``os.walk`` in a fixed order, with only the names of films."""
-    ancestors: dict[str, frozenset[tuple[int, int]]] = {folder: frozenset()}
-    for root, names, files in os.walk(folder, onerror=failed.append, followlinks=True):
-        state = os.stat(root)  # noqa: PTH116
-        above = ancestors.pop(root, frozenset())
-        if (state.st_dev, state.st_ino) in above:  # a link back to a folder that we are in
-            names.clear()
-            continue
-        names[:] = sorted(name for name in names if not name.startswith("."))
-        here = above | {(state.st_dev, state.st_ino)}
-        ancestors.update((os.path.join(root, name), here) for name in names)  # noqa: PTH118
-        yield root, names, sorted(name for name in files if is_film_name(name))
-
-
-def _unopened(error: OSError) -> Named:
-    reason = error.strerror or os.strerror(error.errno or errno.EIO)
-    return _nothing(str(error.filename), f"the folder cannot be opened: {reason}")
+    if rest["system"]:
+        listener(Remark(left_out(rest["system"], first["system"])))
+    if rest["file"]:
+        are = "file is no film" if rest["file"] == 1 else "files are no films"
+        listener(Remark(f"{rest['file']:,} {are}, such as {first['file']}"))
 
 
 def _nothing(name: str, error: str) -> Named:

@@ -81,7 +81,7 @@ def predict(
         DeviceError: The device is not there.
     """
     settings = config if isinstance(config, PredictConfig) else _settings(config, model)
-    films = find_films(settings.inputs)
+    films = find_films(settings.inputs, listener)
     first = list(islice(films, _MANY))
     classifier = _classifier(settings, listener, throughput=len(first) == _MANY)
     # Everything that can be wrong from the start is raised here, not at the first film.

@@ -21,7 +21,10 @@ from typing import IO
 from pneumocli.core.errors import DownloadError
 from pneumocli.core.events import Listener, TaskAdvanced, TaskFinished, TaskStarted, ignore
 from pneumocli.core.files import write_failure
-from pneumocli.core.records import CLASS_NAMES, SPLITS
+from pneumocli.core.records import CLASS_NAMES
+from pneumocli.data.film_files import is_film_content, system_file, system_folder
+from pneumocli.data.formats import HEAD_BYTES, is_film_name
+from pneumocli.data.layout import place_in_splits
 
 ASIDE = "second-copy"
 """Folder, beside train, val and test, for films of a second copy that differ from the first."""
@@ -35,6 +38,9 @@ MOST_RATIO = 200
 _SMALL_BYTES = 1 << 20  # below this the ratio means nothing: an empty text shrinks a thousand times and does no harm
 _BLOCK_BYTES = 1 << 20
 _ENCRYPTED = 0x1
+
+# What zipfile raises for damaged members.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 # What Windows cannot have as a file name; the set must be movable.
 _HOSTILE = re.compile(r'[<>:"|?*\x00-\x1f]')
@@ -158,7 +164,7 @@ def contents(archive: Path, zip_file: zipfile.ZipFile) -> Contents:
     by_root: dict[PurePosixPath, list[tuple[zipfile.ZipInfo, PurePosixPath]]] = {}
     for member in members:
         path = _path_of(member)
-        place = _place_in_layout(path)
+        place = _place_in_layout(zip_file, member, path)
         if _is_litter(path):
             found.num_litter += 1
         elif place is None:
@@ -225,23 +231,25 @@ def _path_of(member: zipfile.ZipInfo) -> PurePosixPath:
 
 
 def _is_litter(path: PurePosixPath) -> bool:
-    return (
-        "__MACOSX" in path.parts
-        or path.name.startswith("._")
-        or path.name.lower() in (".ds_store", "thumbs.db", "desktop.ini")
-    )
+    return system_file(path.name) is not None or any(system_folder(part) is not None for part in path.parts[:-1])
 
 
-def _place_in_layout(path: PurePosixPath) -> PurePosixPath | None:
+def _place_in_layout(zip_file: zipfile.ZipFile, member: zipfile.ZipInfo, path: PurePosixPath) -> PurePosixPath | None:
     """``split/CLASS/name`` of a film, spelled as the layout spells it; ``None`` for anything else."""
-    from pneumocli.data.images import is_film_name
+    place = place_in_splits("/".join(path.parts[-3:]))
+    if place is None or not (is_film_name(path.name) or _is_film_by_content(zip_file, member, path)):
+        return None
+    return PurePosixPath(place.split, CLASS_NAMES[place.label], path.name)
 
-    if len(path.parts) < 3:
-        return None
-    split, name = path.parts[-3].lower(), path.parts[-2].upper()
-    if split not in SPLITS or name not in CLASS_NAMES or not is_film_name(path.name):
-        return None
-    return PurePosixPath(split, name, path.name)
+
+def _is_film_by_content(zip_file: zipfile.ZipFile, member: zipfile.ZipInfo, path: PurePosixPath) -> bool:
+    """Whether a member is a film by its first bytes; one that cannot be read is none, and is named as left out."""
+    try:
+        with zip_file.open(member) as content:
+            head = content.read(HEAD_BYTES)
+    except (*_UNREADABLE, OSError):
+        return False
+    return is_film_content(head, path.suffix.lower())
 
 
 def _listing(members: list[zipfile.ZipInfo]) -> str:
@@ -357,7 +365,7 @@ def _blocks(archive: Path, zip_file: zipfile.ZipFile, member: zipfile.ZipInfo) -
             while block := source.read(_BLOCK_BYTES):
                 count += len(block)
                 yield block
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except _UNREADABLE as error:
         reason = str(error).split(" for file")[0]  # zipfile adds the name that stands in front already
         raise _damaged(archive, member, reason or "it ends early") from error
     except OSError as error:

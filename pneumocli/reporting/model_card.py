@@ -10,8 +10,8 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from pneumocli.core.records import Split
+from pneumocli.data.layout import PHANTOM_MARK
 from pneumocli.data.manifest import Manifest
-from pneumocli.data.phantom import README_NAME
 from pneumocli.metrics.records import Evaluation
 from pneumocli.model.card import ModelCard
 from pneumocli.reporting.text import interval, number, percent, verdict
@@ -42,7 +42,7 @@ def model_card(run: RunFolder, card: ModelCard, evaluations: Sequence[Evaluation
         card=card,
         config=config,
         result=run.result(),
-        phantom=(config.data / README_NAME).is_file(),
+        phantom=(config.data / PHANTOM_MARK).is_file(),
         splits=[_counts(manifest, split) for split in ("train", "val")],
         disjoint=_DISJOINT[card.validation.method],
         evaluations=evaluations,

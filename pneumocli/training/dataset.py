@@ -11,7 +11,7 @@ from pneumocli.core.records import CLASS_NAMES, Fit, ManifestRow
 from pneumocli.data.film import Pixels
 from pneumocli.data.images import fit_film, read_film
 from pneumocli.data.manifest import Manifest, find_unreadable, prove_unchanged, readable_films, scan, with_hashes
-from pneumocli.data.splits import with_validation
+from pneumocli.data.splits import training_pool, with_validation
 from pneumocli.training.film_cache import Films, FilmsOnDisk, Selected, cached_films
 from pneumocli.training.loader import CropSource
 
@@ -68,7 +68,7 @@ def prepare(config: TrainConfig, listener: Listener) -> TrainingData:
             ``skip_unreadable`` was not asked for; or they cannot be split.
     """
     found = scan(config.data, config.manifest, listener)
-    pool = with_hashes(_without(found, lambda row: row.split == "test"), listener)
+    pool = with_hashes(training_pool(found), listener)
     crops, unreadable = _crop_sources(config, pool, listener)
     readable = readable_films(pool, unreadable, skip=config.skip_unreadable, listener=listener)
     numbers = {row.image: number for number, row in enumerate(pool.rows)}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pneumocli.core.records import CLASS_NAMES, SPLITS, ClassName, ManifestRow, Split
+from pneumocli.data.layout import LAYOUT, Survey, by_folder
 from pneumocli.data.release_lists import KNOWN_FIGURES, KNOWN_FIGURES_IN_SHORT
 from pneumocli.verification.records import Cell, DuplicateGroup, Finding, ShortcutProbe
 from pneumocli.verification.release_match import TITLES, Comparison
@@ -131,8 +132,30 @@ def judge_balance(rows: Sequence[ManifestRow], weights: Mapping[ClassName, float
         )
 
 
-def judge_other_files(others: Mapping[str, str], cells: Sequence[Cell]) -> Iterator[Verdict]:
-    """Files that are no films, and the counts that come of counting them."""
+def judge_unused(found: Survey) -> Iterator[Verdict]:
+    """Films that no command uses, wherever they lie, and folders that may hold some."""
+    if found.unused:
+        number = len(found.unused)
+        yield problem(
+            "unused-films",
+            f"{films(number)} {_are(number)} not used, being in no folder of {LAYOUT} or in a format that is not read: "
+            f"{by_folder(found.unused)}",
+            found.unused,
+        )
+    if found.unopened:
+        number = len(found.unopened)
+        yield problem("unopened", f"{number:,} folder{'' if number == 1 else 's'} cannot be opened", found.unopened)
+
+
+def judge_links(dangling: Mapping[str, str]) -> Iterator[Verdict]:
+    """Films that are links to nowhere."""
+    if dangling:
+        yield problem("unreadable", f"{films(len(dangling))} cannot be read", dangling)
+
+
+def judge_other_files(found: Survey, cells: Sequence[Cell]) -> Iterator[Verdict]:
+    """Files that are no films, hidden and system files and folders, and the counts that come of counting them."""
+    others = found.system | found.others
     if not others:
         return
     counted = [

@@ -12,6 +12,7 @@ from PIL import Image
 from pneumocli.core.events import Listener, TaskAdvanced, TaskFinished, TaskStarted
 from pneumocli.core.parallel import ordered_map
 from pneumocli.core.records import CLASS_NAMES, SPLITS, ManifestRow, Split
+from pneumocli.data.film_files import why_unopened
 from pneumocli.data.formats import HEAD_BYTES, format_of, format_of_name
 from pneumocli.data.images import UnreadableFilm, read_film
 from pneumocli.data.manifest import Manifest
@@ -105,7 +106,7 @@ def _facts_or_reason(path: Path, row: ManifestRow) -> FilmFacts | str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        return f"cannot be opened: {error.strerror}"
+        return why_unopened(path, error)
     try:
         return _facts(content, row)
     except UnreadableFilm as error:

@@ -6,16 +6,13 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from pneumocli.core.records import CLASS_NAMES, ClassName, ManifestRow, Split
-from pneumocli.data.release_lists import kaggle_films, mendeley_films
+from pneumocli.data.patients import names_identify, patient_of
+from pneumocli.data.release_lists import LEAST_SHARE, kaggle_films, mendeley_films, released_stems, stem_of
 
 ReleaseName = Literal["kaggle", "mendeley"]
 _Place = tuple[Split, ClassName, str]
 
 TITLES: dict[ReleaseName, str] = {"kaggle": "the Kaggle release", "mendeley": "the Mendeley release (version 2)"}
-
-# Of the films, so many must have names of the release for it to be one; a hospital that uses the release's naming
-# scheme for its own films meets some of its 5,856 names by chance.
-_LEAST_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +21,7 @@ class Comparison:
 
     Attributes:
         release: The one that they resemble most.
-        known: Films with a name of the release, wherever they stand.
+        known: Different films of the release among them, wherever they stand.
         missing: Places in the release of films that are not there.
         extra: Images that the release does not have, second copies included.
         moved: Images that the release has in another split, with their place there.
@@ -65,26 +62,21 @@ def recognise(rows: Iterable[ManifestRow]) -> Comparison | None:
         (_compare(name, films, listed) for name, films in against),
         key=lambda comparison: (comparison._surprises, len(comparison.missing)),
     )
-    return found if found.known >= _LEAST_SHARE * len(listed) else None
-
-
-def _stem(file: str) -> str:
-    return PurePosixPath(file).stem.casefold()
+    return found if found.known >= LEAST_SHARE * len(listed) else None
 
 
 def _compare(release: ReleaseName, films: frozenset[_Place], rows: tuple[ManifestRow, ...]) -> Comparison:
-    places = {_stem(file): (split, name, file) for split, name, file in films}
+    places = {stem_of(file): (split, name, file) for split, name, file in films}
     homeless: list[tuple[ManifestRow, _Place]] = []
     taken: set[str] = set()
     extra: list[str] = []
-    known = 0
+    known = len(released_stems((row.image, row.label) for row in rows))
     for row in rows:
-        stem = _stem(row.image)
+        stem = stem_of(row.image)
         place = places.get(stem)
         if place is None:
             extra.append(row.image)
             continue
-        known += 1
         if (row.split, CLASS_NAMES[row.label]) == place[:2] and stem not in taken:
             taken.add(stem)
         else:
@@ -92,7 +84,7 @@ def _compare(release: ReleaseName, films: frozenset[_Place], rows: tuple[Manifes
     moved: dict[str, str] = {}
     mislabelled: dict[str, str] = {}
     for row, place in homeless:
-        stem = _stem(row.image)
+        stem = stem_of(row.image)
         if stem in taken:  # the film stands in its place: this is a second one
             extra.append(row.image)
             continue
@@ -102,16 +94,21 @@ def _compare(release: ReleaseName, films: frozenset[_Place], rows: tuple[Manifes
     return Comparison(release, known, tuple(missing), tuple(sorted(extra)), moved, mislabelled)
 
 
-def mislabelled_by_name(rows: Iterable[ManifestRow]) -> dict[str, str]:
+def mislabelled_by_name(rows: Iterable[ManifestRow], *, drawn: bool = False) -> dict[str, str]:
     """Finds films whose name stands for another class than their label.
+
+    Args:
+        rows: The films; names stand for nothing where they are not those of a release.
+        drawn: Whether they are phantoms, which are named as the release is.
 
     Returns:
         The class of the name, by image.
     """
-    from pneumocli.data.patients import patient_of
-
+    listed = tuple(rows)
     found: dict[str, str] = {}
-    for row in rows:
+    if not names_identify(((PurePosixPath(row.image).name, row.label) for row in listed), drawn=drawn):
+        return found
+    for row in listed:
         named = patient_of(PurePosixPath(row.image).name)
         if named is not None and (named[1] != "normal") != bool(row.label):
             found[row.image] = CLASS_NAMES[named[1] != "normal"]

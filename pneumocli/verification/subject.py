@@ -7,7 +7,8 @@ from typing import Literal
 from pneumocli.core.config import VerifyDataConfig
 from pneumocli.core.errors import DataError, shell_word
 from pneumocli.core.events import Listener, Remark
-from pneumocli.data.manifest import COLUMNS, Manifest, scan
+from pneumocli.data.layout import Survey, survey
+from pneumocli.data.manifest import COLUMNS, Manifest, listed, scan
 from pneumocli.data.table import column_names
 from pneumocli.run_folder import RunFolder
 
@@ -21,12 +22,14 @@ class Subject:
         source: Where they were listed from.
         table: The file that lists them, if any.
         has_films: Whether they are there to be decoded.
+        survey: What else the folder holds, where films were listed from one.
     """
 
     manifest: Manifest
     source: Literal["folder", "table", "run"]
     table: Path | None = None
     has_films: bool = True
+    survey: Survey | None = None
 
 
 def subject_of(config: VerifyDataConfig, listener: Listener) -> Subject:
@@ -41,8 +44,10 @@ def subject_of(config: VerifyDataConfig, listener: Listener) -> Subject:
     elif config.data.suffix.lower() == ".csv" or config.data.is_file():
         table = config.data
     else:
-        source: Literal["folder", "table"] = "folder" if config.manifest is None else "table"
-        return Subject(scan(config.data, config.manifest, listener), source, config.manifest)
+        if config.manifest is not None:
+            return Subject(scan(config.data, config.manifest, listener), "table", config.manifest)
+        found = survey(config.data)
+        return Subject(listed(found, listener), "folder", survey=found)
     if config.manifest is not None:
         raise DataError(
             f"{table} and --manifest {config.manifest} are both tables, expected one",

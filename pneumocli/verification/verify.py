@@ -6,14 +6,14 @@ A problem changes what a number measured on the data means; a note is worth know
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumocli.core.config import VerifyDataConfig
 from pneumocli.core.events import Listener, ignore
 from pneumocli.core.files import write_text
 from pneumocli.core.records import CLASS_NAMES, SPLITS, ClassName, ManifestRow, Split
-from pneumocli.data.phantom import README_NAME
+from pneumocli.data.film_files import why_unopened
+from pneumocli.data.layout import PHANTOM_MARK, Survey
 from pneumocli.data.release_lists import counts, kaggle_films, mendeley_films
 from pneumocli.verification import checks
 from pneumocli.verification.checks import Verdict
@@ -23,10 +23,6 @@ from pneumocli.verification.subject import Subject, subject_of
 
 if TYPE_CHECKING:
     from pneumocli.verification.film_properties import Examined
-
-
-# What unpacking the Kaggle zip by hand leaves beside the splits.
-_SURPLUS_FOLDERS = {"__MACOSX": "macOS's attributes", "chest_xray": "the set a second time, as in the zip"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +86,14 @@ def _verification(
     subject: Subject, release: RecognisedRelease, comparison: Comparison | None, contents: _Contents | None
 ) -> Verification:
     rows = subject.manifest.rows
-    others = _other_files(subject.manifest.folder) if subject.source == "folder" else {}
-    cells = _cells(rows, comparison, others)
+    cells = _cells(rows, comparison, subject.survey)
     weights = _balancing_weights(rows)
     about_films = tuple(_about_films(subject, comparison, contents))
     verdicts = (
         *about_films,
         *(checks.prove_disjoint(rows, about_films) if subject.source == "run" else ()),
         *checks.judge_balance(rows, weights),
-        *checks.judge_other_files(others, cells),
+        *(() if subject.survey is None else checks.judge_other_files(subject.survey, cells)),
         *(checks.explain_figures() if comparison is not None and subject.source == "folder" else ()),
     )
     size = None if contents is None else contents.size
@@ -139,9 +134,13 @@ def _about_films(subject: Subject, comparison: Comparison | None, contents: _Con
     if comparison is not None:
         yield from checks.judge_release(comparison, decided_by_table=subject.source != "folder")
     by_release = {} if comparison is None else comparison.mislabelled
-    yield from checks.judge_labels(mislabelled_by_name(rows) | by_release)
+    drawn = (subject.manifest.folder / PHANTOM_MARK).is_file()
+    yield from checks.judge_labels(mislabelled_by_name(rows, drawn=drawn) | by_release)
     yield from checks.judge_patients(rows)
+    if subject.survey is not None:
+        yield from checks.judge_unused(subject.survey)
     if contents is None:
+        yield from checks.judge_links(_dangling(subject))
         yield from checks.judge_listed_hashes(rows) if subject.source == "run" else ()
         return
     yield from checks.judge_contents(contents.examined, contents.duplicates)
@@ -153,7 +152,7 @@ def _about_films(subject: Subject, comparison: Comparison | None, contents: _Con
 
 
 def _release(subject: Subject) -> tuple[RecognisedRelease, Comparison | None]:
-    if (subject.manifest.folder / README_NAME).is_file():
+    if (subject.manifest.folder / PHANTOM_MARK).is_file():
         return "phantom", None
     comparison = recognise(subject.manifest.rows)
     return ("foreign", None) if comparison is None else (comparison.release, comparison)
@@ -174,38 +173,30 @@ def _title(release: RecognisedRelease, comparison: Comparison | None, num_images
     return ("a resized copy of " if resized else "") + ", ".join([title, *changes])
 
 
-def _other_files(folder: Path) -> dict[str, str]:
-    """Files in the data folder that are no films, and what they are, by their path in it."""
-    from pneumocli.data.images import is_film_name
-
-    found = {}
-    for split in SPLITS:
-        for name in CLASS_NAMES:
-            for file in sorted((folder / split / name).rglob("*")):
-                if file.is_file() and not is_film_name(file.name):
-                    found[file.relative_to(folder).as_posix()] = _what_it_is(file.name)
-    for surplus, what in _SURPLUS_FOLDERS.items():
-        if (folder / surplus).is_dir():
-            found[f"{surplus}/"] = what
-    return found
+def _dangling(subject: Subject) -> dict[str, str]:
+    """Films that are links to nowhere: what a check without decoding can know of unreadable films."""
+    if not subject.has_films:
+        return {}
+    paths = {row.image: subject.manifest.path(row) for row in subject.manifest.rows}
+    return {
+        image: why_unopened(path, FileNotFoundError())
+        for image, path in paths.items()
+        if path.is_symlink() and not path.exists()
+    }
 
 
-def _what_it_is(name: str) -> str:
-    if name.startswith("._"):
-        return "macOS's attributes of another file"
-    return {".DS_Store": "macOS's view of the folder", "Thumbs.db": "Windows' thumbnails"}.get(name, "no film's ending")
-
-
-def _cells(rows: Sequence[ManifestRow], comparison: Comparison | None, others: dict[str, str]) -> tuple[Cell, ...]:
+def _cells(rows: Sequence[ManifestRow], comparison: Comparison | None, found: Survey | None) -> tuple[Cell, ...]:
     expected: dict[tuple[Split, ClassName], int] = {}
     if comparison is not None:
         expected = counts(kaggle_films() if comparison.release == "kaggle" else mendeley_films())
+    others = () if found is None else (*found.system, *found.others, *found.unused)
+    beside_films = Counter(None if found is None else found.cell_of(path) for path in others)
     cells = []
     for split in SPLITS:
         for label, name in enumerate(CLASS_NAMES):
             mine = [row for row in rows if row.split == split and row.label == label]
             due = expected.get((split, name), 0) if comparison is not None else None
-            beside = sum(path.startswith(f"{split}/{name}/") for path in others)
+            beside = beside_films[split, label]
             if mine or due or beside:
                 cells.append(
                     Cell(

@@ -57,14 +57,17 @@ def test_unknown_names_are_patients_of_their_own_with_a_warning(tmp_path: Path):
     (remark,) = events
     assert isinstance(remark, Remark)
     assert remark.level == "warning"
-    assert remark.text.startswith("2 of 3 file names do not identify the patient")
+    assert remark.text.startswith("3 of 3 file names do not identify the patient")
 
 
 @pytest.mark.parametrize(
     ("images", "message", "hint"),
     [
         ((), "expected train|val|test / NORMAL|PNEUMONIA, found an empty folder", "pneumo download --data {}"),
-        (("pictures/a.png", "b.txt"), "found b.txt, pictures", "pneumo download --data {}"),
+        (("pictures/a.png", "b.txt"), "found b.txt, pictures (1 film elsewhere)", "--manifest FILE.csv"),
+        (("NORMAL.old/a.png", "films.csv"), "found NORMAL.old, films.csv (1 film", "--manifest {}/films.csv"),
+        (("notes.txt", ".DS_Store"), "found .DS_Store, notes.txt", "list them in a table: --manifest FILE.csv"),
+        ((".DS_Store",), "found an empty folder", "pneumo download --data {}"),
         (("chest_xray/train/NORMAL/IM-0001-0001.jpeg",), "chest_xray looks like the set", "{}/chest_xray"),
     ],
 )
@@ -101,7 +104,7 @@ def test_a_table_decides_label_patient_and_split(tmp_path: Path):
     )
     rows = {row.image: row for row in scan(tmp_path, table).rows}
     assert [(rows[name].label, rows[name].patient, rows[name].split, rows[name].kind) for name in sorted(rows)] == [
-        (0, "normal:IM-0001", "train", "normal"),
+        (0, "film:IM-0001-0001.jpeg", "train", "normal"),
         (1, "p1", "train", "unknown"),
         (1, "film:c.dcm", "test", "unknown"),
         (0, "p1", "val", "normal"),

@@ -8,9 +8,10 @@ import pytest
 
 from pneumocli.core.events import Event, TaskFinished, TaskStarted
 from pneumocli.data.images import read_film
+from pneumocli.data.layout import PHANTOM_MARK
 from pneumocli.data.manifest import scan
 from pneumocli.data.patients import patient_of
-from pneumocli.data.phantom import README_NAME, draw_phantom, write_phantoms
+from pneumocli.data.phantom import draw_phantom, write_phantoms
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -27,7 +28,7 @@ def test_counts_shares_and_names(phantoms: Path):
     assert sum(row.label for row in manifest.of("train").rows) == 54
     assert {row.kind for row in manifest.rows} == {"normal", "bacteria", "virus"}
     assert all(patient_of(Path(row.image).name) is not None for row in manifest.rows)
-    assert (phantoms / README_NAME).is_file()
+    assert (phantoms / PHANTOM_MARK).is_file()
 
 
 def test_no_patient_in_two_splits_and_some_with_several_films(phantoms: Path):

@@ -11,7 +11,9 @@ PACKAGE = Path(__file__).parents[2] / "pneumocli"
 FLOORS: dict[int, dict[str, str]] = {
     1: {"core": "config errors events files memory parallel recipes records version"},
     2: {
-        "data": "acquisition dicom film formats images manifest patients phantom release_lists splits table",
+        "data": (
+            "acquisition dicom film film_files formats images layout manifest patients phantom release_lists splits table"
+        ),
         "model": "card device network onnx_file out_of_distribution weights",
     },
     3: {

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pneumocli.core.events import Event, Remark
 from pneumocli.inference.inputs import count_films, find_films, shown
 from tests.conftest import obey_permissions
 
@@ -116,3 +117,31 @@ def test_standard_input_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPat
 def test_names_that_are_no_text_become_text():
     assert shown(os.fsdecode(b"a\xff.png")) == r"a\xff.png"
     assert shown("röntgen 🫁\n.png") == "röntgen 🫁\n.png"
+
+
+def test_what_is_left_out_is_counted(folder: Path):
+    (folder / "films/@eaDir").mkdir()
+    (folder / "films/@eaDir/SYNOPHOTO_THUMB.jpg").write_bytes(b"x")
+    events: list[Event] = []
+    assert len(list(find_films(["films"], events.append))) == 3
+    assert [event.text for event in events if isinstance(event, Remark)] == [
+        "3 hidden or system files and folders are left out, such as films/.x",
+        "1 file is no film, such as films/notes.txt",
+    ]
+    assert [film.error for film in find_films(["films/**/*.jpg"])] == ["no file matches this pattern"]
+    assert names("films/@eaDir/*.jpg") == ["films/@eaDir/SYNOPHOTO_THUMB.jpg"]
+
+
+def test_pictures_that_are_not_read_and_links_to_nowhere_are_named(folder: Path):
+    (folder / "other").mkdir()
+    (folder / "other/a.webp").write_bytes(b"RIFF\0\0\0\0WEBPVP8 ")
+    (folder / "other/b.jpeg").symlink_to("gone")
+    found = {film.image: (film.source, film.error) for film in find_films(["other"])}
+    assert found["other/a.webp"][0] is None
+    assert str(found["other/a.webp"][1]).startswith("is WebP, expected JPEG")
+    assert found["other/b.jpeg"] == (Path("other/b.jpeg"), None)
+
+
+def test_dicom_without_an_ending_is_a_film(folder: Path):
+    (folder / "films/IM0001").write_bytes(bytes(128) + b"DICM")
+    assert names("films") == ["films/IM0001", "films/a.jpeg", "films/b.png", "films/deep/er/c.TIF"]

@@ -235,3 +235,20 @@ def test_damaged_zip_is_never_a_crash(tmp_path: Path, changes: list[tuple[int, i
     with contextlib.suppress(DownloadError), opened(file) as zip_file:
         unpack(file, zip_file, contents(file, zip_file), tmp_path / "new")
     assert {item.name for item in tmp_path.iterdir()} <= {"damaged.zip", "new"}, "written outside of the folder"
+
+
+def test_films_of_other_spellings_and_without_endings_are_taken_and_litter_is_left(tmp_path: Path) -> None:
+    members = {
+        "set/Train/normal/a.jpeg": b"a",
+        "set/validation/Pneumonia/IM0001": bytes(128) + b"DICM...",
+        "set/test/NORMAL/notes": b"words, words, words",
+        "set/train/NORMAL/.ipynb_checkpoints/a-checkpoint.jpeg": b"a",
+        "set/train/NORMAL/@eaDir/a.jpeg": b"a",
+        "set/train/NORMAL/b.jpeg.part": b"b",
+    }
+    file = tmp_path / "mine.zip"
+    file.write_bytes(zip_of(members))
+    with opened(file) as zip_file:
+        found = contents(file, zip_file)
+    assert set(found.films) == {"train/NORMAL/a.jpeg", "val/PNEUMONIA/IM0001"}
+    assert (found.num_litter, found.others) == (3, ["set/test/NORMAL/notes"])

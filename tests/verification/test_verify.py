@@ -397,3 +397,58 @@ def test_the_folder_is_left_as_it_was(subset: Path):
     verified(subset)
     assert scan(subset) == before
     assert sorted(path.name for path in subset.iterdir()) == ["test", "train"]
+
+
+def test_films_in_no_class_folder_are_a_problem(subset: Path):
+    for place in ("train/COVID19/a.png", "train/COVID19/b.png", "extra/c.dcm", "d.jpeg"):
+        (subset / place).parent.mkdir(parents=True, exist_ok=True)
+        (subset / place).write_bytes(film_bytes(1))
+    found = only(verified(subset, quick=True).problems, "unused-films")
+    assert found.text.startswith("4 films are not used, being in no folder of train|val|test / NORMAL|PNEUMONIA")
+    assert found.text.endswith("train/COVID19 (2), . (1), extra (1)")
+    assert found.images == ("d.jpeg", "extra/c.dcm", "train/COVID19/a.png", "train/COVID19/b.png")
+
+
+def test_pictures_in_formats_that_are_not_read_are_a_problem(subset: Path):
+    (subset / "train/NORMAL/a.webp").write_bytes(film_bytes(1, form="WEBP"))
+    (image, reason), = only(verified(subset, quick=True).problems, "unused-films").detail.items()  # fmt: skip
+    assert image == "train/NORMAL/a.webp"
+    assert reason.startswith("is WebP, expected JPEG")
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_links_that_lead_nowhere_are_unreadable_films(subset: Path, quick: bool):
+    (subset / "train/NORMAL/annexed.jpeg").symlink_to("../../.git/annex/objects/x")
+    found = only(verified(subset, quick=quick).problems, "unreadable")
+    (reason,) = found.detail.values()
+    assert reason.startswith("cannot be opened: it is a link to ../../.git/annex/objects/x, which is not there")
+
+
+def test_copies_that_a_notebook_made_are_a_note(subset: Path):
+    folder = subset / "train/NORMAL/.ipynb_checkpoints"
+    folder.mkdir()
+    (folder / "x-checkpoint.jpeg").write_bytes(film_bytes(1))
+    result = verified(subset)
+    assert only(result.notes, "other-files").detail == {"train/NORMAL/.ipynb_checkpoints/": "copies that Jupyter made"}
+    assert codes(result.problems) == {"missing"}
+
+
+def test_names_like_the_releases_label_nothing_elsewhere(tmp_path: Path):
+    people = [f"train/NORMAL/Anon_{n}" for n in range(6)] + [f"train/PNEUMONIA/Anon_{n}" for n in range(6, 12)]
+    images = [f"{person}/IM-000{film}-0001.jpg" for person in people for film in (1, 2)]
+    result = verified(write_films(tmp_path, images), quick=True)
+    assert (result.release, result.problems, result.num_patients) == ("foreign", (), 12)
+
+
+def test_a_patients_folder_in_two_splits_is_a_problem(tmp_path: Path):
+    images = [f"{split}/NORMAL/Anon_{n}/IM-0001-0001.jpg" for split in ("train", "val") for n in range(4)]
+    found = only(verified(empty_films(tmp_path, images), quick=True).problems, "patient-across-splits")
+    assert found.text == "4 patients have films in several splits (8 films)"
+
+
+def test_a_folder_without_splits_is_a_test_set(tmp_path: Path):
+    result = verified(empty_films(tmp_path, ["normal/a.png", "Pneumonia/b.png"]), quick=True)
+    assert [(cell.split, cell.label, cell.num_images) for cell in result.cells] == [
+        ("test", "NORMAL", 1),
+        ("test", "PNEUMONIA", 1),
+    ]
