@@ -1,5 +1,6 @@
 """``pneumo compare``."""
 
+import re
 from itertools import combinations
 
 import typer
@@ -27,7 +28,7 @@ def register(app: typer.Typer) -> None:
         """Compare two or more runs on the same films, with intervals of their differences.
 
         Evaluates a run first if its predictions are missing or stale. The paired patient bootstrap is the headline;
-        exact McNemar and DeLong stand beside it.
+        exact McNemar and, for AUROC, cluster DeLong stand beside it.
         """
         for run in config.runs:
             RunFolder.open_finished(run)  # a wrong name fails before scikit-learn is imported
@@ -83,7 +84,12 @@ def _pairs_table(comparison: Comparison) -> Table:
     table.add_column("runs", overflow="fold")
     for name in ("accuracy", "p (Holm)", "AUROC", "p"):
         table.add_column(name, justify="right")
-    rows = {(row.run_a, row.run_b, row.metric): row for row in comparison.differences if "bootstrap" in row.method}
+    # The last row of a pair's AUROC is the cluster DeLong test, which keeps its level on small sets.
+    rows = {
+        (row.run_a, row.run_b, row.metric): row
+        for row in comparison.differences
+        if "bootstrap" in row.method or row.metric == "auroc"
+    }
     for first, second in combinations((run.name for run in comparison.runs), 2):
         accuracy, auroc = (rows[first, second, name] for name in ("accuracy", "auroc"))
         (*amount, _), (*area, p_value) = _cells(accuracy), _cells(auroc)
@@ -130,4 +136,4 @@ def _cells(row: Difference) -> tuple[str, str, str]:
 
 def _short(method: str) -> str:
     """A method's short name; the long one stands in comparison.json."""
-    return "patient bootstrap" if "patient bootstrap" in method else method.split(",", maxsplit=1)[0]
+    return "patient bootstrap" if "patient bootstrap" in method else re.split(r",| \(|;", method)[0]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pneumocli.core.records import CLASS_NAMES, ClassName, Split
-from pneumocli.metrics.bootstrap import PatientBootstrap, all_drawn, percentiles, rate, undefined
+from pneumocli.metrics.bootstrap import PatientBootstrap, all_drawn, percentiles, rate
 from pneumocli.metrics.calibration import slope_and_intercept
 from pneumocli.metrics.classification import (
     MAIN_METRICS,
@@ -21,9 +21,11 @@ from pneumocli.metrics.classification import (
     sensitivity_at_specificity,
     specificity_at_sensitivity,
 )
-from pneumocli.metrics.delong import auroc_interval
+from pneumocli.metrics.delong import auroc_metric, auroc_of_films
+from pneumocli.metrics.edges import edge_metrics
 from pneumocli.metrics.records import DataFlow, Evaluation, Metric, ScoredFilm, Subgroup, ThresholdUsed
 from pneumocli.metrics.scores import ScoreArrays
+from pneumocli.metrics.square_and_add import implied_metrics
 from pneumocli.model.card import ModelCard
 
 
@@ -108,7 +110,7 @@ def evaluate_predictions(
             "confusion": table,
             "metrics": metrics,
             "classes": classes,
-            "subgroups": _subgroups(scores, value, choices.seed),
+            "subgroups": _subgroups(scores, value),
             "at_half": None if value == 0.5 else _rates(scores, 0.5),
             "operating_point": point,
             "temperature": card.temperature,
@@ -138,7 +140,8 @@ def _rates(scores: ScoreArrays, threshold: float) -> dict[str, Metric]:
 
 def _metrics(scores: ScoreArrays, threshold: float, seed: int) -> dict[str, Metric]:
     labels, calibrated, probabilities = scores.labels, scores.calibrated, scores.probabilities
-    values = from_confusion(confusion(labels, probabilities >= threshold)) | {
+    table = confusion(labels, probabilities >= threshold)
+    values = from_confusion(table) | {
         "auroc": auroc(labels, scores.logits),
         "average_precision": average_precision(labels, scores.logits),
         "brier_score": brier_score(labels, probabilities),
@@ -152,23 +155,18 @@ def _metrics(scores: ScoreArrays, threshold: float, seed: int) -> dict[str, Metr
         values[f"specificity_at_sensitivity_{percent}"] = specificity_at_sensitivity(labels, scores.logits, wanted)
     bootstrap = PatientBootstrap(scores.patients, seed)
     drawn = all_drawn(bootstrap, labels, calibrated, probabilities, threshold)
-    metrics = {name: percentiles(value, drawn[name]) for name, value in values.items()} | _rates(scores, threshold)
+    rates = _rates(scores, threshold)
+    metrics = {name: percentiles(value, drawn[name]) for name, value in values.items()} | rates
+    metrics |= implied_metrics(table, rates["sensitivity"], rates["specificity"])
+    metrics["auroc"] = auroc_metric(labels, scores.logits, scores.patients)
+    metrics |= edge_metrics(scores, values)
     slope, intercept = slope_and_intercept(calibrated, labels, scores.patients)
-    metrics |= {"calibration_slope": slope, "calibration_intercept": intercept, "auroc_delong": _delong(scores)}
+    metrics |= {"calibration_slope": slope, "calibration_intercept": intercept}
+    metrics["auroc_delong"] = auroc_of_films(labels, scores.logits)
     return {name: metrics[name] for name in (*MAIN_METRICS, *(name for name in metrics if name not in MAIN_METRICS))}
 
 
-def _delong(scores: ScoreArrays) -> Metric:
-    """The AUROC with DeLong's interval, a check of the bootstrap's."""
-    positives = int(scores.labels.sum())
-    if min(positives, len(scores) - positives) < 2:
-        return undefined("fewer than two films of a class")
-    low, high = auroc_interval(scores.labels, scores.logits)
-    value = auroc(scores.labels, scores.logits)
-    return Metric(value=value, low=low, high=high, method="DeLong, assumes independent films")
-
-
-def _subgroups(scores: ScoreArrays, threshold: float, seed: int) -> dict[str, Subgroup]:
+def _subgroups(scores: ScoreArrays, threshold: float) -> dict[str, Subgroup]:
     """Bacterial and viral pneumonias, each against all normal films."""
     groups = {}
     for kind in ("bacteria", "virus"):
@@ -177,12 +175,10 @@ def _subgroups(scores: ScoreArrays, threshold: float, seed: int) -> dict[str, Su
             continue
         both = own | (scores.labels == 0)
         found = scores.probabilities[own] >= threshold
-        area = auroc(scores.labels[both], scores.logits[both])
-        bootstrap = PatientBootstrap(scores.patients[both], seed)
-        drawn = bootstrap.rankings(scores.labels[both], scores.logits[both])["auroc"]
+        area = auroc_metric(scores.labels[both], scores.logits[both], scores.patients[both])
         groups[kind] = Subgroup(
             num_images=int(own.sum()),
             num_patients=len(set(scores.patients[own])),
-            metrics={"sensitivity": rate(found, scores.patients[own]), "auroc": percentiles(area, drawn)},
+            metrics={"sensitivity": rate(found, scores.patients[own]), "auroc": area},
         )
     return groups

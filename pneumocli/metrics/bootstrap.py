@@ -1,6 +1,7 @@
 """95 % intervals for films that come in patients: several films of one child are not independent.
 
-Rates get Wilson's interval on the effective number of films, the number divided by the design effect; everything else
+Rates get Wilson's interval on the effective number of films, the number divided by the design effect. What follows
+from them is in :mod:`pneumocli.metrics.square_and_add`, the AUROC in :mod:`pneumocli.metrics.delong`. Everything else
 gets the percentiles of a bootstrap that draws patients, not films. On the official test split's patient sizes plain
 Wilson on films covers the truth in 80-88 % of simulated studies, this one in 90-96 % (``docs/metrics.md``).
 
@@ -47,7 +48,8 @@ def wilson(successes: float, trials: float) -> tuple[float, float]:
     share = successes / trials
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z * float(np.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))) / (1 + z * z / trials)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At 0 and 1 rounding may put the near end on the wrong side of the share.
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
 def effective_number(hits: ArrayLike, patients: ArrayLike) -> float:
@@ -106,6 +108,8 @@ def percentiles(value: float | None, drawn: Floats, method: str = BOOTSTRAP_METH
     if known.size < drawn.size / 2:
         return Metric(value=value, low=None, high=None, method="no interval: undefined in most resamples")
     low, high = np.quantile(known, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    if high - low < 1e-12:
+        return Metric(value=value, low=None, high=None, method="no interval: the resamples do not differ")
     return Metric(value=value, low=float(low), high=float(high), method=method)
 
 

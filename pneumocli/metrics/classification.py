@@ -108,7 +108,15 @@ def from_confusion(table: Confusion) -> dict[str, float | None]:
     >>> [round(values[name], 3) for name in ("sensitivity", "specificity", "ppv", "npv", "f1", "mcc", "lr_positive")]
     [0.9, 0.8, 0.818, 0.889, 0.857, 0.704, 4.5]
     """
-    tp, fp, fn, tn = table.tp, table.fp, table.fn, table.tn
+    return from_counts(table.tp, table.fp, table.fn, table.tn)
+
+
+def from_counts(tp: float, fp: float, fn: float, tn: float) -> dict[str, float | None]:
+    """As :func:`from_confusion`, of counts or of shares of all films.
+
+    >>> from_counts(0.45, 0.1, 0.05, 0.4)["sensitivity"]
+    0.9
+    """
     sens, spec = ratio(tp, tp + fn), ratio(tn, tn + fp)
     f1, f1_normal = ratio(2 * tp, 2 * tp + fp + fn), ratio(2 * tn, 2 * tn + fp + fn)
     both = sens is not None and spec is not None

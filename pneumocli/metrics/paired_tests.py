@@ -163,25 +163,21 @@ def mcnemar_differences(
 
 
 def delong_difference(names: tuple[str, str], a: ScoreArrays, b: ScoreArrays) -> list[Difference]:
-    """DeLong's test of the AUROCs; no row where a class has fewer than two films."""
-    positives = int(a.labels.sum())
-    if min(positives, len(a) - positives) < 2:
+    """The cluster DeLong test of the AUROCs; no row where a class has fewer than two patients."""
+    found = auroc_difference(a.labels, a.logits, b.logits, a.patients)
+    if found is None:
         return []
-    low, high, p_value = auroc_difference(a.labels, a.logits, b.logits)
-    area_a, area_b = auroc(a.labels, a.logits), auroc(b.labels, b.logits)
-    assert area_a is not None  # noqa: S101 - both classes are there
-    assert area_b is not None  # noqa: S101
     return [
         Difference(
             run_a=names[0],
             run_b=names[1],
             metric="auroc",
-            a=area_a,
-            b=area_b,
-            difference=area_b - area_a,
-            low=low,
-            high=high,
-            p_value=p_value,
-            method="DeLong, assumes independent films",
+            a=found.areas[0],
+            b=found.areas[1],
+            difference=found.areas[1] - found.areas[0],
+            low=found.low,
+            high=found.high,
+            p_value=found.p_value,
+            method=found.method,
         )
     ]

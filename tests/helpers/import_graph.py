@@ -17,7 +17,9 @@ FLOORS: dict[int, dict[str, str]] = {
         "model": "card device network onnx_file out_of_distribution weights",
     },
     3: {
-        "metrics": "bootstrap calibration classification delong paired_tests records scores thresholds",
+        "metrics": (
+            "bootstrap calibration classification delong edges paired_tests records scores square_and_add thresholds"
+        ),
         "run_folder": "",
         "shift": "shortcut",
     },

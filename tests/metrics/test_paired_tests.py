@@ -139,4 +139,4 @@ def test_delong_row():
     (row,) = delong_difference(("a", "b"), a, b)
     assert row.low < row.difference < row.high
     assert row.difference == pytest.approx(row.b - row.a)
-    assert "independent films" in row.method
+    assert "patients as clusters" in row.method
