@@ -34,6 +34,7 @@ from pneumocli.training.step import (
     Tally,
     features_of,
     make_learner,
+    restore,
     train_epoch,
     train_head_epoch,
     validation_logits,
@@ -176,11 +177,10 @@ class Training:
         return epoch_batches(len(self._labels), self.config.batch_size, self.config.seed, epoch, smallest=1)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        self._learner.optimizer.load_state_dict(checkpoint.optimizer)
+        restore(self._learner, checkpoint.optimizer, checkpoint.scaler)
         self._learner.pacer.steps = self.progress.epoch * self._steps_per_epoch
         if self._learner.average is not None:
             self._learner.average.network.load_state_dict(checkpoint.averaged())
-        self._learner.scaler.load_state_dict(checkpoint.scaler)
         with self.team.writes_alone():
             if self.team.is_writer:
                 self._repair()

@@ -131,7 +131,9 @@ def _compiles(config: TrainConfig, device: torch.device, num_films: int, process
     return True
 
 
-def restored_plan(recorded: Plan, config: ResumeConfig, settings: TrainConfig, processes: Team) -> Plan:
+def restored_plan(
+    recorded: Plan, config: ResumeConfig, settings: TrainConfig, processes: Team, listener: Listener = ignore
+) -> Plan:
     """The plan of a run that is resumed: what it began with, unless another device is asked for.
 
     Args:
@@ -139,6 +141,7 @@ def restored_plan(recorded: Plan, config: ResumeConfig, settings: TrainConfig, p
         config: What was asked of the resume.
         settings: The run's settings.
         processes: The processes of the training.
+        listener: Gets a remark where the arithmetic is another one from here on.
 
     Raises:
         RunError: The run was begun by another number of processes.
@@ -159,12 +162,31 @@ def restored_plan(recorded: Plan, config: ResumeConfig, settings: TrainConfig, p
                 f"the run was begun on {recorded.device}, which is not here: {error.message}",
                 f"{resume_command(config.resume)} --device cpu (not bit-identical)",
             ) from error
-        return replace(recorded, device=str(device))
+        return _on_this_card(replace(recorded, device=str(device)), settings, listener)
     device = resolve_device(processes.own_device(config.device))
     if str(device) == recorded.device:
-        return recorded
-    moved = settings.model_copy(update={"compile": False})
-    return replace(make_plan(moved, device, 0, processes, ignore), threads=recorded.threads)
+        return _on_this_card(recorded, settings, listener)
+    moved = make_plan(settings.model_copy(update={"compile": False}), device, 0, processes, ignore)
+    if moved.precision != recorded.precision and settings.freeze == "none":
+        what = f"the run was begun in {recorded.precision} on {recorded.device}: it continues in {moved.precision}"
+        listener(Remark(f"{what} on {moved.device}", "warning"))
+    return replace(moved, threads=recorded.threads)
+
+
+def _on_this_card(plan: Plan, settings: TrainConfig, listener: Listener) -> Plan:
+    """The plan for the GPU that bears this name now: a cloud's machines may have another one each day."""
+    device = torch.device(plan.device)
+    if device.type != "cuda" or plan.precision != "bf16" or settings.freeze == "backbone":
+        return plan
+    here = resolve_precision("auto", device)
+    if here == "bf16":
+        return plan
+    if settings.precision == "bf16":
+        listener(Remark("--precision bf16 is slow on this GPU, which has no arithmetic for it", "warning"))
+        return plan
+    what = f"the run was begun in bf16, which this GPU computes slowly: it continues in {here} with a new loss scale"
+    listener(Remark(f"{what}; results differ slightly", "warning"))
+    return replace(plan, precision=here)
 
 
 def describe(plan: Plan) -> Environment:

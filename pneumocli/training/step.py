@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -136,6 +136,19 @@ def _optimizer(trained: list[nn.Parameter], method: Method, *, fused: bool) -> t
         {"params": [parameter for parameter in trained if parameter.dim() == 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=method.learning_rate, fused=fused)
+
+
+def restore(learner: Learner, optimizer: dict[str, Any], scaler: dict[str, Any]) -> None:
+    """Gives a learner the state of an earlier session.
+
+    Args:
+        learner: Changed in place.
+        optimizer: Adam's state.
+        scaler: The state of the loss scale; empty where that session did not train in fp16, and then left as it is.
+    """
+    learner.optimizer.load_state_dict(optimizer)
+    if scaler:
+        learner.scaler.load_state_dict(scaler)
 
 
 class _Compiled:

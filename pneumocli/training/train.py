@@ -84,7 +84,7 @@ def resume(config: ResumeConfig, listener: Listener = ignore) -> RunFolder:
         listener = listener if processes.is_writer else ignore
         checkpoint = load_checkpoint(run)
         _refuse_done(run, checkpoint.progress, settings.epochs)
-        plan = restored_plan(checkpoint.plan, config, settings, processes)
+        plan = restored_plan(checkpoint.plan, config, settings, processes, listener)
         network = build_network(settings.seed)
         network.load_state_dict(checkpoint.model)
         watch = Stopwatch(checkpoint.progress.spent)

@@ -102,6 +102,42 @@ def test_a_resume_by_several_processes_takes_each_ones_gpu(two_gpus: None, tmp_p
     assert restored_plan(on_cpu, ResumeConfig(resume=tmp_path), TrainConfig(), Team(1, 2, 1, 2)).device == "cpu"
 
 
+@pytest.mark.parametrize("asked", [None, "cuda"])
+@pytest.mark.parametrize(
+    ("setting", "capability", "precision", "remark"),
+    [
+        ("auto", (8, 0), "bf16", None),
+        ("auto", (7, 5), "fp16", "begun in bf16, which this GPU computes slowly: it continues in fp16 with a new loss"),
+        ("bf16", (7, 5), "bf16", "bf16 is slow on this GPU"),
+    ],
+)
+def test_a_bf16_run_on_a_card_without_it_continues_in_fp16(
+    setting: str,
+    capability: tuple[int, int],
+    precision: str,
+    remark: str | None,
+    asked: str | None,
+    two_gpus: None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path,
+):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", list)
+    begun = replace(PLAN, device="cuda:0", precision="bf16", compile=True)
+    settings, events = TrainConfig(precision=setting), []
+    config = ResumeConfig(resume=tmp_path, device=asked)
+    plan = restored_plan(begun, config, settings, Team(), events.append)
+    assert plan == replace(begun, precision=precision)
+    assert [event.level for event in events] == (["warning"] if remark else [])
+    assert all(remark in event.text for event in events)
+
+
+def test_a_resume_on_another_device_reports_another_precision(two_gpus: None, tmp_path):
+    events = []
+    restored_plan(PLAN, ResumeConfig(resume=tmp_path, device="cuda"), TrainConfig(), Team(), events.append)
+    assert events == [Remark("the run was begun in fp32 on cpu: it continues in fp16 on cuda:0", "warning")]
+
+
 def test_a_resume_without_its_device_is_refused(no_gpu: None, tmp_path):
     gpu_plan = Plan(device="cuda:0", precision="fp16", compile=False, threads=2, workers=4, world_size=1)
     with pytest.raises(DeviceError, match=r"begun on cuda:0, which is not here"):

@@ -1,0 +1,29 @@
+"""A training step: what a learner holds, and how it continues from a checkpoint."""
+
+import pytest
+import torch
+
+from pneumocli.model.network import build_network
+from pneumocli.training.distributed import Team
+from pneumocli.training.plan import Plan
+from pneumocli.training.step import Learner, make_learner, restore
+
+
+def learner_of(device: str = "cpu", precision: str = "fp32", freeze: str = "none") -> Learner:
+    plan = Plan(device=device, precision=precision, compile=False, threads=2, workers=0, world_size=1)
+    return make_learner(
+        build_network(0), plan, learning_rate=1e-3, freeze=freeze, class_weights=torch.ones(2), full=4, team=Team()
+    )
+
+
+@pytest.mark.parametrize("begun", ["bf16", "fp16"])
+@pytest.mark.parametrize("continued", ["fp32", "fp16"])
+def test_a_run_continues_in_any_precision(begun: str, continued: str):
+    """fp16 alone scales the loss: a scale of the earlier session is taken over, without one it starts anew."""
+    before, after = learner_of(precision=begun), learner_of(precision=continued)
+    before.scaler.scale(torch.ones(()))
+    before.scaler.update(1024.0)
+    restore(after, before.optimizer.state_dict(), before.scaler.state_dict())
+    after.scaler.scale(torch.ones(()))
+    expected = 1.0 if continued != "fp16" else 1024.0 if begun == "fp16" else 2.0**16
+    assert after.scaler.get_scale() == expected
