@@ -157,11 +157,13 @@ class PlainProgress(Progress):
 
 
 def _device_line(event: DeviceSampled) -> str:
-    gib = 1 << 30
-    busy = "" if event.utilisation is None else f"  {event.utilisation:.0%} busy"
-    return (
-        f"{escape(event.name)}  {event.memory_used_bytes / gib:.1f} of {event.memory_total_bytes / gib:.1f} GiB{busy}"
-    )
+    shown = [escape(event.name)]
+    if event.memory_used_bytes is not None and event.memory_total_bytes is not None:
+        gib = 1 << 30
+        shown.append(f"{event.memory_used_bytes / gib:.1f} of {event.memory_total_bytes / gib:.1f} GiB")
+    if event.utilisation is not None:
+        shown.append(f"{event.utilisation:.0%} busy")
+    return "  ".join(shown)
 
 
 class _AmountColumn(ProgressColumn):

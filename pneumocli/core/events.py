@@ -75,11 +75,11 @@ class EpochFinished:
 
 @dataclass(frozen=True, slots=True)
 class DeviceSampled:
-    """A look at the GPU: memory in bytes, utilisation 0-1 (``None`` where the driver does not report it)."""
+    """A look at the GPU: memory in bytes, utilisation 0-1; ``None`` for what the driver does not report."""
 
     name: str
-    memory_used_bytes: int
-    memory_total_bytes: int
+    memory_used_bytes: int | None
+    memory_total_bytes: int | None
     utilisation: float | None
 
 

@@ -139,3 +139,16 @@ def test_quiet_keeps_errors_and_hints(capsys: pytest.CaptureFixture[str]):
     out, err = capsys.readouterr()
     assert out == "value 0.5\n"
     assert err == "error: no films in [x]\nhint: pneumo download\n"
+
+
+@pytest.mark.parametrize(
+    ("sample", "line"),
+    [
+        (GPU, "NVIDIA T4  3.0 of 15.0 GiB  97% busy"),
+        (DeviceSampled("NVIDIA T4", 3 << 30, 15 << 30, None), "NVIDIA T4  3.0 of 15.0 GiB"),
+        (DeviceSampled("NVIDIA GB10", None, None, 0.5), "NVIDIA GB10  50% busy"),
+        (DeviceSampled("NVIDIA T4", None, None, None), "NVIDIA T4"),
+    ],
+)
+def test_what_is_known_of_a_gpu_is_shown(sample: DeviceSampled, line: str):
+    assert shown(PlainProgress, [sample], terminal=False) == f"{line}\n"
