@@ -1,12 +1,14 @@
 """The machine: which device, how it is used, what is installed, and how busy it is."""
 
+import contextlib
 import os
 import platform
 import re
 import shutil
 import sys
 import warnings
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
 
 from pneumocli.core.errors import DeviceError
 
@@ -122,6 +124,27 @@ def resolve_precision(setting: str, device: "torch.device") -> Precision:
     if setting not in ("fp32", "bf16", "fp16"):
         raise ValueError(f"unknown precision {setting!r}")
     return setting  # type: ignore[return-value]
+
+
+@contextlib.contextmanager
+def ieee_float32() -> Iterator[None]:
+    """Keeps products and convolutions of float32 from rounding their factors to TF32 or bfloat16, for all threads.
+
+    cuDNN does so by default on cards from 8.0 on, cuBLAS and oneDNN where a notebook or a container asks for speed.
+    """
+    import torch
+
+    # Asked of each place on its own: torch refuses to name its older, common settings once a place differs from them.
+    backends: Any = torch.backends
+    places = (backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv)
+    before = [place.fp32_precision for place in places]
+    for place in places:
+        place.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        for place, precision in zip(places, before, strict=True):
+            place.fp32_precision = precision
 
 
 def cpu_multiplies_bf16() -> bool | None:

@@ -6,8 +6,7 @@ on others it rounds floats, and a pixel may be one grey level off.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from pneumocli.data.film import Pixels
+from pneumocli.model.device import ieee_float32
 
 # 8 to 100 % of a film's area at an aspect of 3/4 to 4/3, drawn alike whatever the crops are resized to.
 _DRAWN = v2.RandomResizedCrop(224)
@@ -94,7 +94,7 @@ def resized_at_once(crops: Crops, size: int) -> Tensor:
     Resizing is linear in each direction, so a batch is resized by two products with matrices of weights.
     """
     for_rows, for_columns = (_weights(crops.sizes[:, way], crops.extent[way], size) for way in (0, 1))
-    with _whole_factors():
+    with ieee_float32():  # the weights are whole numbers of 16 bits, which TF32 and bfloat16 cut off
         wide = _weighted(_side_by_side(crops).float() @ for_columns[0].mT, for_columns[1])
         squares = _weighted(for_rows[0] @ wide, for_rows[1]).to(torch.uint8)
     return torch.where(crops.flipped[:, None, None], squares.flip(-1), squares).unsqueeze(1)
@@ -107,17 +107,6 @@ def _side_by_side(crops: Crops) -> Tensor:
     row, column = (torch.arange(length, device=crops.pixels.device) for length in crops.extent)
     places = starts[:, None, None] + row[:, None] * widths[:, None, None] + column
     return crops.pixels[places.clamp_(max=len(crops.pixels) - 1)]
-
-
-@contextmanager
-def _whole_factors() -> Iterator[None]:
-    """Keeps matrix products from rounding their factors to TF32 or bfloat16, which some containers set for speed."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def _weights(lengths: Tensor, extent: int, size: int) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,9 @@
 """Devices that are there, and devices that are not."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -106,3 +110,45 @@ def test_code_for_amds_gpus_is_not_held_against_nvidias_numbers(two_gpus: None, 
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 4))
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["gfx90a", "gfx942"])
     assert resolve_device("cuda") == torch.device("cuda", 0)
+
+
+FLAGS = """
+import torch
+from pneumocli.model.device import ieee_float32
+
+def state():
+    backends = torch.backends
+    places = backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv
+    return [place.fp32_precision for place in places]
+
+SETTINGS = [
+    "pass",
+    "torch.set_float32_matmul_precision('high')",
+    "torch.backends.cudnn.allow_tf32 = False",
+    "torch.set_float32_matmul_precision('medium')",
+    "torch.backends.cuda.matmul.fp32_precision = 'tf32'",
+    "torch.backends.cuda.matmul.fp32_precision = 'ieee'; torch.backends.cudnn.conv.fp32_precision = 'ieee'",
+    "torch.backends.cudnn.conv.fp32_precision = 'tf32'; torch.backends.cudnn.rnn.fp32_precision = 'ieee'",
+    "torch.backends.fp32_precision = 'tf32'",
+]
+for setting in SETTINGS:
+    exec(setting)
+    before = state()
+    try:
+        with ieee_float32():
+            assert set(state()) == {"ieee"}, (setting, state())
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        pass
+    assert state() == before, (setting, before, state())
+print(len(SETTINGS), "settings")
+"""
+
+
+@pytest.mark.slow
+def test_products_are_exact_inside_and_as_set_outside():
+    """In a process of its own: some settings make torch refuse to name others, and that stays so."""
+    for env in ({}, {"TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1"}):
+        program = [sys.executable, "-W", "error", "-c", FLAGS]
+        done = subprocess.run(program, env={**os.environ, **env}, capture_output=True, text=True, check=False)
+        assert (done.stdout, done.stderr) == ("8 settings\n", "")

@@ -60,12 +60,22 @@ def test_the_company_a_crop_keeps_changes_nothing():
         assert torch.equal(resized_at_once(together([crop]), 64)[0], at_once[number])
 
 
-@pytest.fixture
-def coarse_products() -> Iterator[None]:
-    """What TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1, in some containers, sets for every program, and more."""
-    torch.set_float32_matmul_precision("medium")
-    yield
-    torch.set_float32_matmul_precision("highest")
+@pytest.fixture(params=["tf32", "tf32 by the setting of its own"])
+def coarse_products(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What TORCH_ALLOW_TF32_CUBLAS_OVERRIDE=1, in some containers, sets for every program; and what a notebook sets.
+
+    After the latter torch raises where it is asked for the former: ``torch.get_float32_matmul_precision()``.
+    """
+    own = torch.backends.cuda.matmul
+    before = own.fp32_precision
+    if request.param == "tf32":
+        torch.set_float32_matmul_precision("medium")
+        yield
+        torch.set_float32_matmul_precision("highest")
+    else:
+        own.fp32_precision = "tf32"
+        yield
+        own.fp32_precision = before
 
 
 def test_a_setting_for_coarser_products_changes_nothing(coarse_products: None, monkeypatch: pytest.MonkeyPatch):
@@ -73,14 +83,14 @@ def test_a_setting_for_coarser_products_changes_nothing(coarse_products: None, m
     used, weighted = [], augmentation._weighted
 
     def noting(sums: torch.Tensor, one: torch.Tensor) -> torch.Tensor:
-        used.append(torch.get_float32_matmul_precision())
+        used.append((torch.backends.cuda.matmul.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision))
         return weighted(sums, one)
 
     monkeypatch.setattr(augmentation, "_weighted", noting)
     one_by_one = torch.stack([resized(crop, 224) for crop in crops])
     assert off(resized_at_once(together(crops), 224), one_by_one) <= OFF_BY
-    assert used == ["highest", "highest"]  # not every CPU has coarser products that would change a pixel
-    assert torch.get_float32_matmul_precision() == "medium"
+    assert used == [("ieee", "ieee")] * 2  # not every CPU has coarser products that would change a pixel
+    assert torch.backends.cuda.matmul.fp32_precision == "tf32"
 
 
 @pytest.mark.parametrize("level", [0, 1, 254, 255])
