@@ -110,8 +110,12 @@ class OnnxBackend:
         return NetworkOutput(logits, cam, features)
 
 
-class _TorchBackend:
-    """A network on torch, on any device.
+class TorchBackend:
+    """A network on torch, on any device, in float32 as exact as ONNX Runtime's.
+
+    Attributes:
+        net: On the device.
+        card: Recorded in the file.
 
     Args:
         file: A run's ``best.pt``.
@@ -121,21 +125,22 @@ class _TorchBackend:
     def __init__(self, file: Path, device: str) -> None:
         import torch
 
-        from pneumocli.model.device import resolve_device
+        from pneumocli.model.device import ieee_float32, resolve_device
         from pneumocli.model.network import DeployableNet, build_network
         from pneumocli.model.weights import load_best
 
         self._torch = torch
+        self._exact = ieee_float32
         self._device = resolve_device(device)
         weights, self.card = load_best(file)
         network = build_network(seed=0)
         network.load_state_dict(weights)
-        self._net = DeployableNet(network).eval().to(self._device)
+        self.net = DeployableNet(network).eval().to(self._device)
 
     def run(self, pixels: Bytes) -> NetworkOutput:
         """Scores films, uint8 (N,1,S,S)."""
-        with self._torch.inference_mode():
-            outputs = self._net(self._torch.from_numpy(pixels).to(self._device))
+        with self._torch.inference_mode(), self._exact():
+            outputs = self.net(self._torch.from_numpy(pixels).to(self._device))
             logits, cam, features = (output.float().cpu().numpy() for output in outputs)
         return NetworkOutput(logits, cam, features)
 
@@ -179,7 +184,7 @@ class Classifier:
                 raise ModelFileError(
                     f"{file} runs on the CPU only", f"--device {device} needs the run's {weights.name}"
                 )
-            backend = _TorchBackend(weights, device)
+            backend = TorchBackend(weights, device)
             return cls(weights, backend.card, backend)
         card = _card_of(file, card_text(file))
         return cls(file, card, OnnxBackend(file, image_size=card.image_size, throughput=throughput))

@@ -14,6 +14,7 @@ from torchvision.models import ResNet
 
 from pneumocli.core.errors import OutOfMemory
 from pneumocli.core.events import Listener, Remark, ignore
+from pneumocli.model.device import ieee_float32
 from pneumocli.model.network import DeployableNet, freeze_backbone, set_training
 from pneumocli.training.averaging import AveragedWeights
 from pneumocli.training.distributed import Team, exchanging
@@ -327,7 +328,7 @@ def validation_logits(
 ) -> Tensor:
     """Compute the logits of what a training keeps: of every film once, in order, after the evaluation preprocessing.
 
-    Always float32, whatever the training's precision: ``evaluate`` and ``predict`` work in float32, too.
+    Always IEEE float32, whatever the training's precision: ``evaluate`` and ``predict`` work in it, too.
 
     Args:
         learner: Put into evaluation mode, and left there.
@@ -344,7 +345,7 @@ def validation_logits(
         learner.team.share_buffers(learner.average.network)
     mine = learner.team.part(list(range(len(films))))
     rows = [torch.empty(0, 2)]
-    with _memory_errors_translated():
+    with _memory_errors_translated(), ieee_float32():
         for numbers in _chunks(mine, batch_size):
             logits, _, _ = learner.evaluated(_on_device(learner, films, numbers))
             rows.append(logits.float().cpu())
@@ -363,7 +364,7 @@ def features_of(learner: Learner, batches: Iterable[Part]) -> Tensor:
     """
     learner.network.eval()
     numbers, rows = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, 512)]
-    with _memory_errors_translated():
+    with _memory_errors_translated(), ieee_float32():
         for part in batches:
             _, _, features = learner.deployable(part.pixels)
             numbers.append(part.films)

@@ -9,11 +9,22 @@ import pytest
 import torch
 
 from pneumocli.core.errors import DeviceError, ModelFileError, RunError
-from pneumocli.inference.classifier import Classifier, OnnxBackend
+from pneumocli.inference.classifier import Classifier, OnnxBackend, TorchBackend
 from pneumocli.inference.scoring import score_films
 from pneumocli.model.weights import load_best
 from pneumocli.run_folder import RunFolder
 from tests.conftest import copy_of
+
+
+def test_torch_scores_in_exact_float32(trained: RunFolder, pixels: np.ndarray):
+    """cuDNN rounds to TF32 by itself on cards from 8.0 on: logits would not be those of the other backend."""
+    backend, used = TorchBackend(trained.best_file, "cpu"), []
+    convolutions = torch.backends.cudnn.conv
+    backend.net.network.conv1.register_forward_hook(lambda *_: used.append(convolutions.fp32_precision))
+    by_default = convolutions.fp32_precision
+    backend.run(pixels)
+    assert used == ["ieee"]
+    assert convolutions.fp32_precision == by_default
 
 
 @pytest.mark.parametrize("throughput", [False, True])

@@ -1,19 +1,38 @@
 """A training step: what a learner holds, and how it continues from a checkpoint."""
 
+import numpy as np
 import pytest
 import torch
 
 from pneumocli.model.network import build_network
 from pneumocli.training.distributed import Team
 from pneumocli.training.plan import Plan
-from pneumocli.training.step import Learner, make_learner, restore
+from pneumocli.training.schedule import Method
+from pneumocli.training.step import Learner, make_learner, restore, validation_logits
+from tests.training.test_loader import Noise
 
 
 def learner_of(device: str = "cpu", precision: str = "fp32", freeze: str = "none") -> Learner:
     plan = Plan(device=device, precision=precision, compile=False, threads=2, workers=0, world_size=1)
     return make_learner(
-        build_network(0), plan, learning_rate=1e-3, freeze=freeze, class_weights=torch.ones(2), full=4, team=Team()
+        build_network(0),
+        plan,
+        method=Method(learning_rate=1e-3),
+        freeze=freeze,
+        class_weights=torch.ones(2),
+        full=4,
+        team=Team(),
     )
+
+
+class Squares(Noise):
+    """Films after the evaluation preprocessing."""
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        return super().__getitem__(number)[:32, :32]
 
 
 @pytest.mark.parametrize("begun", ["bf16", "fp16"])
@@ -27,3 +46,17 @@ def test_a_run_continues_in_any_precision(begun: str, continued: str):
     after.scaler.scale(torch.ones(()))
     expected = 1.0 if continued != "fp16" else 1024.0 if begun == "fp16" else 2.0**16
     assert after.scaler.get_scale() == expected
+
+
+def precision_of_convolutions() -> str:
+    return torch.backends.cudnn.conv.fp32_precision
+
+
+def test_validation_is_exact_and_training_as_torch_does_it():
+    """cuDNN rounds to TF32 by itself on cards from 8.0 on, and validation chooses threshold and temperature."""
+    learner, films, used = learner_of(), Squares(), []
+    learner.network.conv1.register_forward_hook(lambda *_: used.append(precision_of_convolutions()))
+    by_default = precision_of_convolutions()
+    validation_logits(learner, films, 4)
+    assert used == ["ieee", "ieee"]
+    assert precision_of_convolutions() == by_default
