@@ -12,7 +12,8 @@ FLOORS: dict[int, dict[str, str]] = {
     1: {"core": "config errors events files memory parallel recipes records version"},
     2: {
         "data": (
-            "acquisition dicom film film_files formats images layout manifest patients phantom release_lists splits table"
+            "acquisition dicom film film_files formats images layout manifest patients phantom release_lists splits"
+            " table"
         ),
         "model": "card device network onnx_file out_of_distribution weights",
     },
