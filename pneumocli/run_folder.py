@@ -1,7 +1,11 @@
 """The run folder: the only code that knows the names inside a run."""
 
 import csv
+import itertools
 import os
+import re
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +14,15 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationError
 
 from pneumocli.core.config import DEFAULT_RUNS, TrainConfig
-from pneumocli.core.errors import ModelFileError, RunError, resume_command, shell_word
+from pneumocli.core.errors import ModelFileError, RunError, resume_command
 from pneumocli.core.files import dump_json, locked, read_record, sha256_of, write_csv, write_json, write_text
 from pneumocli.core.records import Environment, EpochRecord, RunResult
 
 if TYPE_CHECKING:
     from pneumocli.data.manifest import Manifest
+
+# Longer than a training takes from making its folder to locking it.
+_STARTING_SECONDS = 0.5
 
 _HISTORY_COLUMNS = tuple(EpochRecord.model_fields)
 
@@ -138,8 +145,7 @@ class RunFolder:
         Raises:
             RunError: ``path`` exists, or cannot be made.
         """
-        base = DEFAULT_RUNS / ("transfer" if pretrained else "scratch")
-        candidates: Iterator[Path] = iter((path,)) if path is not None else _numbered(base)
+        candidates = iter((path,)) if path is not None else _numbered(default_run(pretrained=pretrained))
         for candidate in candidates:
             try:
                 candidate.mkdir(parents=True)
@@ -167,6 +173,53 @@ class RunFolder:
         for file in self.path.glob(".*.part"):
             file.unlink(missing_ok=True)
 
+    def holds_less_than_an_epoch(self) -> bool:
+        """Whether the folder is empty, or holds what a training writes before its first epoch is done, and no more.
+
+        A file that no training writes, or a ``config.json`` that no training wrote, makes it another's folder.
+        """
+        if self.path.is_symlink() or not self.path.is_dir():
+            return False
+        starts_with = (self.config_file, self.environment_file, self.manifest_file, self.tensorboard_folder)
+        whole = {file.name for file in starts_with}
+        parts = re.compile(rf"\.({'|'.join(map(re.escape, (*whole, self.checkpoint_file.name)))})\..*\.part")
+        names = {item.name for item in self.path.iterdir() if not parts.fullmatch(item.name)}
+        if not names <= whole:
+            return False
+        try:
+            return not names or self.config() is not None
+        except RunError:
+            return False
+
+    def remove_start(self) -> None:
+        """Removes the folder of a training that was stopped before its first epoch was done.
+
+        Killed half-way, it leaves a folder that can still be recognised.
+
+        Raises:
+            RunError: Another process trains into the run, or the folder cannot be removed.
+        """
+        try:
+            if not self.manifest_file.exists() and time.time() - self.path.stat().st_mtime < 2 * _STARTING_SECONDS:
+                time.sleep(_STARTING_SECONDS)  # another process may have made the folder and not yet locked it
+            if self.manifest_file.exists():
+                with self.locked():
+                    self._remove_all_but_manifest_and_config()
+            self._remove_all_but_manifest_and_config()
+            self.manifest_file.unlink(missing_ok=True)
+            self.config_file.unlink(missing_ok=True)
+            self.path.rmdir()
+        except OSError as error:
+            raise RunError(
+                f"cannot replace {self.path}, the start of a training: {error.strerror}", "choose another --run-dir"
+            ) from error
+
+    def _remove_all_but_manifest_and_config(self) -> None:
+        self.remove_leftovers()
+        self.environment_file.unlink(missing_ok=True)
+        if self.tensorboard_folder.is_dir():
+            shutil.rmtree(self.tensorboard_folder)
+
     @property
     def finished(self) -> bool:
         """Whether the training came to its end."""
@@ -177,7 +230,7 @@ class RunFolder:
         """What continues a training that was stopped: before its first epoch was saved there is nothing to resume."""
         if self.checkpoint_file.is_file():
             return resume_command(self.path)
-        return f"no epoch is finished: rm -r {shell_word(self.path)}, then the same command again"
+        return "no epoch is finished: the same command with --continue starts again"
 
     def write_config(self, config: TrainConfig) -> None:
         """Writes ``config.json``."""
@@ -276,6 +329,17 @@ class RunFolder:
     def write_result(self, result: RunResult) -> None:
         """Writes ``result.json``; call it last."""
         write_text(self.result_file, dump_json(result))
+
+
+def default_run(*, pretrained: bool) -> Path:
+    """The first default name of a run: ``runs/transfer`` or ``runs/scratch``."""
+    return DEFAULT_RUNS / ("transfer" if pretrained else "scratch")
+
+
+def last_default_run(*, pretrained: bool) -> Path | None:
+    """The last run under the default names, ``runs/scratch``, ``runs/scratch-2`` ...; ``None`` without any."""
+    taken = list(itertools.takewhile(os.path.lexists, _numbered(default_run(pretrained=pretrained))))
+    return taken[-1] if taken else None
 
 
 def _numbered(base: Path) -> Iterator[Path]:

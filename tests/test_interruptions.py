@@ -193,7 +193,7 @@ def test_a_stop_before_the_first_epoch_does_not_advise_to_resume(phantoms: Path,
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 143
     assert not (run / "last.pt").exists(), "the machine was faster than this test expects"
-    assert f"hint: no epoch is finished: rm -r {run}, then the same command again" in err_of(run).read_text()
+    assert "hint: no epoch is finished: the same command with --continue starts again" in err_of(run).read_text()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")

@@ -5,9 +5,9 @@ import typer
 from pneumocli.cli.options import parameters_of, register_command
 from pneumocli.cli.output import Output
 from pneumocli.cli.render import seeds_summary, training_summary
-from pneumocli.core.config import ResumeConfig, SeedsConfig, TrainConfig, flag_name, validated
+from pneumocli.core.config import ContinueConfig, ResumeConfig, SeedsConfig, Settings, TrainConfig, flag_name, validated
 from pneumocli.core.errors import SettingError
-from pneumocli.core.parallel import process_count, process_number
+from pneumocli.core.parallel import process_count, process_number, restarts
 from pneumocli.run_folder import RunFolder, refuse_taken
 
 
@@ -15,8 +15,8 @@ def register(app: typer.Typer) -> None:
     """Adds the command to ``app``."""
     settings = parameters_of(TrainConfig)
     resume = [parameter for parameter in parameters_of(ResumeConfig) if parameter.name == "resume"]
-    seeds = parameters_of(SeedsConfig)
-    register_command(app, "train", [*settings, *seeds, *resume], _train, json=True)
+    seeds, until_done = parameters_of(SeedsConfig), parameters_of(ContinueConfig)
+    register_command(app, "train", [*settings, *seeds, *resume, *until_done], _train, json=True)
 
 
 def _train(output: Output, given: dict[str, object]) -> int | None:
@@ -36,12 +36,20 @@ def _train(output: Output, given: dict[str, object]) -> int | None:
 
 
 def _train_once(output: Output, given: dict[str, object]) -> None:
-    config = _config_of_new_runs(given)
-    if process_count() == 1:
-        refuse_taken(config.run_dir)
-    from pneumocli.training.train import train
+    settings, asked = _apart(given, ContinueConfig)
+    if asked or restarts() > 0:
+        config = _config_of_run(settings, may_be_there=True)
+        from pneumocli.training.train import train_until_done
 
-    _show_run(output, train(config, output.listener))
+        run = train_until_done(config, output.listener, restarted=not asked)
+    else:
+        config = _config_of_run(settings)
+        if process_count() == 1:
+            refuse_taken(config.run_dir)
+        from pneumocli.training.train import train
+
+        run = train(config, output.listener)
+    _show_run(output, run)
 
 
 def _resume(output: Output, given: dict[str, object]) -> None:
@@ -50,17 +58,26 @@ def _resume(output: Output, given: dict[str, object]) -> None:
         RunFolder.open(config.resume)
     from pneumocli.training.train import resume
 
-    _show_run(output, resume(config, output.listener))
+    _show_run(output, resume(config, output.listener, restarted=restarts() > 0))
 
 
 def _train_seeds(output: Output, given: dict[str, object]) -> None:
-    count = validated(SeedsConfig, {"seeds": given["seeds"]}).seeds
-    config = _config_of_new_runs({name: value for name, value in given.items() if name != "seeds"})
+    settings, seeds = _apart(given, SeedsConfig)
+    settings, asked = _apart(settings, ContinueConfig)
+    count = validated(SeedsConfig, seeds).seeds
+    until_done = bool(asked) or restarts() > 0
+    config = _config_of_run(settings, may_be_there=until_done)
     from pneumocli.training.seeds import train_seeds
 
-    summary = train_seeds(config, count, output.listener)
+    summary = train_seeds(config, count, output.listener, until_done=until_done, restarted=until_done and not asked)
     if process_number() == 0:
         output.show(summary, seeds_summary)
+
+
+def _apart(given: dict[str, object], model: type[Settings]) -> tuple[dict[str, object], dict[str, object]]:
+    """What was given without the fields of ``model``, and those."""
+    own = {name: value for name, value in given.items() if name in model.model_fields}
+    return {name: value for name, value in given.items() if name not in own}, own
 
 
 def _show_run(output: Output, run: RunFolder) -> None:
@@ -68,9 +85,10 @@ def _show_run(output: Output, run: RunFolder) -> None:
         output.show(run.result(), lambda result: training_summary(run, result))
 
 
-def _config_of_new_runs(given: dict[str, object]) -> TrainConfig:
+def _config_of_run(given: dict[str, object], *, may_be_there: bool = False) -> TrainConfig:
     config = validated(TrainConfig, given)
-    if process_count() == 1:  # of several, one process checks it in the core
+    # Of several processes, one checks it in the core. A finished run needs no films.
+    if process_count() == 1 and not may_be_there:
         from pneumocli.data.layout import check_folder
 
         check_folder(config.data)
@@ -78,7 +96,11 @@ def _config_of_new_runs(given: dict[str, object]) -> TrainConfig:
 
 
 def _resume_config(given: dict[str, object]) -> ResumeConfig:
-    surplus = [flag_name(TrainConfig, name) for name in given if name not in ResumeConfig.model_fields]
+    surplus = [
+        flag_name(ContinueConfig if name in ContinueConfig.model_fields else TrainConfig, name)
+        for name in given
+        if name not in ResumeConfig.model_fields
+    ]
     if surplus:
         raise SettingError(
             f"{', '.join(surplus)} cannot stand beside --resume: the settings come from the run, "

@@ -220,6 +220,14 @@ class ResumeConfig(Settings):
     """New device; results are bit-identical on the same device only."""
 
 
+class ContinueConfig(Settings):
+    """What ``pneumo train --continue`` adds to the settings of a run."""
+
+    until_done: Annotated[bool, Flag(("--continue",))] = False
+    """Start the run, resume it where an earlier start with the same settings was stopped, or report that it is
+    finished: the same command until it is done. Only --epochs and --device may change."""
+
+
 class SeedsConfig(Settings):
     """What ``pneumo train --seeds N`` adds to the settings of a run."""
 

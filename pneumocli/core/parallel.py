@@ -22,6 +22,11 @@ def process_count() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def restarts() -> int:
+    """How often torchrun has started this command again, with the same arguments, because a process of it ended."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
 def usable_cores() -> int:
     """CPU cores that this process may run on; fewer than the machine's under taskset or a container's limit."""
     if hasattr(os, "sched_getaffinity"):

@@ -4,6 +4,7 @@ Processes hold the same films in the same order and the same weights. Each works
 must be known by all is gathered. Only the first one writes.
 """
 
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +15,12 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.futures import Future, collect_all
 from torch.nn.parallel import DistributedDataParallel
 
 from pneumocli.core.errors import DeviceError, FirstProcessFailed, PneumoError, RunError
-from pneumocli.core.parallel import process_count, process_number
+from pneumocli.core.parallel import process_count, process_number, restarts
 from pneumocli.model.device import resolve_device
 
 _Value = TypeVar("_Value")
@@ -206,7 +208,8 @@ def team(device_setting: str) -> Iterator[Team]:
     on_gpu = device.startswith("cuda")
     if on_gpu:
         torch.cuda.set_device(local_rank)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+    backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
+    dist.init_process_group(backend, store=_store(size), rank=process_number(), world_size=size, timeout=_PATIENCE)
     try:
         yield processes
     except RuntimeError as error:
@@ -217,6 +220,20 @@ def team(device_setting: str) -> Iterator[Team]:
         ) from error
     finally:
         dist.destroy_process_group()
+
+
+_teams = itertools.count()
+
+
+def _store(size: int) -> dist.Store:  # type: ignore[name-defined] # public, but not in torch's type information
+    """Where the processes leave their addresses for each other, under keys that no earlier team has used.
+
+    torchrun keeps its store when it restarts the processes, and what they left in it (seen with torch 2.14): without
+    keys of their own, new processes would try to reach those that were killed.
+    """
+    store, _, _ = next(rendezvous("env://", process_number(), size, timeout=_PATIENCE))
+    keys = f"start {restarts()}, team {next(_teams)}"
+    return dist.PrefixStore(keys, store)  # type: ignore[attr-defined] # as above
 
 
 def _is_of_the_others(error: RuntimeError) -> bool:

@@ -2,17 +2,19 @@
 
 from pathlib import Path
 
-from pneumocli.core.config import DEFAULT_RUNS, TrainConfig
+from pneumocli.core.config import TrainConfig
 from pneumocli.core.errors import RunError
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.files import write_json
 from pneumocli.metrics.classification import spread
-from pneumocli.run_folder import RunFolder
+from pneumocli.run_folder import RunFolder, default_run
 from pneumocli.training.records import SeedRun, SeedSummary
-from pneumocli.training.train import train
+from pneumocli.training.train import train, train_until_done
 
 
-def train_seeds(config: TrainConfig, count: int, listener: Listener = ignore) -> SeedSummary:
+def train_seeds(
+    config: TrainConfig, count: int, listener: Listener = ignore, *, until_done: bool = False, restarted: bool = False
+) -> SeedSummary:
     """Train ``count`` runs that differ in the seed alone, one after the other.
 
     The seeds begin with the config's. The folders are ``runs/transfer-seed0``, ``-seed1`` ... (or after ``run_dir``),
@@ -22,20 +24,24 @@ def train_seeds(config: TrainConfig, count: int, listener: Listener = ignore) ->
         config: The settings.
         count: Number of runs, at least 2.
         listener: Gets the progress of every run.
+        until_done: Continue run by run what an earlier call has begun, as
+            :func:`pneumocli.training.train.train_until_done` does.
+        restarted: As for that function.
 
     Raises:
-        RunError: One of the folders exists; nothing has been trained.
+        RunError: One of the folders exists, without ``until_done``; nothing has been trained.
         PneumoError: As :func:`pneumocli.training.train.train`.
     """
-    base = config.run_dir or DEFAULT_RUNS / ("transfer" if config.pretrained else "scratch")
+    base = config.run_dir or default_run(pretrained=config.pretrained)
     folders = {seed: base.with_name(f"{base.name}-seed{seed}") for seed in range(config.seed, config.seed + count)}
     taken = [folder for folder in folders.values() if folder.exists()]
-    if taken:
+    if taken and not until_done:
         raise RunError(f"the run folder {taken[0]} exists already", "choose another --run-dir, or another --seed")
     runs: list[SeedRun] = []
     for seed, folder in folders.items():
         listener(Remark(f"seed {seed}, run {len(runs) + 1} of {count}"))
-        run = train(TrainConfig.model_validate(config.model_dump() | {"seed": seed, "run_dir": folder}), listener)
+        settings = TrainConfig.model_validate(config.model_dump() | {"seed": seed, "run_dir": folder})
+        run = train_until_done(settings, listener, restarted=restarted) if until_done else train(settings, listener)
         runs.append(_seed_run(seed, run))
     summary = _summary(runs)
     write_json(_summary_file(base), summary)

@@ -14,6 +14,7 @@ from pneumocli.model.device import resolve_device
 from pneumocli.model.network import build_network, imagenet_weights, load_initial_weights, read_state_dict
 from pneumocli.run_folder import RunFolder, refuse_taken
 from pneumocli.training.checkpoint import Progress, load_checkpoint
+from pneumocli.training.continuation import NextStep, next_step, place_of
 from pneumocli.training.dataset import TrainingData, prepare, prepare_again
 from pneumocli.training.distributed import Team, team
 from pneumocli.training.loop import Training
@@ -40,25 +41,10 @@ def train(config: TrainConfig, listener: Listener = ignore) -> RunFolder:
         OutOfMemory: The device has too little memory.
     """
     with team(config.device) as processes:
-        with processes.writes_alone():
-            if processes.is_writer:
-                refuse_taken(config.run_dir)  # now, not after the films have been decoded
-        listener = listener if processes.is_writer else ignore
-        device = resolve_device(processes.own_device(config.device))
-        network = _initial_network(config, listener)
-        progress = Progress()
-        watch = Stopwatch(progress.spent)
-        with processes.writer_first():
-            data = prepare(config, listener)
-        watch.lap("decode")
-        plan = make_plan(config, device, len(data.train_labels), processes, listener)
-        run = _new_run(config, plan, data, processes)
-        with _held(run, processes):
-            Training(run, config, plan, data, network, progress, processes, listener).complete()
-    return run
+        return _start(config, processes, listener if processes.is_writer else ignore)
 
 
-def resume(config: ResumeConfig, listener: Listener = ignore) -> RunFolder:
+def resume(config: ResumeConfig, listener: Listener = ignore, *, restarted: bool = False) -> RunFolder:
     """Continue a run after its last finished epoch.
 
     On the device it began on, the result equals that of an uninterrupted run bit for bit.
@@ -66,6 +52,7 @@ def resume(config: ResumeConfig, listener: Listener = ignore) -> RunFolder:
     Args:
         config: The run, and what may differ from its settings.
         listener: Gets progress, one event per epoch, and remarks.
+        restarted: Whether torchrun has started this command again: then a run may be found finished.
 
     Returns:
         The finished run.
@@ -77,11 +64,91 @@ def resume(config: ResumeConfig, listener: Listener = ignore) -> RunFolder:
         DeviceError: The device is not there.
     """
     run = RunFolder.open(config.resume)
+    with team(config.device or _begun_on(run)) as processes:
+        listener = listener if processes.is_writer else ignore
+        if restarted and processes.from_writer(run.finished and run.result().num_epochs == _epochs(run, config)):
+            return _found_finished(run, listener)
+        return _continue(run, config, processes, listener)
+
+
+def _epochs(run: RunFolder, config: ResumeConfig) -> int:
+    return run.config().epochs if config.epochs is None else config.epochs
+
+
+def train_until_done(config: TrainConfig, listener: Listener = ignore, *, restarted: bool = False) -> RunFolder:
+    """Start a run, resume it where it was stopped, or find it finished: the same call again and again until it is done.
+
+    The run is the one in ``config.run_dir``, or in ``runs/scratch`` or ``runs/transfer`` without it. What a start left
+    there before its first epoch was done is replaced.
+
+    Args:
+        config: The settings: those of the run, where there is one, but for the number of epochs and the device.
+        listener: Gets progress, one event per epoch, and remarks.
+        restarted: Whether torchrun has started this command again, see
+            :func:`pneumocli.training.continuation.next_step`.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        RunError: What is there is no run, has other settings, or is in use.
+        PneumoError: As :func:`train` and :func:`resume`.
+    """
+    with team(_device_of_all(config, restarted=restarted)) as processes:
+        listener = listener if processes.is_writer else ignore
+        step: NextStep | None = None
+        with processes.writes_alone():
+            if processes.is_writer:
+                step = next_step(config, restarted=restarted)
+        step = processes.from_writer(step)
+        assert step is not None  # noqa: S101 - the first process has left the block, so it has decided
+        if step.action == "start":
+            return _start(config.model_copy(update={"run_dir": step.run_dir}), processes, listener)
+        assert step.run_dir is not None  # noqa: S101 - a run that is there has a folder
+        run = RunFolder(step.run_dir)
+        if step.action == "resume":
+            return _continue(run, step.resume_config(), processes, listener)
+        return _found_finished(run, listener)
+
+
+def _found_finished(run: RunFolder, listener: Listener) -> RunFolder:
+    listener(Remark(f"{run.path} is finished: nothing is left to do"))
+    return run
+
+
+def _device_of_all(config: TrainConfig, *, restarted: bool) -> str:
+    """What decides how the processes communicate: the device of a run that is there before ``auto`` of this machine."""
+    path = place_of(config, restarted=restarted)
+    run = RunFolder(path) if path is not None else None
+    if run is None or config.device != "auto" or process_count() == 1 or not run.checkpoint_file.is_file():
+        return config.device
+    return _begun_on(run)
+
+
+def _start(config: TrainConfig, processes: Team, listener: Listener) -> RunFolder:
+    """The story of a training, from its settings to the finished run."""
+    with processes.writes_alone():
+        if processes.is_writer:
+            refuse_taken(config.run_dir)  # now, not after the films have been decoded
+    device = resolve_device(processes.own_device(config.device))
+    network = _initial_network(config, listener)
+    progress = Progress()
+    watch = Stopwatch(progress.spent)
+    with processes.writer_first():
+        data = prepare(config, listener)
+    watch.lap("decode")
+    plan = make_plan(config, device, len(data.train_labels), processes, listener)
+    with _new_run(config, plan, data, processes) as run:
+        Training(run, config, plan, data, network, progress, processes, listener).complete()
+    return run
+
+
+def _continue(run: RunFolder, config: ResumeConfig, processes: Team, listener: Listener) -> RunFolder:
+    """The same from the last finished epoch on."""
     settings = run.config()
     if config.epochs is not None:
         settings = settings.model_copy(update={"epochs": config.epochs})
-    with team(config.device or _begun_on(run)) as processes, _held(run, processes):
-        listener = listener if processes.is_writer else ignore
+    with _held(run, processes):
         checkpoint = load_checkpoint(run)
         _refuse_done(run, checkpoint.progress, settings.epochs)
         plan = restored_plan(checkpoint.plan, config, settings, processes, listener)
@@ -120,18 +187,22 @@ def _initial_network(config: TrainConfig, listener: Listener) -> ResNet:
     return network
 
 
-def _new_run(config: TrainConfig, plan: Plan, data: TrainingData, processes: Team) -> RunFolder:
+@contextmanager
+def _new_run(config: TrainConfig, plan: Plan, data: TrainingData, processes: Team) -> Iterator[RunFolder]:
+    """Makes the run's folder, and keeps other trainings out of it."""
     path: Path | None = None
-    with processes.writes_alone():
-        if processes.is_writer:
-            run = RunFolder.create(config.run_dir, pretrained=config.pretrained)
-            run.write_config(config)
-            run.write_environment(describe(plan))
-            data.manifest.write(run.manifest_file)
-            path = run.path
-    path = processes.from_writer(path)
-    assert path is not None  # noqa: S101 - the first process has left the block, so it has made the folder
-    return RunFolder(path)
+    with ExitStack() as lock:
+        with processes.writes_alone():
+            if processes.is_writer:
+                run = RunFolder.create(config.run_dir, pretrained=config.pretrained)
+                run.write_config(config)
+                data.manifest.write(run.manifest_file)
+                lock.enter_context(run.locked())
+                run.write_environment(describe(plan))
+                path = run.path
+        path = processes.from_writer(path)
+        assert path is not None  # noqa: S101 - the first process has left the block, so it has made the folder
+        yield RunFolder(path)
 
 
 def _begun_on(run: RunFolder) -> str:

@@ -29,6 +29,8 @@ def pneumo(*argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess[s
         (["train", "--epochs", "0"], 2, "--epochs: input should be greater than or equal to 1", "pneumo train --help"),
         (["train", "--resume", "none"], 1, "no run folder at none", "pneumo train"),
         (["train", "--resume", "none", "--lr", "1"], 2, "--learning-rate cannot stand beside --resume", "--help"),
+        (["train", "--resume", "none", "--continue"], 2, "--continue cannot stand beside --resume", "--help"),
+        (["train", "--run-dir", "none", "--continue"], 1, "no data folder at data/chest_xray", "pneumo download"),
         (["evaluate", "none"], 1, "no run folder at none", "pneumo train"),
         (["compare", "none", "neither"], 1, "no run folder at none", "pneumo train"),
         (["compare", "one"], 2, "RUN RUN...", "pneumo compare --help"),

@@ -37,8 +37,8 @@ FLOORS: dict[int, dict[str, str]] = {
     6: {
         "evaluation": "compare evaluate measure store",
         "training": (
-            "augmentation averaging checkpoint dataset distributed export film_cache finish gpu_probe loader loop plan"
-            " records schedule seeds step tensorboard timing train"
+            "augmentation averaging checkpoint continuation dataset distributed export film_cache finish gpu_probe"
+            " loader loop plan records schedule seeds step tensorboard timing train"
         ),
     },
     7: {"demo": "", "__init__": ""},

@@ -36,7 +36,8 @@ CASES = [
 def joined(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Stands for the other processes and the GPUs: notes which backend is asked for and which GPU is made current."""
     noted: list[object] = []
-    monkeypatch.setattr(dist, "init_process_group", lambda backend, timeout: noted.append(backend))
+    monkeypatch.setattr("pneumocli.training.distributed._store", lambda size: None)
+    monkeypatch.setattr(dist, "init_process_group", lambda backend, **_: noted.append(backend))
     monkeypatch.setattr(dist, "destroy_process_group", lambda: None)
     monkeypatch.setattr(torch.cuda, "set_device", noted.append)
     return noted

@@ -20,8 +20,8 @@ from pneumocli.run_folder import RunFolder
 from pneumocli.training.checkpoint import is_better
 from pneumocli.training.dataset import prepare_again
 from pneumocli.training.loader import stacked
-from pneumocli.training.train import resume, train
-from tests.conftest import tiny
+from pneumocli.training.train import resume, train, train_until_done
+from tests.conftest import copy_of, tiny
 from tests.training.test_augmentation import OFF_BY
 
 RUN_FILES = {
@@ -238,6 +238,20 @@ def test_films_resized_on_the_device_train_the_same_network(
     monkeypatch.setattr("pneumocli.training.loop.where_to_resize", lambda _: "device")
     run = stopped(tiny(phantoms, tmp_path / "run"), 1)
     assert timeless(run) == timeless(trained.path)[:1]
+
+
+def test_a_finished_run_is_found_finished_and_left_as_it_is(trained: RunFolder, tmp_path: Path):
+    run = copy_of(trained, tmp_path / "copy")
+    before = {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in run.path.iterdir()}
+    run.write_config(run.config().model_copy(update={"data": tmp_path / "gone"}))  # what is done needs no films
+    before["config.json"] = run.config_file.read_bytes(), run.config_file.stat().st_mtime_ns
+    events: list[Event] = []
+    config = tiny(tmp_path / "gone", run.path)
+    assert train_until_done(config, events.append).path == run.path
+    assert train_until_done(config, restarted=True).path == run.path
+    assert resume(ResumeConfig(resume=run.path), restarted=True).path == run.path
+    assert events == [Remark(f"{run.path} is finished: nothing is left to do")]
+    assert {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in run.path.iterdir()} == before
 
 
 @pytest.mark.slow
