@@ -1,15 +1,17 @@
 """A verification for people: the verdict, the problems, the counts, the notes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from pneumocli.verification.records import Cell, Finding, Verification
+from pneumocli.core.records import CLASS_NAMES, SPLITS
+from pneumocli.verification.records import Cell, EncoderCell, Finding, Verification
 
 _EXAMPLES = 2  # of films per problem; --json names all
+_ENCODERS = 12  # rows
 
 
 def verification_table(result: Verification) -> RenderableType:
@@ -28,6 +30,8 @@ def _parts(result: Verification) -> Iterator[RenderableType]:
         looked = "names and counts only: films were not decoded" if result.quick else "every film decoded"
         yield Text(f"no problems ({looked})", "bold green")
     yield counts_table(result)
+    if result.encoders:
+        yield encoder_table(result.encoders)
     if result.notes:
         yield Text("notes", "bold")
         yield _findings(result.notes, "dim", examples=False)
@@ -70,6 +74,31 @@ def counts_table(result: Verification) -> Table:
         table.add_row(first, escape(cell.label), *_numbers(cell, against=against))
         before = cell.split
     return table
+
+
+def encoder_table(cells: Iterable[EncoderCell]) -> Table:
+    """Films by encoder, split and class: NORMAL / PNEUMONIA, bold where a count stands out."""
+    by_place: dict[tuple[str, str, str], EncoderCell] = {(cell.encoder, cell.split, cell.label): cell for cell in cells}
+    splits = [split for split in SPLITS if any(split == place[1] for place in by_place)]
+    encoders = list(dict.fromkeys(place[0] for place in by_place))
+    table = Table(title="program that saved the films: NORMAL / PNEUMONIA", title_justify="left")
+    table.add_column("encoder", overflow="fold")
+    for split in splits:
+        table.add_column(split, justify="right")
+    for encoder in encoders[:_ENCODERS]:
+        table.add_row(escape(encoder), *(_by_class(by_place, encoder, split) for split in splits))
+    if len(encoders) > _ENCODERS:
+        table.add_row(f"[dim]{len(encoders) - _ENCODERS:,} rarer ones: --json names all[/]", *("" for _ in splits))
+    return table
+
+
+def _by_class(by_place: Mapping[tuple[str, str, str], EncoderCell], encoder: str, split: str) -> Text:
+    text = Text()
+    for name in CLASS_NAMES:
+        cell = by_place.get((encoder, split, name))
+        text.append(" / " if text else "")
+        text.append(f"{cell.num_images if cell else 0:,}", "bold" if cell and cell.stands_out else "")
+    return text
 
 
 def _numbers(cell: Cell, *, against: bool) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pneumocli.core.records import CLASS_NAMES, SPLITS, ClassName, ManifestRow, Split
 from pneumocli.data.layout import LAYOUT, Survey, by_folder
 from pneumocli.data.release_lists import KNOWN_FIGURES, KNOWN_FIGURES_IN_SHORT
-from pneumocli.verification.records import Cell, DuplicateGroup, Finding, ShortcutProbe
+from pneumocli.verification.records import Cell, DuplicateGroup, Finding
 from pneumocli.verification.release_match import TITLES, Comparison
 
 if TYPE_CHECKING:
@@ -16,15 +16,6 @@ if TYPE_CHECKING:
 
 # Below this many films a validation figure is a coin toss: with 16 one film is 6 points of accuracy.
 _FEW_VALIDATION_FILMS = 100
-
-_FEATURE_WORDS = {
-    "width": "the width",
-    "height": "the height",
-    "aspect": "the aspect",
-    "brightness": "the mean grey",
-    "contrast": "the spread of grey",
-    "num_bytes": "the file size",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +176,9 @@ def judge_contents(examined: "Examined", groups: Sequence[DuplicateGroup]) -> It
         yield problem("unreadable", f"{films(number)} cannot be read", examined.unreadable)
     yield from _judge_identical(groups)
     misnamed = {
-        film.row.image: f"is {film.format}, named as {film.format_of_name}"
+        film.row.image: f"is {film.made.format}, named as {film.format_of_name}"
         for film in examined.films
-        if film.format != film.format_of_name
+        if film.made.format != film.format_of_name
     }
     if misnamed:
         number = len(misnamed)
@@ -271,20 +262,6 @@ def prove_disjoint(rows: Sequence[ManifestRow], verdicts: Iterable[Verdict]) -> 
     yield note("disjoint", f"the splits are disjoint, no patient and no identical film in two: {'; '.join(parts)}")
 
 
-def judge_probe(probe: ShortcutProbe) -> Iterator[Verdict]:
-    """How much label leaks through size, brightness and file size."""
-    if probe.auroc is None:
-        yield note("shortcut", "shortcut probe: too few patients of each class to fit it")
-        return
-    best = max(probe.features, key=lambda name: probe.features[name] or 0)
-    yield note(
-        "shortcut",
-        f"shortcut probe: size, brightness and file size alone predict the label with auroc {probe.auroc:.3f} "
-        f"(0.5 is chance; {_FEATURE_WORDS[best]} alone {probe.features[best]:.3f}): a model can learn that instead "
-        "of lungs",
-    )
-
-
 def size_of_copy(films_: Sequence["FilmFacts"]) -> str | None:
     """The size that a resized copy of a release was brought to; ``None`` for the sizes of the release.
 
@@ -292,11 +269,11 @@ def size_of_copy(films_: Sequence["FilmFacts"]) -> str | None:
     """
     if len(films_) < 8:
         return None
-    widths, heights = {film.width for film in films_}, {film.height for film in films_}
+    widths, heights = {film.made.width for film in films_}, {film.made.height for film in films_}
     if len(widths) == len(heights) == 1:
-        return f"{films_[0].width} x {films_[0].height} pixels"
-    short = {min(film.width, film.height) for film in films_}
-    long = {max(film.width, film.height) for film in films_}
+        return f"{films_[0].made.width} x {films_[0].made.height} pixels"
+    short = {min(film.made.width, film.made.height) for film in films_}
+    long = {max(film.made.width, film.made.height) for film in films_}
     for sides, name in ((short, "short"), (long, "long"), (widths, "horizontal"), (heights, "vertical")):
         if len(sides) == 1:
             return f"a {name} side of {sides.pop()} pixels"

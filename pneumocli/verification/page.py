@@ -14,17 +14,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from pneumocli.core.parallel import ordered_map
-from pneumocli.core.records import CLASS_NAMES, NOTICE, ClassName, ManifestRow
+from pneumocli.core.records import CLASS_NAMES, NOTICE, SPLITS, ClassName, ManifestRow, Split
 from pneumocli.core.version import __version__
 from pneumocli.data.images import UnreadableFilm, read_film
 from pneumocli.data.manifest import Manifest
-from pneumocli.verification.film_properties import FEATURES, FilmFacts
-from pneumocli.verification.records import DuplicateGroup, Verification
+from pneumocli.shift.shortcut import PROPERTIES
+from pneumocli.verification.film_properties import SPREAD, FilmFacts
+from pneumocli.verification.provenance import PROPERTY_WORDS, STRONG_AUROC
+from pneumocli.verification.records import DuplicateGroup, EncoderCell, Verification
 
 _THUMBNAIL = 180  # pixels of the longer side
 _SHEET = 24  # films per class
 _GROUPS, _GROUP_FILMS = 40, 8  # shown; the rest is named in the JSON document
 _BINS = 30
+_ENCODERS = 10  # rows
 
 _TITLES = {
     "width": "Width, pixels",
@@ -32,6 +35,7 @@ _TITLES = {
     "aspect": "Width / height",
     "brightness": "Mean grey value",
     "contrast": "Spread of the grey values",
+    "sharpness": "Sharpness at 256 pixels",
     "num_bytes": "File size, kB",
 }
 _FEATURE_UNITS = {"num_bytes": 1000.0}
@@ -42,6 +46,23 @@ class _Picture:
     image: str
     patient: str
     source: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    """The films of one encoder in one split: how many are of each class, and which counts stand out."""
+
+    counts: dict[ClassName, int]
+    standing_out: list[ClassName]
+
+    @property
+    def total(self) -> int:
+        """Films of both classes."""
+        return sum(self.counts.values())
+
+    def share(self, name: ClassName) -> float:
+        """Percent of the films that are of a class."""
+        return 100 * self.counts[name] / self.total
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +104,10 @@ def verification_page(result: Verification, manifest: Manifest, films: Sequence[
     return environment.get_template("verification.html.j2").render(
         title=f"{result.manifest or result.folder}: {result.title}",
         result=result,
-        histograms=[_histogram(name, films) for name in FEATURES] if films else [],
+        encoders=_encoder_bars(result.encoders),
+        words=PROPERTY_WORDS,
+        strong=STRONG_AUROC,
+        histograms=[_histogram(name, films) for name in SPREAD] if films else [],
         sheets={name: _pictures(manifest, chosen) for name, chosen in sheets.items() if chosen},
         groups=[
             (_heading(group), _pictures(manifest, [rows[image] for image in group.images[:_GROUP_FILMS]]))
@@ -92,6 +116,26 @@ def verification_page(result: Verification, manifest: Manifest, films: Sequence[
         version=__version__,
         notice=NOTICE,
     )
+
+
+def _encoder_bars(cells: Sequence[EncoderCell]) -> dict[str, dict[Split, _Bar]]:
+    """By encoder, then split that has films: a bar; encoders beyond the first few are one row."""
+    names = list(dict.fromkeys(cell.encoder for cell in cells))
+    if len(names) > _ENCODERS:
+        kept, rest = names[: _ENCODERS - 1], names[_ENCODERS - 1 :]
+        groups = {name: [name] for name in kept} | {f"{len(rest)} rarer ones": rest}
+    else:
+        groups = {name: [name] for name in names}
+    rows: dict[str, dict[Split, _Bar]] = {}
+    for title, members in groups.items():
+        rows[title] = {}
+        for split in SPLITS:
+            mine = [cell for cell in cells if cell.encoder in members and cell.split == split]
+            counts = {name: sum(cell.num_images for cell in mine if cell.label == name) for name in CLASS_NAMES}
+            if sum(counts.values()):
+                out = [cell.label for cell in mine if cell.stands_out] if len(members) == 1 else []
+                rows[title][split] = _Bar(counts, out)
+    return rows
 
 
 def _evenly(rows: Sequence[ManifestRow]) -> list[ManifestRow]:
@@ -137,7 +181,7 @@ def _histogram(name: str, films: Sequence[FilmFacts]) -> _Histogram:
     """Shares of the films of each class, on a common scale."""
     unit = _FEATURE_UNITS.get(name, 1.0)
     values = {
-        label: np.array([FEATURES[name](film) / unit for film in films if film.row.label == number])
+        label: np.array([PROPERTIES[name](film.made) / unit for film in films if film.row.label == number])
         for number, label in enumerate(CLASS_NAMES)
     }
     everything = np.concatenate(list(values.values()))

@@ -62,9 +62,11 @@ class Properties(Record):
     aspect: Spread
     """Width / height."""
     brightness: Spread
-    """Mean grey value of a film, 0-255."""
+    """Mean grey value of a film with its short side reduced to 256 pixels, 0-255."""
     contrast: Spread
-    """Standard deviation of the grey values of a film."""
+    """Standard deviation of the grey values there."""
+    sharpness: Spread
+    """Mean absolute difference of vertical neighbours there, in grey values."""
     num_bytes: Spread
     """File size."""
     modes: dict[str, Count]
@@ -73,6 +75,25 @@ class Properties(Record):
     """What the files are, whatever their names end in."""
     num_coloured: Count
     """Films with true colour."""
+    num_sides_of_eight: Count
+    """Films whose sides are multiples of 8, as programs leave that cut along the blocks of JPEG."""
+
+
+class EncoderCell(Record):
+    """The films of one split and class that the same software made."""
+
+    encoder: str
+    """``JPEG Q-sum 330, JFIF 72x72``: format, sum of the luminance quantisation table, markers; or a DICOM device."""
+    split: Split
+    label: ClassName
+    num_images: Count
+    expected: Finite
+    """Films that there would be if encoder and class were independent within the split."""
+    residual: Finite | None
+    """Adjusted Pearson residual: (films - expected) / its standard deviation under independence; ``None`` where the
+    split has one class or one encoder only."""
+    stands_out: bool
+    """Whether the residual is 3 or more in size: by chance in about one of 370 cells."""
 
 
 class DuplicateGroup(Record):
@@ -97,7 +118,7 @@ class ShortcutProbe(Record):
     num_images: Count
     num_patients: Count
     features: dict[str, Fraction | None]
-    """AUROC of each feature by itself, in the direction that favours it (0.5-1)."""
+    """AUROC of each property by itself, in the direction that favours it (0.5-1); ``encoder`` cross-validated."""
 
 
 class Verification(Record):
@@ -125,3 +146,5 @@ class Verification(Record):
     properties: tuple[Properties, ...] = ()
     duplicates: tuple[DuplicateGroup, ...] = ()
     shortcut_probe: ShortcutProbe | None = None
+    encoders: tuple[EncoderCell, ...] = ()
+    """By encoder, the most frequent first, then split and class, zeros included."""

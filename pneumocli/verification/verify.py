@@ -17,7 +17,14 @@ from pneumocli.data.layout import PHANTOM_MARK, Survey
 from pneumocli.data.release_lists import counts, kaggle_films, mendeley_films
 from pneumocli.verification import checks
 from pneumocli.verification.checks import Verdict
-from pneumocli.verification.records import Cell, DuplicateGroup, RecognisedRelease, ShortcutProbe, Verification
+from pneumocli.verification.records import (
+    Cell,
+    DuplicateGroup,
+    EncoderCell,
+    RecognisedRelease,
+    ShortcutProbe,
+    Verification,
+)
 from pneumocli.verification.release_match import TITLES, Comparison, mislabelled_by_name, recognise
 from pneumocli.verification.subject import Subject, subject_of
 
@@ -33,13 +40,15 @@ class _Contents:
         examined: The films one by one.
         duplicates: Films that show the same picture.
         size: What a resized copy of a release was brought to; ``None`` for anything else.
-        probe: How far the label shows in size, brightness and file size.
+        probe: How far a film's making predicts its class.
+        encoders: The films of each encoder by split and class.
     """
 
     examined: "Examined"
     duplicates: Sequence[DuplicateGroup]
     size: str | None
     probe: ShortcutProbe
+    encoders: Sequence[EncoderCell]
 
 
 def verify_data(config: VerifyDataConfig, listener: Listener = ignore) -> Verification:
@@ -70,7 +79,8 @@ def verify_data(config: VerifyDataConfig, listener: Listener = ignore) -> Verifi
 
 def _contents(subject: Subject, comparison: Comparison | None, listener: Listener) -> _Contents:
     from pneumocli.verification.duplicates import find_duplicates
-    from pneumocli.verification.film_properties import examine, probe_shortcuts
+    from pneumocli.verification.film_properties import examine
+    from pneumocli.verification.provenance import encoder_cells, probe_shortcuts
 
     examined = examine(subject.manifest, listener)
     films = examined.films
@@ -79,6 +89,7 @@ def _contents(subject: Subject, comparison: Comparison | None, listener: Listene
         find_duplicates([film.row for film in films], [film.identity for film in films]),
         None if comparison is None else checks.size_of_copy(films),
         probe_shortcuts(films),
+        encoder_cells(films),
     )
 
 
@@ -125,6 +136,7 @@ def _shown_by(contents: _Contents | None) -> dict[str, object]:
         "properties": tuple(properties_of(contents.examined.films)),
         "duplicates": tuple(contents.duplicates),
         "shortcut_probe": contents.probe,
+        "encoders": tuple(contents.encoders),
     }
 
 
@@ -148,7 +160,10 @@ def _about_films(subject: Subject, comparison: Comparison | None, contents: _Con
         yield from checks.judge_hashes(rows, contents.examined)
     if contents.size is not None:
         yield from checks.explain_resized(contents.size)
-    yield from checks.judge_probe(contents.probe)
+    from pneumocli.verification.provenance import judge_encoders, judge_probe
+
+    yield from judge_probe(contents.probe)
+    yield from judge_encoders(contents.encoders)
 
 
 def _release(subject: Subject) -> tuple[RecognisedRelease, Comparison | None]:

@@ -27,7 +27,7 @@ FLOORS: dict[int, dict[str, str]] = {
     4: {
         "inference": "classifier csv_output heat_map inputs predict records scoring",
         "verification": (
-            "checks duplicates film_properties page records release_match subject verify"
+            "checks duplicates film_properties page provenance records release_match subject verify"
         ),
     },
     5: {

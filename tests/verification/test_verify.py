@@ -356,7 +356,7 @@ def test_the_page_holds_everything_and_nothing_from_outside(subset: Path, tmp_pa
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert page.count("data:image/jpeg;base64,") >= 40
     assert all(problem.text in page for problem in result.problems)
-    assert page.count("<svg") == 6
+    assert page.count("<svg") == 7
     assert "2 films, identical files, across splits" in page
 
 
