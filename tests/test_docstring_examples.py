@@ -20,4 +20,4 @@ def test_the_examples_hold(name: str):
 
 
 def test_examples_are_looked_for_in_the_right_place():
-    assert {"core.errors", "data.manifest", "metrics.classification"} <= set(WITH_EXAMPLES)
+    assert {"core.errors", "metrics.classification"} <= set(WITH_EXAMPLES)

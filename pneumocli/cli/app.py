@@ -16,12 +16,14 @@ from pneumocli.cli.boundary import (
 )
 from pneumocli.cli.collector import collect_rarely
 from pneumocli.cli.options import set_app_wide
+from pneumocli.cli.usage import Group
 from pneumocli.core.version import __version__
 
 collect_rarely()
 
 app = typer.Typer(
     name="pneumo",
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # panels leave a long list of options no room for its help texts

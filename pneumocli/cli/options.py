@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from pneumocli.cli.boundary import guarded
 from pneumocli.cli.output import Output
+from pneumocli.cli.usage import command_class
 from pneumocli.core.config import Flag, Settings, flag_name, validated
 
 _Config = TypeVar("_Config", bound=Settings)
@@ -67,6 +68,7 @@ def register_command(
         run: Gets the output and the options that the user gave; returns the exit code. Its docstring is the help text.
         json: Whether the command takes ``--json``.
     """
+    parameters = tuple(parameters)
 
     def wrapper(**values: Any) -> None:  # noqa: ANN401 - Typer passes what it parsed
         output = Output(
@@ -85,7 +87,7 @@ def register_command(
     wrapper.__signature__ = inspect.Signature([*parameters, *extra])  # type: ignore[attr-defined]
     wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in [*parameters, *extra]}
     wrapper.__name__ = name
-    app.command(name, help=inspect.getdoc(run))(wrapper)
+    app.command(name, cls=command_class(parameters), help=inspect.getdoc(run))(wrapper)
 
 
 _app_wide = {"quiet": False, "debug": False}

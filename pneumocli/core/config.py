@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pneumocli.core.errors import SettingError
 from pneumocli.core.recipes import Recipe, setting_of, shown_default
 from pneumocli.core.records import Fit, Split
+from pneumocli.core.setting_faults import fault
 
 DEFAULT_DATA = Path("data/chest_xray")
 DEFAULT_RUNS = Path("runs")
@@ -72,9 +73,10 @@ def validated(model: type[_Settings], values: Mapping[str, object]) -> _Settings
         for item in error.errors():
             if item["type"] == "default_factory_not_called":  # follows from another fault, which is named
                 continue
-            message = item["msg"].removeprefix("Value error, ")
-            message = message[:1].lower() + message[1:]
-            if item["loc"]:
+            message = fault(item["type"], item.get("ctx", {}), item["msg"])
+            if item["loc"] and item["type"] == "missing":
+                message = f"{flag_name(model, str(item['loc'][0]))} {message}"
+            elif item["loc"]:
                 found = f" (found {item['input']!r})" if isinstance(item["input"], int | float | str) else ""
                 message = f"{flag_name(model, str(item['loc'][0]))}: {message}{found}"
             faults.append(message)
@@ -107,6 +109,13 @@ def _operating_point_rule(value: str) -> str:
     return value
 
 
+def _shard(value: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*/[1-9]\d*", value):
+        raise ValueError("expected I/N, such as 2/8")
+    return value
+
+
+Shard = Annotated[str, AfterValidator(_shard)]
 Device = Annotated[str, AfterValidator(_device)]
 InferenceDevice = Annotated[str, AfterValidator(_inference_device)]
 OperatingPointRule = Annotated[str, AfterValidator(_operating_point_rule)]
@@ -275,7 +284,7 @@ class PredictConfig(Settings):
     """Write the answers as a table, row by row."""
     resume: bool = False
     """Continue an interrupted --csv: films that stand in it are not run again."""
-    shard: Annotated[str | None, Field(pattern=r"^[1-9]\d*/[1-9]\d*$"), Flag(metavar="I/N")] = None
+    shard: Annotated[Shard | None, Flag(metavar="I/N")] = None
     """Only every N-th film, beginning with the I-th: splits a folder among machines."""
     device: Annotated[InferenceDevice, Flag(metavar="DEVICE")] = "cpu"
     """cpu (ONNX Runtime), cuda, cuda:N or mps (torch)."""

@@ -26,7 +26,7 @@ def pneumo(*argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess[s
     ("argv", "code", "words", "hint"),
     [
         (["train", "--data", "none"], 1, "no data folder at none", "pneumo download --data none"),
-        (["train", "--epochs", "0"], 2, "--epochs: input should be greater than or equal to 1", "pneumo train --help"),
+        (["train", "--epochs", "0"], 2, "--epochs: expected 1 or more", "pneumo train --help"),
         (["train", "--resume", "none"], 1, "no run folder at none", "pneumo train"),
         (["train", "--resume", "none", "--lr", "1"], 2, "--learning-rate cannot stand beside --resume", "--help"),
         (["train", "--resume", "none", "--continue"], 2, "--continue cannot stand beside --resume", "--help"),

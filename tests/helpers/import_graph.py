@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "pneumocli"
 
 # Floors from the bottom; a room imports only rooms on lower floors. A folder lists its modules, a module stands alone.
 FLOORS: dict[int, dict[str, str]] = {
-    1: {"core": "config errors events files memory parallel recipes records version"},
+    1: {"core": "config errors events files memory parallel recipes records setting_faults version"},
     2: {
         "data": (
             "acquisition dicom film film_files formats images layout manifest patients phantom release_lists splits"
@@ -45,7 +45,7 @@ FLOORS: dict[int, dict[str, str]] = {
     8: {
         "cli": (
             "app boundary collector compare demo download evaluate options output predict predict_tables progress"
-            " render train verify_data verify_data_tables"
+            " render train usage verify_data verify_data_tables"
         ),
     },
     9: {"__main__": ""},

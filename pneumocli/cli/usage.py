@@ -1,0 +1,117 @@
+"""Wrong usage, reported as every other error is: one sentence, one hint, exit code 2.
+
+Typer's own report repeats the usage line, shows pydantic's sentences and takes the last of an option given twice.
+"""
+
+import inspect
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal, Never, get_args, get_origin
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from pneumocli.cli.output import Output
+from pneumocli.core.errors import SettingError
+from pneumocli.core.setting_faults import one_of
+
+# Typer vendors click and gives this class no public name of its own.
+_UsageError: Any = typer.BadParameter.__bases__[0]
+
+
+class Command(TyperCommand):
+    """A command that refuses an option given twice, and a value of the wrong form with what was found and expected.
+
+    Attributes:
+        forms: By parameter: the form of its value, such as ``a whole number``, where text can be of a wrong one.
+    """
+
+    forms: ClassVar[Mapping[str, str]] = {}
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's context, vendored
+        """Reads the command line.
+
+        Raises:
+            SettingError: An option that takes one value stands there twice, or a value is of the wrong form.
+        """
+        try:
+            given, _, order = self.make_parser(ctx).parse_args(args=list(args))
+            _refuse_repeated(order)
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            raise SettingError(self._wrong_value(error, given), _help_of(ctx)) from error
+        except _UsageError as error:
+            _refuse(error, ctx)
+        except SettingError as error:
+            raise SettingError(error.message, _help_of(ctx)) from error
+
+    def _wrong_value(self, error: typer.BadParameter, given: dict[str, Any]) -> str:
+        param: Any = error.param
+        if param is None or param.name not in self.forms:
+            return _sentence(error)
+        found = given.get(param.name)
+        return f"{max(param.opts, key=len)}: expected {self.forms[param.name]} (found {found!r})"
+
+
+def command_class(parameters: Iterable[inspect.Parameter]) -> type[Command]:
+    """The class of a command with these parameters, whose annotations are Typer's."""
+    forms = {parameter.name: _form_of(parameter.annotation) for parameter in parameters}
+    return type("Command", (Command,), {"forms": {name: form for name, form in forms.items() if form is not None}})
+
+
+def _form_of(annotation: object) -> str | None:
+    kinds = list(get_args(annotation))
+    if get_origin(annotation) is Literal:
+        return one_of(kinds)
+    if annotation in (int, float):
+        return "a whole number" if annotation is int else "a number"
+    return next(filter(None, map(_form_of, kinds)), None)
+
+
+class Group(TyperGroup):
+    """The program: every wrong usage ends here."""
+
+    def main(self, *args: Any, **extra: Any) -> Never:  # noqa: ANN401 - click's own arguments
+        """Runs the program and ends the process with its exit code."""
+        try:
+            code = super().main(*args, **{**extra, "standalone_mode": False})
+        except SettingError as error:
+            Output(json=False, quiet=True, debug=False).error(error.message, error.hint)
+            code = error.exit_code
+        except _UsageError as error:
+            if type(error).show is not _UsageError.show:  # without a command it shows the help
+                error.show()
+            else:
+                Output(json=False, quiet=True, debug=False).error(_sentence(error), _help_of(error.ctx))
+            code = error.exit_code
+        except typer.Abort:
+            code = 1
+        raise SystemExit(code or 0)
+
+
+def _help_of(ctx: Any) -> str | None:  # noqa: ANN401 - click's context, vendored
+    return None if ctx is None else f"{ctx.command_path} --help"
+
+
+def _refuse(error: Any, ctx: Any) -> Never:  # noqa: ANN401 - click's error and context, vendored
+    if type(error).show is not _UsageError.show:
+        raise error
+    raise SettingError(_sentence(error), _help_of(ctx)) from error
+
+
+def _sentence(error: Any) -> str:  # noqa: ANN401 - click's error, vendored
+    """Click's message as ours begin and end; the suggestion of an option stays where it is of a like name."""
+    text = str(error.format_message()).replace(" (Possible options: --help)", "").rstrip(".")
+    text = re.sub(r" \(Possible options: (.*)\)$", r"; is it \1?", text)
+    return text[:1].lower() + text[1:]
+
+
+def _refuse_repeated(order: list[Any]) -> None:
+    for param, count in Counter(order).items():
+        if count > 1 and not param.multiple and param.nargs == 1 and param.param_type_name == "option":
+            raise SettingError(f"{_names(param)} is given {count} times, expected once")
+
+
+def _names(param: Any) -> str:  # noqa: ANN401 - click's option, vendored
+    return "/".join([max(param.opts, key=len), *param.secondary_opts])

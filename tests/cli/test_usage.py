@@ -1,0 +1,62 @@
+"""Wrong usage: one sentence, one hint, exit code 2, for every command and every option."""
+
+import pytest
+from typer.testing import CliRunner
+
+from pneumocli.cli.app import app
+
+
+def error_of(*argv: str) -> tuple[str, str]:
+    """The sentence and the hint of a call that must be refused as wrong usage."""
+    done = CliRunner().invoke(app, argv)
+    assert done.exit_code == 2, done.output
+    assert done.stdout == ""
+    error, hint = done.stderr.splitlines()
+    return error.removeprefix("error: "), hint.removeprefix("hint: ")
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["predict", "x", "--run", "A", "--run", "B"], "--run is given 2 times, expected once"),
+        (["predict", "x", "--csv=a", "--csv", "a", "--csv", "b"], "--csv is given 3 times, expected once"),
+        (["train", "--lr", "1", "--learning-rate", "1"], "--learning-rate is given 2 times, expected once"),
+        (["train", "--pretrained", "--scratch"], "--pretrained/--scratch is given 2 times, expected once"),
+        (["evaluate", "a", "--split", "val", "--split", "val"], "--split is given 2 times, expected once"),
+        (["compare", "a", "b", "--json", "--json"], "--json is given 2 times, expected once"),
+        (["download", "--data", "a", "--data", "b"], "--data is given 2 times, expected once"),
+        (["verify-data", "--quick", "--quick"], "--quick is given 2 times, expected once"),
+        (["demo", "--output", "a", "--output", "b"], "--output is given 2 times, expected once"),
+        (["download", "--source", "foo"], "--source: expected kaggle, mendeley or phantom (found 'foo')"),
+        (["train", "--epochs", "1.5"], "--epochs: expected a whole number (found '1.5')"),
+        (["train", "--lr", "fast"], "--learning-rate: expected a number (found 'fast')"),
+        (["train", "--epochs", "0"], "--epochs: expected 1 or more (found 0)"),
+        (["predict", "x", "--shard", "3"], "--shard: expected I/N, such as 2/8 (found '3')"),
+        (["predict", "x", "--modle", "y"], "no such option: --modle; is it --model?"),
+        (["predict", "x", "--model"], "option '--model' requires an argument"),
+        (["predict"], "INPUT... is missing"),
+        (["evaluate"], "RUN is missing"),
+        (["compare", "one"], "RUN RUN...: expected 2 or more, found 1"),
+        (["download", "a", "b"], "got unexpected extra argument(s) (a b)"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_with_what_was_found_and_expected(argv: list[str], sentence: str):
+    assert error_of(*argv) == (sentence, f"pneumo {argv[0]} --help")
+
+
+def test_an_unknown_command_or_global_option_points_to_the_help():
+    assert error_of("trian") == ("no such command 'trian'. Did you mean 'train'?", "pneumo --help")
+    assert error_of("--frob") == ("no such option: --frob", "pneumo --help")
+
+
+def test_without_a_command_the_help_is_shown():
+    done = CliRunner().invoke(app, [])
+    assert done.exit_code == 2
+    assert "Commands:" in done.output
+    assert "error:" not in done.output
+
+
+def test_an_option_once_and_arguments_many_times_are_right(tmp_path):
+    done = CliRunner().invoke(app, ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--split", "val"])
+    assert done.exit_code == 1, "a run that is missing, not wrong usage"
+    assert "no run folder" in done.stderr
