@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pneumocli.core.config import DEFAULT_RUNS, TrainConfig
 from pneumocli.core.errors import ModelFileError, RunError, resume_command
 from pneumocli.core.files import dump_json, locked, read_record, sha256_of, write_csv, write_json, write_text
-from pneumocli.core.records import Environment, EpochRecord, RunResult
+from pneumocli.core.records import SPLITS, Environment, EpochRecord, RunResult
 
 if TYPE_CHECKING:
     from pneumocli.data.manifest import Manifest
@@ -314,9 +314,15 @@ class RunFolder:
             )
         return file
 
-    def evaluation_folder(self, split: str) -> "EvaluationFolder":
-        """Where the evaluation of a split is kept; it need not exist."""
-        return EvaluationFolder(self.path / "evaluations" / split)
+    def evaluation_folder(self, place: str) -> "EvaluationFolder":
+        """Where the evaluation of a split, or of other films by their name, is kept; it need not exist."""
+        return EvaluationFolder(self.path / "evaluations" / place)
+
+    def evaluation_folders(self) -> "list[EvaluationFolder]":
+        """Those of the splits, which need not exist, then those of other films in the order of their names."""
+        root = self.path / "evaluations"
+        others = sorted(item.name for item in root.iterdir() if item.is_dir()) if root.is_dir() else []
+        return [self.evaluation_folder(place) for place in (*SPLITS, *(name for name in others if name not in SPLITS))]
 
     def write_model_card(self, text: str) -> None:
         """Writes ``MODEL_CARD.md``."""

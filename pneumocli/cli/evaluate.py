@@ -32,15 +32,15 @@ def register(app: typer.Typer) -> None:
     def evaluate(config: EvaluateConfig, output: Output) -> None:
         """Score a split with a finished run, with intervals for every number.
 
-        Writes predictions, metrics, figures and a report into RUN/evaluations/SPLIT and renews the model card. The
-        threshold is the one stored with the model; nothing is tuned on the films that are scored.
+        Writes predictions, metrics, figures and a report into RUN/evaluations/SPLIT and renews the model card; films
+        that are not the run's own go into RUN/evaluations/NAME, after their table or folder. The threshold is the one stored with the model; nothing is tuned on the films that are scored.
         """
         run = RunFolder.open_finished(config.run)  # a wrong name fails before scikit-learn is imported
         from pneumocli.evaluation.evaluate import evaluate as run_evaluation
 
         evaluation = run_evaluation(config, output.listener)
         output.show(evaluation, evaluation_tables)
-        output.note(f"report: {run.evaluation_folder(config.split).report_file}")
+        output.note(f"report: {run.evaluation_folder(evaluation.place).report_file}")
 
 
 def evaluation_tables(evaluation: Evaluation) -> RenderableType:
@@ -49,7 +49,7 @@ def evaluation_tables(evaluation: Evaluation) -> RenderableType:
 
     point = evaluation.threshold
     title = (
-        f"{evaluation.run} on {evaluation.split}: {evaluation.num_images:,} films of {evaluation.num_patients:,} "
+        f"{evaluation.run} on {evaluation.place}: {evaluation.num_images:,} films of {evaluation.num_patients:,} "
         f"patients, threshold {point.value:.3f} ({point.rule})"
     )
     table = Table(title=title, title_justify="left")

@@ -244,13 +244,21 @@ class SeedsConfig(Settings):
     """Train N runs that differ in the seed alone, from --seed on, and sum them up."""
 
 
+def _refuse_split_of_table(manifest: Path | None, split: Split) -> None:
+    if manifest is not None and split != "test":
+        raise ValueError(f"--split {split} scores the run's own films, --manifest those of a table: leave one out")
+
+
 class EvaluateConfig(Settings):
     """Settings of ``pneumo evaluate``."""
 
     run: Annotated[Path, Flag(argument=True, metavar="RUN")]
     """Run folder of a finished training."""
-    data: Annotated[Path | None, Flag(metavar="DIR", default="the run's")] = None
+    data: Annotated[Path | None, Flag(metavar="DIR", default="the run's, or the table's folder")] = None
     """Data folder; the one the run was trained on unless given."""
+    manifest: Annotated[Path | None, Flag(metavar="FILE.csv")] = None
+    """Films from a CSV instead (image,label[,patient][,split]): its test rows, or all where it has none; image paths
+    relative to --data."""
     split: Split = "test"
     """Split to score; val is the run's own validation set."""
     threshold: Annotated[Probability | None, Flag(default="the stored one")] = None
@@ -265,6 +273,11 @@ class EvaluateConfig(Settings):
     """Also give ppv and npv at this prevalence."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of the bootstrap."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _refuse_split_of_table(self.manifest, self.split)
+        return self
 
 
 class PredictConfig(Settings):
@@ -309,14 +322,21 @@ class CompareConfig(Settings):
 
     runs: Annotated[tuple[Path, ...], Field(min_length=2), Flag(argument=True, metavar="RUN RUN...")]
     """Two or more run folders."""
-    data: Annotated[Path | None, Flag(metavar="DIR", default="the runs'")] = None
+    data: Annotated[Path | None, Flag(metavar="DIR", default="the runs', or the table's folder")] = None
     """Data folder; the one the runs were trained on unless given."""
+    manifest: Annotated[Path | None, Flag(metavar="FILE.csv")] = None
+    """Films from a CSV instead, as for pneumo evaluate."""
     split: Split = "test"
     """Split to compare on."""
     output: Annotated[Path | None, Flag(metavar="DIR", default="comparisons/A-vs-B")] = None
     """Folder for the comparison."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of the bootstrap."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _refuse_split_of_table(self.manifest, self.split)
+        return self
 
 
 class DownloadConfig(Settings):

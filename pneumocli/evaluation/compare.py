@@ -9,8 +9,9 @@ from pneumocli.core.config import CompareConfig, EvaluateConfig, TrainConfig
 from pneumocli.core.errors import RunError, first_few
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.files import write_bytes, write_json, write_text
-from pneumocli.evaluation.evaluate import Evaluated, evaluate_films, films_of
+from pneumocli.evaluation.evaluate import Evaluated, evaluate_films
 from pneumocli.evaluation.store import current_evaluation
+from pneumocli.evaluation.subject import subject_of
 from pneumocli.inference.classifier import card_of_run
 from pneumocli.metrics.classification import MAIN_METRICS, spread
 from pneumocli.metrics.paired_tests import (
@@ -93,12 +94,13 @@ def _unique_names(runs: Sequence[RunFolder]) -> list[str]:
 
 
 def _compared(name: str, run: RunFolder, config: CompareConfig, listener: Listener) -> Compared:
-    films = films_of(run, config.split, config.data, listener)
-    stored = current_evaluation(run, films, config.split)
+    subject = subject_of(run, config, listener)
+    place = subject.name or config.split
+    stored = current_evaluation(run, subject.films, place)
     if stored is None:
-        listener(Remark(f"evaluating {run.path} on {config.split}: its predictions are missing or stale"))
-        settings = EvaluateConfig(run=run.path, data=config.data, split=config.split)
-        evaluated = evaluate_films(run, films, settings, listener)
+        listener(Remark(f"evaluating {run.path} on {place}: its predictions are missing or stale"))
+        settings = EvaluateConfig(run=run.path, data=config.data, manifest=config.manifest, split=config.split)
+        evaluated = evaluate_films(run, subject, settings, listener)
     else:
         evaluated = Evaluated(*stored, card_of_run(run))
     ordered = tuple(sorted(evaluated.films, key=lambda film: film.image))

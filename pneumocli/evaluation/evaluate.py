@@ -2,15 +2,14 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 from pneumocli.core.config import EvaluateConfig
-from pneumocli.core.errors import DataError
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.records import ManifestRow, Split
-from pneumocli.data.manifest import Manifest, prove_unchanged, readable_films, scan, with_hashes
+from pneumocli.data.manifest import Manifest, readable_films
 from pneumocli.evaluation.measure import Choices, Origin, class_name, evaluate_predictions
 from pneumocli.evaluation.store import write_evaluation
+from pneumocli.evaluation.subject import Subject, subject_of
 from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.scoring import ScoringResult, score_films
 from pneumocli.metrics.records import DataFlow, Evaluation, ScoredFilm
@@ -35,7 +34,7 @@ class Evaluated:
 
 
 def evaluate(config: EvaluateConfig, listener: Listener = ignore) -> Evaluation:
-    """Scores the films of a split and writes ``RUN/evaluations/<split>/``.
+    """Scores the films of a split and writes ``RUN/evaluations/<split>/``; other films go under a name of their own.
 
     The threshold is the one stored with the model, chosen on validation films or fixed beforehand; nothing is tuned on
     the films that are scored.
@@ -51,57 +50,44 @@ def evaluate(config: EvaluateConfig, listener: Listener = ignore) -> Evaluation:
         DeviceError: The device is not there.
     """
     run = RunFolder.open_finished(config.run)
-    return evaluate_films(run, films_of(run, config.split, config.data, listener), config, listener).evaluation
+    return evaluate_films(run, subject_of(run, config, listener), config, listener).evaluation
 
 
-def evaluate_films(run: RunFolder, films: Manifest, config: EvaluateConfig, listener: Listener) -> Evaluated:
+def evaluate_films(run: RunFolder, subject: Subject, config: EvaluateConfig, listener: Listener) -> Evaluated:
     """Scores these films with a finished run and writes the folder of the evaluation, see :func:`evaluate`.
 
     Args:
         run: The run.
-        films: Of :func:`films_of`.
+        subject: The films, and the name that their evaluation is kept under.
         config: How to score.
         listener: Gets progress and warnings.
     """
     classifier = Classifier.of_run(run, config.device, throughput=True)
-    _warn_about_overlap(run, films, config.split, listener)
+    films = subject.films
+    _warn_about_overlap(run, subject, config.split, listener)
     scored, flow = _score(classifier, films, config, listener)
-    origin = Origin(run.name, config.split, run.model_sha256, films.fingerprint, flow)
+    origin = Origin(run.name, config.split, run.model_sha256, films.fingerprint, flow, subject.name)
     chosen = Choices(config.threshold, config.prevalence, config.seed)
     evaluation = evaluate_predictions(scored, classifier.card, origin, chosen)
     _warn_about_threshold(run, evaluation, listener)
     write_evaluation(run, classifier, evaluation, scored, films.folder)
+    if subject.name:
+        place = run.evaluation_folder(evaluation.place).path
+        listener(Remark(f"these are not the run's own test films: their evaluation is kept in {place}"))
     return Evaluated(evaluation, scored, classifier.card)
 
 
-def films_of(run: RunFolder, split: Split, data: Path | None, listener: Listener = ignore) -> Manifest:
-    """The films of a split, with their hashes: the run's own for train and val, the data folder's for test.
-
-    Raises:
-        RunError: A training or validation film of the run is gone or has another content.
-        DataError: The data folder has no such films.
-    """
-    settings = run.config()
-    if split != "test":
-        recorded = run.manifest(data).of(split)
-        hint = "name the folder that the run was trained on with --data DIR"
-        return prove_unchanged(recorded, f"the {split} films of {run.path}", hint, listener)
-    folder = data if data is not None else settings.data
-    films = scan(folder, settings.manifest if data is None else None, listener).of("test")
-    if not films.rows:
-        raise DataError(f"{folder} has no test films", "--split val scores the run's validation films")
-    return with_hashes(films, listener)
-
-
-def _warn_about_overlap(run: RunFolder, films: Manifest, split: Split, listener: Listener) -> None:
+def _warn_about_overlap(run: RunFolder, subject: Subject, split: Split, listener: Listener) -> None:
     """Warns about test films that the run has trained on: they make every number too good."""
+    films = subject.films
     if split != "test":
         return
     seen = run.manifest()
     hashes = {row.sha256 for row in seen.rows}
     patients = {row.patient for row in seen.rows if not row.patient.startswith("film:")}
     same_film = sum(row.sha256 in hashes for row in films.rows)
-    same_patient = len({row.patient for row in films.rows} & patients)
+    # Another place numbers its patients itself: the same key there is another person.
+    same_patient = 0 if subject.name else len({row.patient for row in films.rows} & patients)
     if same_film or same_patient:
         listener(
             Remark(

@@ -41,6 +41,7 @@ class Origin:
     Attributes:
         run: Name of the run.
         split: Which films these are.
+        name: Of other films than the run's own; empty for the run's own.
         model_sha256: Of the model file that scored them.
         data_fingerprint: Of the films and their labels.
         data_flow: What became of the films found; ``None``: all were scored.
@@ -51,6 +52,7 @@ class Origin:
     model_sha256: str = ""
     data_fingerprint: str = ""
     data_flow: DataFlow | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def evaluate_predictions(
             "model_sha256": origin.model_sha256,
             "data_fingerprint": origin.data_fingerprint,
             "split": origin.split,
+            "name": origin.name,
             "num_images": len(scores),
             "num_patients": len(set(scores.patients)),
             "prevalence": float(scores.labels.mean()),

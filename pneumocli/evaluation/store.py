@@ -5,7 +5,6 @@ from pathlib import Path
 
 from pneumocli.core.errors import RunError, shell_word
 from pneumocli.core.files import read_record, write_bytes, write_json, write_text
-from pneumocli.core.records import SPLITS, Split
 from pneumocli.data.layout import PHANTOM_MARK
 from pneumocli.data.manifest import Manifest
 from pneumocli.inference.classifier import Classifier
@@ -33,7 +32,7 @@ def write_evaluation(
         films: What they were made of.
         data: Folder that the films are below.
     """
-    folder = run.evaluation_folder(evaluation.split)
+    folder = run.evaluation_folder(evaluation.place)
     report = evaluation_report(run, classifier, evaluation, films, data)
     write_predictions(folder.predictions_file, films)
     for name in _PICTURES:
@@ -61,30 +60,32 @@ def evaluation_report(
     )
 
 
-def read_evaluation(run: RunFolder, split: Split) -> tuple[Evaluation, tuple[ScoredFilm, ...]]:
+def read_evaluation(run: RunFolder, place: str) -> tuple[Evaluation, tuple[ScoredFilm, ...]]:
     """A stored evaluation, its numbers and its films.
+
+    Args:
+        run: The run.
+        place: A split, or the name of other films.
 
     Raises:
         RunError: There is none, it is damaged, or the films are not those that the numbers were made of.
     """
-    folder = run.evaluation_folder(split)
+    folder = run.evaluation_folder(place)
     evaluation = read_record(folder.metrics_file, Evaluation)
     films = read_predictions(folder.predictions_file)
     if len({film.image for film in films}) != evaluation.num_images:
         raise RunError(
             f"{folder.predictions_file} holds {len(films)} films, {folder.metrics_file.name} beside it was made of "
             f"{evaluation.num_images}",
-            f"pneumo evaluate {shell_word(run.path)} --split {split}",
+            f"pneumo evaluate {shell_word(run.path)} writes it anew",
         )
     return evaluation, films
 
 
-def current_evaluation(
-    run: RunFolder, films: Manifest, split: Split
-) -> tuple[Evaluation, tuple[ScoredFilm, ...]] | None:
+def current_evaluation(run: RunFolder, films: Manifest, place: str) -> tuple[Evaluation, tuple[ScoredFilm, ...]] | None:
     """A stored evaluation, if it was made of these films with the run's model, at its stored operating point."""
     try:
-        evaluation, scored = read_evaluation(run, split)
+        evaluation, scored = read_evaluation(run, place)
     except RunError:  # missing, damaged, or from another version: it is made anew
         return None
     is_current = (
@@ -96,6 +97,6 @@ def current_evaluation(
 
 
 def stored_evaluations(run: RunFolder) -> list[Evaluation]:
-    """Every stored evaluation of a run, in the order train, val, test."""
-    files = [run.evaluation_folder(split).metrics_file for split in SPLITS]
-    return [read_record(file, Evaluation) for file in files if file.is_file()]
+    """Every stored evaluation of a run: train, val, test, then those of other films by name."""
+    files = [folder.metrics_file for folder in run.evaluation_folders() if folder.metrics_file.is_file()]
+    return [read_record(file, Evaluation) for file in files]

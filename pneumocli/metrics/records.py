@@ -89,6 +89,8 @@ class Evaluation(Record):
     data_fingerprint: str
     """SHA-256 over the films and their labels."""
     split: Split
+    name: str = ""
+    """Of other films than the run's own, after their table or folder; empty for the run's own."""
     num_images: Count
     num_patients: Count
     prevalence: Fraction
@@ -107,6 +109,11 @@ class Evaluation(Record):
     """``prevalence``, ``ppv`` and ``npv`` at the prevalence that was asked for."""
     bootstrap_seed: Count
     data_flow: DataFlow
+
+    @property
+    def place(self) -> str:
+        """The name of the evaluation's folder below ``evaluations/``."""
+        return self.name or self.split
 
 
 class Difference(Record):

@@ -56,7 +56,7 @@ def evaluation_page(report: EvaluationReport) -> str:
     evaluation = report.evaluation
     return render(
         "evaluation.html.j2",
-        title=f"{evaluation.run} on {evaluation.split}",
+        title=f"{evaluation.run} on {evaluation.place}",
         evaluation=evaluation,
         card=report.card,
         phantom=report.phantom,

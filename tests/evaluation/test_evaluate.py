@@ -1,13 +1,12 @@
 """evaluation.py: from a run and films to numbers, tables and pictures on disk."""
 
 import csv
-import io
 import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
@@ -16,9 +15,11 @@ from pneumocli import run_folder
 from pneumocli.core.config import CompareConfig, EvaluateConfig
 from pneumocli.core.errors import DataError, ModelFileError, RunError
 from pneumocli.core.events import Remark
+from pneumocli.data.manifest import Manifest
 from pneumocli.evaluation.compare import compare
-from pneumocli.evaluation.evaluate import evaluate, films_of
+from pneumocli.evaluation.evaluate import evaluate
 from pneumocli.evaluation.store import current_evaluation, read_evaluation
+from pneumocli.evaluation.subject import subject_of
 from pneumocli.inference import classifier
 from pneumocli.metrics.records import Evaluation
 from pneumocli.model.card import OperatingPoint
@@ -34,6 +35,10 @@ PAGE_FILES = {
     "calibration.png", "confusion.png", "histogram.png", "metrics.json", "mistakes.png", "pr.png", "predictions.csv",
     "report.html", "roc.png",
 }  # fmt: skip
+
+
+def own_films(run: RunFolder, **settings: object) -> Manifest:
+    return subject_of(run, EvaluateConfig(run=run.path, **settings)).films
 
 
 def test_an_evaluation_writes_what_the_contract_says(evaluated: tuple[RunFolder, Evaluation]):
@@ -59,7 +64,7 @@ def test_an_evaluation_writes_what_the_contract_says(evaluated: tuple[RunFolder,
     assert all(set(metric) == {"value", "low", "high", "method"} for metric in stored["metrics"].values())
     assert set(stored) >= {"operating_point", "at_half", "temperature", "bootstrap_seed", "data_flow"}
     assert stored["model_sha256"] == run.model_sha256
-    assert stored["data_fingerprint"] == films_of(run, "test", None).fingerprint
+    assert stored["data_fingerprint"] == own_films(run).fingerprint
     assert read_evaluation(run, "test")[0] == evaluation
     with (folder / "predictions.csv").open() as lines:
         rows = list(csv.DictReader(lines))
@@ -69,19 +74,6 @@ def test_an_evaluation_writes_what_the_contract_says(evaluated: tuple[RunFolder,
     for name in ("roc", "confusion", "mistakes"):
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert "### test: 40 films" in run.card_file.read_text()
-
-
-@pytest.fixture
-def saved(monkeypatch: pytest.MonkeyPatch) -> dict[Figure, list[str]]:
-    """The formats that each figure is saved in; an empty file stands for the picture, which takes long to draw."""
-    formats: dict[Figure, list[str]] = {}
-
-    def save(figure: Figure, file: IO[bytes] | IO[str], *, format: str, **_: object) -> None:
-        formats.setdefault(figure, []).append(format)
-        file.write("<svg></svg>" if isinstance(file, io.StringIO) else b"")
-
-    monkeypatch.setattr(Figure, "savefig", save)
-    return formats
 
 
 @pytest.fixture
@@ -142,16 +134,16 @@ def test_a_given_threshold_and_prevalence(saved: dict[Figure, list[str]], traine
     assert evaluation.metrics["npv"].value is None
     assert evaluation.at_prevalence == {"prevalence": 0.1, "ppv": 0.1, "npv": None}
     assert evaluation.at_half is not None
-    assert not current_evaluation(run, films_of(run, "test", None), "test"), "a comparison uses the stored threshold"
+    assert not current_evaluation(run, own_films(run), "test"), "a comparison uses the stored threshold"
 
 
 def test_stale_predictions_are_recognised(evaluated: tuple[RunFolder, Evaluation], phantoms: Path, tmp_path: Path):
     run, _ = evaluated
-    assert current_evaluation(run, films_of(run, "test", None), "test")
+    assert current_evaluation(run, own_films(run), "test")
     shutil.copytree(phantoms, tmp_path / "other")
     next((tmp_path / "other" / "test" / "NORMAL").iterdir()).unlink()
-    assert not current_evaluation(run, films_of(run, "test", tmp_path / "other"), "test")
-    assert not current_evaluation(run, films_of(run, "val", None), "val")
+    assert not current_evaluation(run, own_films(run, data=tmp_path / "other"), "test")
+    assert not current_evaluation(run, own_films(run, split="val"), "val")
 
 
 def test_films_that_changed_since_training_are_refused(trained: RunFolder, phantoms: Path, tmp_path: Path):
@@ -231,7 +223,7 @@ def test_no_test_films_are_refused(trained: RunFolder, phantoms: Path, tmp_path:
 
 def test_predictions_that_are_not_those_of_the_metrics(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
     run = copy_of(evaluated[0], tmp_path / "run", evaluations=True)
-    films = films_of(run, "test", None)
+    films = own_films(run)
     assert current_evaluation(run, films, "test")
     file = run.evaluation_folder("test").predictions_file
     whole = file.read_text(encoding="utf-8")
@@ -253,7 +245,7 @@ def test_predictions_that_are_not_those_of_the_metrics(evaluated: tuple[RunFolde
 def test_another_model_makes_an_evaluation_stale(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
     run = copy_of(evaluated[0], tmp_path / "run", evaluations=True)
     change_card(run, initial_weights="elsewhere")
-    assert not current_evaluation(run, films_of(run, "test", None), "test")
+    assert not current_evaluation(run, own_films(run), "test")
 
 
 def test_a_model_file_that_was_swapped_is_refused(trained: RunFolder, tmp_path: Path):

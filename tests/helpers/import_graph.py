@@ -35,7 +35,7 @@ FLOORS: dict[int, dict[str, str]] = {
         "reporting": "comparison_figures comparison_page evaluation_page figures film_pictures html model_card text",
     },
     6: {
-        "evaluation": "compare evaluate measure store",
+        "evaluation": "compare evaluate measure store subject",
         "training": (
             "augmentation averaging checkpoint continuation dataset distributed export film_cache finish gpu_probe"
             " loader loop plan records schedule seeds step tensorboard timing train"
