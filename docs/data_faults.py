@@ -64,7 +64,11 @@ def wrong_checksum() -> bytes:
 
 
 def content_is(content: bytes, name: str = FILM) -> Callable[[Path], object]:
-    return lambda folder: (folder / name).write_bytes(content)
+    def plant(folder: Path) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+    return plant
 
 
 def table(text: str) -> Callable[[Path], object]:
@@ -90,6 +94,25 @@ def faults() -> list[tuple[str, Callable[[Path], object], list[str]]]:
             lambda folder: [(folder / "train/NORMAL" / name).touch() for name in (".DS_Store", "._x.jpeg")],
             [],
         ),
+        (
+            "copies that a notebook made",
+            content_is(film_bytes(1), "train/NORMAL/.ipynb_checkpoints/x-checkpoint.jpeg"),
+            [],
+        ),
+        ("a third class", lambda folder: shutil.copytree(folder / "train/NORMAL", folder / "train/COVID19"), []),
+        ("WebP among the films", content_is(film_bytes(99, form="WEBP"), "train/NORMAL/x.webp"), []),
+        ("link that leads nowhere", lambda folder: (folder / "train/NORMAL/x.jpeg").symlink_to("../gone.jpeg"), []),
+        (
+            "splits and classes in another case",
+            lambda folder: (folder / "train/NORMAL").rename(folder / "train/normal"),
+            [],
+        ),
+        ("two folders of a class", content_is(film_bytes(1), "train/Normals/x.jpeg"), []),
+        ("the train folder alone", bool, ["IN train"]),
+        ("classes without splits", flat, []),
+        ("folders per patient, as Horos exports", exported, []),
+        ("the same patients in train and val", lambda folder: exported(folder, splits=("train", "val")), []),
+        ("somebody's own folder", foreign, []),
         ("film in another split", lambda folder: (folder / FILM).rename(folder / FILM.replace("train", "test")), []),
         (
             "film in the other class",
@@ -128,6 +151,10 @@ def faults() -> list[tuple[str, Callable[[Path], object], list[str]]]:
         ("CSV with another label", table(f"image,label\n{FILM},SICK\n"), own),
         ("CSV that names a missing film", table("image,label\ngone.png,0\n"), own),
         ("CSV that leaves the folder", table("image,label\n../x.png,0\n"), own),
+        ("CSV with rows that contradict each other", table(f"image,label\n{FILM},0\n{FILM},1\n"), own),
+        ("CSV with more cells than columns", table(f"image,label\n{FILM},0,1\n"), own),
+        ("CSV with patients as 1.23E+12", table(f"image,label,patient\n{FILM},0,1.23E+12\n"), own),
+        ("Excel workbook", content_is(b"PK\x03\x04", "films.csv"), own),
         (
             "CSV with a patient in two splits",
             table(f"image,label,patient,split\n{FILM},0,p1,train\n{TEST},0,p1,test\n{ILL},1,p2,train\n"),
@@ -150,9 +177,28 @@ def unnamed(folder: Path) -> None:
     write_films(folder, [f"train/{name}/film{number}.jpeg" for name in ("NORMAL", "PNEUMONIA") for number in range(6)])
 
 
+def flat(folder: Path) -> None:
+    shutil.move(folder / "test", folder.with_name("test"))
+    shutil.rmtree(folder)
+    shutil.move(folder.with_name("test"), folder)
+
+
+def exported(folder: Path, splits: tuple[str, ...] = ("train",)) -> None:
+    shutil.rmtree(folder)
+    people = [f"{split}/NORMAL/Anon_{number:02}" for split in splits for number in range(6)]
+    write_films(folder, [f"{person}/IM-000{film}-0001.jpg" for person in people for film in (1, 2)])
+
+
+def foreign(folder: Path) -> None:
+    shutil.rmtree(folder)
+    write_films(folder, [f"scans/{number}.png" for number in range(6)])
+
+
 def seen(folder: Path, arguments: list[str]) -> tuple[int, str]:
     """Exit code and words of ``pneumo verify-data``, without what the small part of the release brings along."""
-    command = [sys.executable, "-m", "pneumocli", "verify-data", str(folder), "--json", "--quiet"]
+    inner = [argument.removeprefix("IN ") for argument in arguments if argument.startswith("IN ")]
+    command = [sys.executable, "-m", "pneumocli", "verify-data", str(folder.joinpath(*inner)), "--json", "--quiet"]
+    arguments = [] if inner else arguments
     command += [argument.format(folder) for argument in arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 1:

@@ -72,12 +72,13 @@ _SYSTEM_FILE_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"thumbs\.db:encryptable"), "Windows' thumbnails"),
 )
 
-# Text may begin like a picture ("BM" is BMP's signature), and is never one without an ending that says so.
-_TEXT_ENDINGS = frozenset(
+# Text may begin like a picture: "BM" is BMP's signature.
+_NO_FILM_ENDINGS = frozenset(
     {
         *(".txt", ".csv", ".tsv", ".tab", ".lst", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".ini", ".cfg"),
         *(".md", ".rst", ".rtf", ".tex", ".bib", ".html", ".htm", ".css", ".log", ".sql"),
         *(".py", ".ipynb", ".r", ".m", ".sh", ".js"),
+        *(".svg", ".svgz", ".emf", ".wmf", ".eps", ".npy", ".npz"),  # drawings and arrays: hardly anybody's films
     }
 )
 
@@ -173,7 +174,7 @@ def _file(path: str, name: str, *, look: bool) -> Found:
     if is_film_name(name):
         return Found(path, "film")
     ending = PurePosixPath(name).suffix.lower()
-    if not look or ending in _TEXT_ENDINGS:
+    if not look or ending in _NO_FILM_ENDINGS:
         return Found(path, "file", "no film's ending")
     if is_other_picture_name(name):
         return Found(path, "picture", what_it_is(_head(path)) or "is in a format that is not read")
@@ -202,7 +203,7 @@ def is_film_content(head: bytes, ending: str) -> bool:
         head: Its first :data:`pneumocli.data.formats.HEAD_BYTES` bytes.
         ending: What its name ends in, in lower case, with the dot; empty where it has no ending.
     """
-    if ending in _TEXT_ENDINGS:
+    if ending in _NO_FILM_ENDINGS:
         return False
     form = _format(head)
     return form == "DICOM" or (form is not None and not ending)

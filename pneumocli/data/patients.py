@@ -11,6 +11,9 @@ from pneumocli.core.records import CLASS_NAMES, Kind
 from pneumocli.data.layout import Placed
 from pneumocli.data.release_lists import LEAST_SHARE, released_stems
 
+FOLDER_KEY = "folder:"
+"""What the key of a patient begins with whose films lie in a folder of their own."""
+
 _LEAST_SHARE_VERSION_3 = 0.9
 
 _MOST_FILMS = 50
@@ -127,7 +130,7 @@ def _by_folder(films: Sequence[Placed]) -> tuple[list[str], list[Remark]]:
     shared = per_class[0] & per_class[1]
     anew = len(shared) > _MOST_IN_BOTH_CLASSES * min(map(len, per_class))
     keys = [
-        (f"folder:{CLASS_NAMES[film.label]}/{name}" if anew else f"folder:{name}") if name else ""
+        (f"{FOLDER_KEY}{CLASS_NAMES[film.label]}/{name}" if anew else f"{FOLDER_KEY}{name}") if name else ""
         for name, film in zip(names, films, strict=True)
     ]
     number = len(set(keys) - {""})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pneumocli.core.records import CLASS_NAMES, SPLITS, ClassName, ManifestRow, Split
 from pneumocli.data.layout import LAYOUT, Survey, by_folder
+from pneumocli.data.patients import FOLDER_KEY
 from pneumocli.data.release_lists import KNOWN_FIGURES, KNOWN_FIGURES_IN_SHORT
 from pneumocli.verification.records import Cell, DuplicateGroup, Finding
 from pneumocli.verification.release_match import TITLES, Comparison
@@ -92,6 +93,7 @@ def judge_patients(rows: Sequence[ManifestRow]) -> Iterator[Verdict]:
             have = "1 patient has" if number == 1 else f"{number:,} patients have"
             detail = {row.image: patient for patient, mine in shared.items() for row in mine}
             yield problem(code, f"{have} films in several {what} ({films(len(detail))})", detail)
+    yield from _judge_patients_by_folder(rows)
     unknown = [row.image for row in rows if row.patient == f"film:{row.image}"]
     if unknown:
         subject = "name does" if len(unknown) == 1 else "names do"
@@ -100,6 +102,23 @@ def judge_patients(rows: Sequence[ManifestRow]) -> Iterator[Verdict]:
             f"{len(unknown):,} file {subject} not identify the patient: each such film counts as a patient of its own, "
             "and whether splits share patients cannot be checked for them",
             unknown,
+        )
+
+
+def _judge_patients_by_folder(rows: Sequence[ManifestRow]) -> Iterator[Verdict]:
+    by_folder = {row.image: row.patient for row in rows if row.patient.startswith(FOLDER_KEY)}
+    if not by_folder:
+        return
+    keys = set(by_folder.values())
+    yield note(
+        "patients-by-folder", f"folders below the classes count as patients: {len(keys):,} of {films(len(by_folder))}"
+    )
+    one, other = ({key.removeprefix(f"{FOLDER_KEY}{name}/") for key in keys} - keys for name in CLASS_NAMES)
+    if shared := one & other:
+        yield note(
+            "patients-numbered-anew",
+            f"{len(shared):,} names of patients' folders stand in both classes and count as different patients: if "
+            "they are the same, give them in a table (--manifest, column patient)",
         )
 
 

@@ -91,6 +91,8 @@ def test_dicom_is_recognised_by_content(tmp_path: Path, name: str, kind: str):
         ("README", b"BMI and age of 52 patients", "file"),
         ("notes", b"II, MM and other initials", "file"),
         ("empty", b"", "file"),
+        ("logo.svg", b"<svg/>", "file"),
+        ("scan.nii.gz", b"\x1f\x8b", "picture"),
     ],
 )
 def test_other_files_by_content(tmp_path: Path, name: str, content: bytes, kind: str):

@@ -438,6 +438,17 @@ def test_names_like_the_releases_label_nothing_elsewhere(tmp_path: Path):
     images = [f"{person}/IM-000{film}-0001.jpg" for person in people for film in (1, 2)]
     result = verified(write_films(tmp_path, images), quick=True)
     assert (result.release, result.problems, result.num_patients) == ("foreign", (), 12)
+    assert (
+        only(result.notes, "patients-by-folder").text == "folders below the classes count as patients: 12 of 24 films"
+    )
+    assert not {"patients-numbered-anew", "unknown-patients"} & codes(result.notes)
+
+
+def test_patients_numbered_anew_in_each_class_are_noted(tmp_path: Path):
+    images = [f"train/{name}/Anon_{n}/IM-0001-0001.jpg" for name in ("NORMAL", "PNEUMONIA") for n in range(4)]
+    result = verified(empty_films(tmp_path, images), quick=True)
+    assert (result.num_patients, result.problems) == (8, ())
+    assert only(result.notes, "patients-numbered-anew").text.startswith("4 names of patients' folders stand in both")
 
 
 def test_a_patients_folder_in_two_splits_is_a_problem(tmp_path: Path):
