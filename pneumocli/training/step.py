@@ -34,7 +34,7 @@ class Learner:
     """A network with all that a step needs.
 
     Attributes:
-        network: On the device, in channels_last layout.
+        network: On the device, in its :func:`layout`.
         deployable: The same network behind its normalisation.
         average: Its averaged weights, where they are wanted.
         evaluated: What is validated, kept and exported, behind its normalisation: the average, or the network itself.
@@ -97,8 +97,7 @@ def make_learner(  # noqa: PLR0913 - all named by the one caller
         listener: Gets a warning where the network cannot be compiled after all.
     """
     device = torch.device(plan.device)
-    # channels_last is how the convolutions of oneDNN and cuDNN work inside: no reordering around each of them.
-    network.to(device, memory_format=torch.channels_last)
+    network.to(device, memory_format=layout(device))
     if freeze == "backbone":
         freeze_backbone(network)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -260,7 +259,7 @@ def _timed(parts: Iterator[Part], tally: Tally) -> Iterator[Part]:
 def _part_loss(learner: Learner, part: Part, labels: Tensor, tally: Tally) -> Tensor:
     """The part's share of the batch's mean loss, so that the parts' gradients add up to the batch's."""
     device = learner.device
-    inputs = learner.deployable.normalise(part.pixels).contiguous(memory_format=torch.channels_last)
+    inputs = learner.deployable.normalise(part.pixels).contiguous(memory_format=layout(device))
     forward: Callable[[Tensor], Tensor] = learner.stepped
     if learner.compiled is not None and len(part.films) == learner.full:
         forward = learner.compiled
@@ -299,6 +298,14 @@ def _step(learner: Learner) -> None:
     if learner.average is not None:
         learner.average.follow(learner.pacer.steps)
     learner.optimizer.zero_grad(set_to_none=not _keeps_gradients(learner.device))
+
+
+def layout(device: torch.device) -> torch.memory_format:
+    """How pictures lie in a device's memory: channels_last is how the convolutions of oneDNN and cuDNN work inside.
+
+    Apple's GPU gains nothing by it, and its BatchNorm fails in the backward pass on some releases of torch.
+    """
+    return torch.channels_last if device.type in ("cpu", "cuda") else torch.contiguous_format
 
 
 def _keeps_gradients(device: torch.device) -> bool:

@@ -8,7 +8,13 @@ from pneumocli.model.network import build_network
 from pneumocli.training.distributed import Team
 from pneumocli.training.plan import Plan
 from pneumocli.training.schedule import Method
-from pneumocli.training.step import Learner, make_learner, restore, validation_logits
+from pneumocli.training.step import (
+    Learner,
+    layout,
+    make_learner,
+    restore,
+    validation_logits,
+)
 from tests.training.test_loader import Noise
 
 
@@ -60,3 +66,12 @@ def test_validation_is_exact_and_training_as_torch_does_it():
     validation_logits(learner, films, 4)
     assert used == ["ieee", "ieee"]
     assert precision_of_convolutions() == by_default
+
+
+def test_channels_last_is_left_to_devices_that_can_train_in_it():
+    """Apple's GPU crashes in BatchNorm's backward pass on some releases of torch."""
+    assert learner_of("cpu").network.conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    assert layout(torch.device("cuda", 1)) == torch.channels_last
+    assert layout(torch.device("mps")) == torch.contiguous_format
+    other = learner_of("meta").network.conv1.weight  # a device that is neither
+    assert not other.is_contiguous(memory_format=torch.channels_last)
