@@ -147,6 +147,43 @@ def ieee_float32() -> Iterator[None]:
             place.fp32_precision = precision
 
 
+def to_device(tensor: "torch.Tensor", device: "torch.device") -> "torch.Tensor":
+    """A tensor of the CPU on a device: the only way for any to get there.
+
+    To CUDA the copy is made while the program goes on, from pinned memory, which torch keeps until it is done. To
+    Apple's GPU the program waits: torch would free or reuse the memory under the copy, and the result be garbage
+    (pytorch issues 139550, 189690).
+    """
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+class Snapshot:
+    """A number as it is on a device at this moment, to be read later.
+
+    Args:
+        number: A scalar. On CUDA nothing waits for it, elsewhere the program does.
+    """
+
+    def __init__(self, number: "torch.Tensor") -> None:
+        import torch
+
+        self._copied: torch.cuda.Event | None = None
+        if number.device.type == "cuda":
+            self._copy = number.to("cpu", non_blocking=True, copy=True)
+            self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch gives it no types
+            self._copied.record(torch.cuda.current_stream(number.device))
+        else:
+            self._copy = number.to("cpu", copy=True)
+
+    def value(self) -> float:
+        """The number, once it is here."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        return float(self._copy)
+
+
 def cpu_multiplies_bf16() -> bool | None:
     """Whether the CPU has a matrix unit for bfloat16 (Intel's AMX); ``None`` where torch does not tell."""
     import torch

@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from pneumocli.data.film import Pixels
-from pneumocli.model.device import ieee_float32
+from pneumocli.model.device import ieee_float32, to_device
 
 # 8 to 100 % of a film's area at an aspect of 3/4 to 4/3, drawn alike whatever the crops are resized to.
 _DRAWN = v2.RandomResizedCrop(224)
@@ -57,8 +57,8 @@ class Crops(NamedTuple):
     extent: tuple[int, int]
 
     def to(self, device: torch.device) -> "Crops":
-        """The same on another device, without waiting for it."""
-        pixels, sizes, flipped = (part.to(device, non_blocking=True) for part in self[:3])
+        """The same on another device."""
+        pixels, sizes, flipped = (to_device(part, device) for part in self[:3])
         return Crops(pixels, sizes, flipped, self.extent)
 
 

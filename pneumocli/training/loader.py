@@ -26,6 +26,7 @@ from pneumocli.core.errors import PneumoError
 from pneumocli.core.records import Fit
 from pneumocli.data.film import Pixels
 from pneumocli.data.images import make_square, read_film, shrink
+from pneumocli.model.device import to_device
 from pneumocli.training.augmentation import Crop, Crops, draw, resized, resized_at_once, together
 from pneumocli.training.distributed import Team
 from pneumocli.training.film_cache import Films
@@ -255,7 +256,7 @@ class TrainingBatches:
 
     def _pixels(self, crops: Tensor | Crops) -> Tensor:
         if isinstance(crops, Tensor):
-            return crops.to(self._device, non_blocking=True)
+            return to_device(crops, self._device)
         return resized_at_once(crops.to(self._device), self._image_size)
 
 

@@ -18,6 +18,7 @@ from pneumocli.core.files import write_bytes
 from pneumocli.core.memory import return_free_blocks, return_large_blocks
 from pneumocli.core.records import EpochRecord
 from pneumocli.metrics.classification import accuracy, auroc, log_loss, sensitivity, specificity
+from pneumocli.model.device import Snapshot
 from pneumocli.model.weights import load_best, save_best
 from pneumocli.reporting.figures import learning_curves
 from pneumocli.run_folder import RunFolder
@@ -292,7 +293,7 @@ class _Ticker:
         self._head = f"epoch {epoch}/{training.config.epochs}"
         self._looked = -math.inf
         self._detail = self._head
-        self._pending: tuple[Tensor, int] | None = None
+        self._pending: tuple[Snapshot, int] | None = None
 
     def __call__(self, done: int, loss_sum: Tensor) -> None:
         now = time.monotonic()
@@ -303,8 +304,8 @@ class _Ticker:
 
     def _look(self, done: int, loss_sum: Tensor) -> None:
         if self._pending is not None:
-            total, films = self._pending  # copied two seconds ago: here by now
-            self._detail = f"{self._head}  loss {float(total) / films:.4f}"
-        self._pending = (loss_sum.to("cpu", non_blocking=True, copy=True), done)
+            total, films = self._pending
+            self._detail = f"{self._head}  loss {total.value() / films:.4f}"
+        self._pending = (Snapshot(loss_sum), done)
         if self._probe is not None:
             self._listener(self._probe.sample())

@@ -14,7 +14,7 @@ from torchvision.models import ResNet
 
 from pneumocli.core.errors import OutOfMemory
 from pneumocli.core.events import Listener, Remark, ignore
-from pneumocli.model.device import ieee_float32
+from pneumocli.model.device import ieee_float32, to_device
 from pneumocli.model.network import DeployableNet, freeze_backbone, set_training
 from pneumocli.training.averaging import AveragedWeights
 from pneumocli.training.distributed import Team, exchanging
@@ -120,7 +120,7 @@ def make_learner(  # noqa: PLR0913 - all named by the one caller
         optimizer=_optimizer(trained, method, fused=device.type in ("cpu", "cuda")),
         pacer=Pacer(method),
         scaler=torch.amp.GradScaler(device.type, enabled=plan.precision == "fp16"),
-        class_weights=class_weights.to(device),
+        class_weights=to_device(class_weights, device),
         precision=plan.precision,
         freeze=freeze,
         team=team,
@@ -271,14 +271,14 @@ def _part_loss(learner: Learner, part: Part, labels: Tensor, tally: Tally) -> Te
 def _weighted_loss(  # noqa: PLR0913 - private, called from two places
     learner: Learner, logits: Tensor, labels: Tensor, films: Tensor, batch: list[int], tally: Tally
 ) -> Tensor:
-    targets = labels[films].to(learner.device, non_blocking=True)
+    targets = to_device(labels[films], learner.device)
     losses = functional.cross_entropy(logits.float(), targets, reduction="none")
     tally.loss_sum += losses.detach().sum()  # without smoothing: comparable between runs, and with the validation loss
     if smoothing := learner.pacer.method.label_smoothing:
         losses = functional.cross_entropy(logits.float(), targets, reduction="none", label_smoothing=smoothing)
     # The mean is weighted as torch's cross_entropy does it: over the weights of the whole batch, which every process
     # knows from the films' numbers alone. Processes average their gradients, hence the factor.
-    counts = torch.bincount(labels[batch], minlength=2).to(learner.device, non_blocking=True)
+    counts = to_device(torch.bincount(labels[batch], minlength=2), learner.device)
     total_weight = (learner.class_weights * counts).sum()
     return (learner.class_weights[targets] * losses).sum() / total_weight * learner.team.size
 
@@ -399,7 +399,7 @@ def train_head_epoch(learner: Learner, features: Tensor, batches: list[list[int]
     alone = replace(learner, team=Team())
     for batch in batches:
         numbers = torch.tensor(batch)
-        logits = learner.network.fc(features[numbers].to(learner.device))
+        logits = learner.network.fc(to_device(features[numbers], learner.device))
         torch.autograd.backward(_weighted_loss(alone, logits, labels, numbers, batch, tally))
         learner.pacer.begin_step(learner.optimizer)
         learner.optimizer.step()
@@ -419,4 +419,4 @@ def _chunks(numbers: list[int], size: int) -> Iterator[list[int]]:
 
 
 def _on_device(learner: Learner, films: Films, numbers: list[int]) -> Tensor:
-    return stacked(films, numbers).to(learner.device, non_blocking=True)
+    return to_device(stacked(films, numbers), learner.device)

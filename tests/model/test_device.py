@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pneumocli.core.errors import DeviceError
-from pneumocli.model.device import cpu_multiplies_bf16, resolve_device, resolve_precision
+from pneumocli.model.device import Snapshot, cpu_multiplies_bf16, resolve_device, resolve_precision, to_device
 
 CPU = torch.device("cpu")
 
@@ -152,3 +152,39 @@ def test_products_are_exact_inside_and_as_set_outside():
         program = [sys.executable, "-W", "error", "-c", FLAGS]
         done = subprocess.run(program, env={**os.environ, **env}, capture_output=True, text=True, check=False)
         assert (done.stdout, done.stderr) == ("8 settings\n", "")
+
+
+class Copied:
+    """Stands for a tensor of the CPU: notes how it gets to a device."""
+
+    def __init__(self) -> None:
+        self.calls: list[object] = []
+
+    def pin_memory(self) -> "Copied":
+        self.calls.append("pinned")
+        return self
+
+    def to(self, device: torch.device, **how: object) -> "Copied":
+        self.calls.append((device.type, how))
+        return self
+
+
+@pytest.mark.parametrize(
+    ("device", "calls"),
+    [
+        ("cpu", [("cpu", {})]),
+        ("mps", [("mps", {})]),
+        ("cuda:1", ["pinned", ("cuda", {"non_blocking": True})]),
+    ],
+)
+def test_nothing_but_cuda_is_copied_to_while_the_program_goes_on(device: str, calls: list[object]):
+    tensor = Copied()
+    to_device(tensor, torch.device(device))
+    assert tensor.calls == calls
+
+
+def test_a_snapshot_keeps_its_number():
+    number = torch.tensor(3.0)
+    snapshot = Snapshot(number)
+    number += 1
+    assert snapshot.value() == 3.0

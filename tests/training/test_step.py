@@ -1,21 +1,29 @@
 """A training step: what a learner holds, and how it continues from a checkpoint."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from pneumocli.core.events import ignore
 from pneumocli.model.network import build_network
 from pneumocli.training.distributed import Team
+from pneumocli.training.loop import _Ticker
 from pneumocli.training.plan import Plan
 from pneumocli.training.schedule import Method
 from pneumocli.training.step import (
     Learner,
+    features_of,
     layout,
     make_learner,
     restore,
+    train_epoch,
+    train_head_epoch,
     validation_logits,
 )
-from tests.training.test_loader import Noise
+from tests.training.test_loader import Noise, batches
 
 
 def learner_of(device: str = "cpu", precision: str = "fp32", freeze: str = "none") -> Learner:
@@ -66,6 +74,41 @@ def test_validation_is_exact_and_training_as_torch_does_it():
     validation_logits(learner, films, 4)
     assert used == ["ieee", "ieee"]
     assert precision_of_convolutions() == by_default
+
+
+class NoBlindCopies(TorchDispatchMode):
+    """Fails on a copy that nobody waits for, unless CUDA's streams keep its order: MPS gives garbage silently."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        copies = func in (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
+        if copies and (kwargs.get("non_blocking") or (func is torch.ops.aten.copy_.default and args[2:] == (True,))):
+            devices = {args[0].device.type, torch.device(kwargs.get("device") or args[0].device).type}
+            assert "cuda" in devices, f"a copy among {devices} that nobody waits for"
+        return func(*args, **kwargs)
+
+
+def ticker() -> _Ticker:
+    training = SimpleNamespace(
+        listener=ignore, data=SimpleNamespace(train_labels=[0]), config=SimpleNamespace(epochs=1)
+    )
+    return _Ticker(training, None, 1)
+
+
+@pytest.mark.parametrize("resize", ["workers", "device"])
+def test_only_cuda_copies_behind_the_programs_back(resize: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("pneumocli.training.loop._LOOK_SECONDS", 0.0)
+    learner, labels = learner_of(), torch.arange(23) % 2
+    with NoBlindCopies():
+        train_epoch(learner, batches(resize=resize), labels, 1, ticker())
+        validation_logits(learner, Squares(), 4)
+
+
+def test_a_frozen_backbone_copies_no_other_way():
+    learner, labels = learner_of(freeze="backbone"), torch.arange(23) % 2
+    with NoBlindCopies():
+        features = features_of(learner, batches().epoch(1))
+        train_head_epoch(learner, features, [[0, 1, 2], [3, 4]], labels, ticker())
 
 
 def test_channels_last_is_left_to_devices_that_can_train_in_it():
