@@ -125,12 +125,12 @@ class TorchBackend:
     def __init__(self, file: Path, device: str) -> None:
         import torch
 
-        from pneumocli.model.device import ieee_float32, resolve_device, to_device
+        from pneumocli.model.device import current_device, ieee_float32, resolve_device, to_device
         from pneumocli.model.network import DeployableNet, build_network
         from pneumocli.model.weights import load_best
 
         self._torch = torch
-        self._exact, self._to_device = ieee_float32, to_device
+        self._exact, self._to_device, self._current = ieee_float32, to_device, current_device
         self._device = resolve_device(device)
         weights, self.card = load_best(file)
         network = build_network(seed=0)
@@ -139,7 +139,7 @@ class TorchBackend:
 
     def run(self, pixels: Bytes) -> NetworkOutput:
         """Scores films, uint8 (N,1,S,S)."""
-        with self._torch.inference_mode(), self._exact():
+        with self._torch.inference_mode(), self._exact(), self._current(self._device):
             outputs = self.net(self._to_device(self._torch.from_numpy(pixels), self._device))
             logits, cam, features = (output.float().cpu().numpy() for output in outputs)
         return NetworkOutput(logits, cam, features)

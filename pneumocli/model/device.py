@@ -147,6 +147,16 @@ def ieee_float32() -> Iterator[None]:
             place.fp32_precision = precision
 
 
+def current_device(device: "torch.device") -> contextlib.AbstractContextManager[object]:
+    """Makes a CUDA device the current one: torch and its threads do there what names no device, not on the first.
+
+    On the first it would open a context, some hundred megabytes of a GPU that another program may use.
+    """
+    import torch
+
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
+
+
 def to_device(tensor: "torch.Tensor", device: "torch.device") -> "torch.Tensor":
     """A tensor of the CPU on a device: the only way for any to get there.
 

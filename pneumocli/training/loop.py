@@ -18,7 +18,7 @@ from pneumocli.core.files import write_bytes
 from pneumocli.core.memory import return_free_blocks, return_large_blocks
 from pneumocli.core.records import EpochRecord
 from pneumocli.metrics.classification import accuracy, auroc, log_loss, sensitivity, specificity
-from pneumocli.model.device import Snapshot
+from pneumocli.model.device import Snapshot, current_device
 from pneumocli.model.weights import load_best, save_best
 from pneumocli.reporting.figures import learning_curves
 from pneumocli.run_folder import RunFolder
@@ -134,7 +134,12 @@ class Training:
             events = tensorboard_listener(self.run.tensorboard_folder, self.progress.epoch, self.listener)
         device = torch.device(self.plan.device)
         hint = f"free memory, or docker run --shm-size 1g; then {resume_command(self.run.path)}"
-        with events as self.listener, _repeatable(self.plan.threads), lost_workers_reported(hint):
+        with (
+            current_device(device),
+            events as self.listener,
+            _repeatable(self.plan.threads),
+            lost_workers_reported(hint),
+        ):
             if device.type == "cpu":
                 return_large_blocks()
             with gpu_probe(device) as self._probe:

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pneumocli.core.events import ignore
 from pneumocli.model.network import build_network
 from pneumocli.training.distributed import Team
-from pneumocli.training.loop import _Ticker
+from pneumocli.training.loop import Training, _Ticker
 from pneumocli.training.plan import Plan
 from pneumocli.training.schedule import Method
 from pneumocli.training.step import (
@@ -118,3 +118,17 @@ def test_channels_last_is_left_to_devices_that_can_train_in_it():
     assert layout(torch.device("mps")) == torch.contiguous_format
     other = learner_of("meta").network.conv1.weight  # a device that is neither
     assert not other.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_no_thread_of_a_training_opens_another_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path):
+    """A loader pins memory on a thread that takes over the current device: left at 0, it would open a context there."""
+    changes: list[int] = []
+    monkeypatch.setattr(torch.cuda, "_exchange_device", lambda index: changes.append(index) or 0)
+    monkeypatch.setattr(torch.cuda, "_maybe_exchange_device", lambda index: changes.append(index) or 1)
+    training = SimpleNamespace(
+        listener=ignore, plan=SimpleNamespace(device="cuda:1", threads=torch.get_num_threads()),
+        config=SimpleNamespace(tensorboard=False), run=SimpleNamespace(path=tmp_path),
+    )  # fmt: skip
+    with Training._surroundings(training):
+        assert changes == [1]
+    assert changes == [1, 0]
