@@ -14,10 +14,18 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from pneumocli.core.errors import ModelFileError
+from pneumocli.core.errors import ModelFileError, OutOfMemory
 from pneumocli.core.files import sha256_of
 from pneumocli.core.parallel import usable_cores
 from pneumocli.model.card import ModelCard
+from pneumocli.model.device import (
+    current_device,
+    ieee_float32,
+    lacks_memory,
+    memory_errors_translated,
+    resolve_device,
+    to_device,
+)
 from pneumocli.model.onnx_file import GRAPH_INPUT, GRAPH_OUTPUTS, card_text
 from pneumocli.model.out_of_distribution import NUM_FEATURES, Familiarity
 from pneumocli.run_folder import RunFolder
@@ -106,6 +114,8 @@ class OnnxBackend:
         try:
             logits, cam, features = self._session.run(list(GRAPH_OUTPUTS), {GRAPH_INPUT: pixels})
         except _ORT_ERRORS as error:
+            if lacks_memory(error):
+                raise OutOfMemory(*_no_memory("this machine", len(pixels))) from error
             raise ModelFileError("the model file is damaged: its network cannot be run") from error
         return NetworkOutput(logits, cam, features)
 
@@ -125,24 +135,35 @@ class TorchBackend:
     def __init__(self, file: Path, device: str) -> None:
         import torch
 
-        from pneumocli.model.device import current_device, ieee_float32, resolve_device, to_device
         from pneumocli.model.network import DeployableNet, build_network
         from pneumocli.model.weights import load_best
 
         self._torch = torch
-        self._exact, self._to_device, self._current = ieee_float32, to_device, current_device
         self._device = resolve_device(device)
         weights, self.card = load_best(file)
         network = build_network(seed=0)
         network.load_state_dict(weights)
-        self.net = DeployableNet(network).eval().to(self._device)
+        with memory_errors_translated(*_no_memory(self._device, 1)):
+            self.net = DeployableNet(network).eval().to(self._device)
 
     def run(self, pixels: Bytes) -> NetworkOutput:
         """Scores films, uint8 (N,1,S,S)."""
-        with self._torch.inference_mode(), self._exact(), self._current(self._device):
-            outputs = self.net(self._to_device(self._torch.from_numpy(pixels), self._device))
+        with (
+            memory_errors_translated(*_no_memory(self._device, len(pixels))),
+            self._torch.inference_mode(),
+            ieee_float32(),
+            current_device(self._device),
+        ):
+            outputs = self.net(to_device(self._torch.from_numpy(pixels), self._device))
             logits, cam, features = (output.float().cpu().numpy() for output in outputs)
         return NetworkOutput(logits, cam, features)
+
+
+def _no_memory(device: object, films: int) -> tuple[str, str]:
+    """What is wrong and what helps where a device lacks the memory for so many films."""
+    if films == 1:
+        return f"{device} has too little memory for the network", "end other programs that use it, or --device cpu"
+    return f"{device} has too little memory for {films} films at once", f"--batch-size {films // 2}"
 
 
 class Classifier:

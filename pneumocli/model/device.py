@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from pneumocli.core.errors import DeviceError
+from pneumocli.core.errors import DeviceError, OutOfMemory
 
 if TYPE_CHECKING:
     import torch
@@ -155,6 +155,33 @@ def current_device(device: "torch.device") -> contextlib.AbstractContextManager[
     import torch
 
     return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
+
+
+# What the libraries below torch call it: torch has one exception for its own allocator, a RuntimeError for the others.
+_LACKS_MEMORY = re.compile(
+    r"out of memory|ALLOC_FAILED|ALLOCATION_FAILED|can't allocate memory|not enough memory|Invalid buffer size"
+    r"|[Ff]ailed to allocate|bad[_ ]alloc|OutOfMemory"
+)
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether an error means that a device has too little memory."""
+    return isinstance(error, MemoryError) or _LACKS_MEMORY.search(str(error)) is not None
+
+
+@contextlib.contextmanager
+def memory_errors_translated(message: str, hint: str) -> Iterator[None]:
+    """Translates the lack of memory on a device, whichever library reports it; also a decorator.
+
+    Raises:
+        OutOfMemory: With this message and hint.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        raise OutOfMemory(message, hint) from error
 
 
 def to_device(tensor: "torch.Tensor", device: "torch.device") -> "torch.Tensor":

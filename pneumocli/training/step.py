@@ -12,9 +12,8 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from torchvision.models import ResNet
 
-from pneumocli.core.errors import OutOfMemory
 from pneumocli.core.events import Listener, Remark, ignore
-from pneumocli.model.device import ieee_float32, to_device
+from pneumocli.model.device import ieee_float32, memory_errors_translated, to_device
 from pneumocli.model.network import DeployableNet, freeze_backbone, set_training
 from pneumocli.training.averaging import AveragedWeights
 from pneumocli.training.distributed import Team, exchanging
@@ -24,6 +23,15 @@ from pneumocli.training.plan import Plan
 from pneumocli.training.schedule import Method, Pacer
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+_NO_MEMORY = (
+    "the device has too little memory for these settings",
+    "train in smaller parts with --accumulate 2 (then 4, 8 ...), which keeps the batch size, or halve --batch-size",
+)
+_NO_MEMORY_FOR_NETWORK = (
+    "the device has too little memory for the network and its optimiser",
+    "end other programs that use it (nvidia-smi shows those on an NVIDIA GPU), or take another one with --device",
+)
 
 Tick = Callable[[int, Tensor], None]
 """Called after each step with the films done in this epoch, and the sum of their losses, still on the device."""
@@ -73,6 +81,7 @@ class Learner:
         return self.class_weights.device
 
 
+@memory_errors_translated(*_NO_MEMORY_FOR_NETWORK)
 def make_learner(  # noqa: PLR0913 - all named by the one caller
     network: ResNet,
     plan: Plan,
@@ -138,6 +147,7 @@ def _optimizer(trained: list[nn.Parameter], method: Method, *, fused: bool) -> t
     return torch.optim.AdamW(groups, lr=method.learning_rate, fused=fused)
 
 
+@memory_errors_translated(*_NO_MEMORY_FOR_NETWORK)
 def restore(learner: Learner, optimizer: dict[str, Any], scaler: dict[str, Any]) -> None:
     """Gives a learner the state of an earlier session.
 
@@ -231,7 +241,7 @@ def train_epoch(learner: Learner, batches: TrainingBatches, labels: Tensor, epoc
     """
     set_training(learner.network, learner.freeze)
     tally = _tally(learner.device)
-    with _memory_errors_translated():
+    with memory_errors_translated(*_NO_MEMORY):
         for part in _timed(batches.epoch(epoch), tally):
             loss = _part_loss(learner, part, labels, tally)
             with _no_gradient_exchange(learner, part):
@@ -317,18 +327,6 @@ def _keeps_gradients(device: torch.device) -> bool:
     return device.type == "cpu"
 
 
-@contextmanager
-def _memory_errors_translated() -> Iterator[None]:
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemory(
-            "the device has too little memory for these settings",
-            "train in smaller parts with --accumulate 2 (then 4, 8 ...), which keeps the batch size, "
-            "or halve --batch-size",
-        ) from error
-
-
 @torch.no_grad()
 def validation_logits(
     learner: Learner, films: Films, batch_size: int, tick: Callable[[int], None] | None = None
@@ -352,7 +350,7 @@ def validation_logits(
         learner.team.share_buffers(learner.average.network)
     mine = learner.team.part(list(range(len(films))))
     rows = [torch.empty(0, 2)]
-    with _memory_errors_translated(), ieee_float32():
+    with memory_errors_translated(*_NO_MEMORY), ieee_float32():
         for numbers in _chunks(mine, batch_size):
             logits, _, _ = learner.evaluated(_on_device(learner, films, numbers))
             rows.append(logits.float().cpu())
@@ -371,7 +369,7 @@ def features_of(learner: Learner, batches: Iterable[Part]) -> Tensor:
     """
     learner.network.eval()
     numbers, rows = [torch.empty(0, dtype=torch.int64)], [torch.empty(0, 512)]
-    with _memory_errors_translated(), ieee_float32():
+    with memory_errors_translated(*_NO_MEMORY), ieee_float32():
         for part in batches:
             _, _, features = learner.deployable(part.pixels)
             numbers.append(part.films)
@@ -382,6 +380,7 @@ def features_of(learner: Learner, batches: Iterable[Part]) -> Tensor:
     return ordered
 
 
+@memory_errors_translated(*_NO_MEMORY)
 def train_head_epoch(learner: Learner, features: Tensor, batches: list[list[int]], labels: Tensor, tick: Tick) -> Tally:
     """Train the last layer on features of every film once; the backbone does not run.
 

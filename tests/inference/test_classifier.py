@@ -3,12 +3,13 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from pneumocli.core.errors import DeviceError, ModelFileError, RunError
+from pneumocli.core.errors import DeviceError, ModelFileError, OutOfMemory, RunError
 from pneumocli.inference.classifier import Classifier, OnnxBackend, TorchBackend
 from pneumocli.inference.scoring import score_films
 from pneumocli.model.weights import load_best
@@ -25,6 +26,27 @@ def test_torch_scores_in_exact_float32(trained: RunFolder, pixels: np.ndarray):
     backend.run(pixels)
     assert used == ["ieee"]
     assert convolutions.fp32_precision == by_default
+
+
+def fail(*_: object) -> None:
+    raise RuntimeError("MPS backend out of memory (MPS allocated: 17.99 GB)")
+
+
+def test_too_little_memory_is_reported_with_a_smaller_batch(
+    trained: RunFolder, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    on_torch = TorchBackend(trained.best_file, "cpu")
+    on_torch.net.network.layer4.register_forward_hook(fail)
+    on_onnx = OnnxBackend(trained.onnx_file, image_size=64)
+    monkeypatch.setattr(on_onnx, "_session", SimpleNamespace(run=fail))
+    for backend in (on_torch, on_onnx):
+        for count, hint in ((12, "--batch-size 6"), (1, "end other programs that use it, or --device cpu")):
+            with pytest.raises(OutOfMemory, match="too little memory") as caught:
+                backend.run(pixels[:count])
+            assert caught.value.hint == hint
+    monkeypatch.setattr(torch.nn.Module, "to", fail)
+    with pytest.raises(OutOfMemory, match="too little memory for the network"):
+        TorchBackend(trained.best_file, "cpu")
 
 
 @pytest.mark.parametrize("throughput", [False, True])

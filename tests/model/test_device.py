@@ -7,8 +7,15 @@ import sys
 import pytest
 import torch
 
-from pneumocli.core.errors import DeviceError
-from pneumocli.model.device import Snapshot, cpu_multiplies_bf16, resolve_device, resolve_precision, to_device
+from pneumocli.core.errors import DeviceError, OutOfMemory
+from pneumocli.model.device import (
+    Snapshot,
+    cpu_multiplies_bf16,
+    memory_errors_translated,
+    resolve_device,
+    resolve_precision,
+    to_device,
+)
 
 CPU = torch.device("cpu")
 
@@ -188,3 +195,41 @@ def test_a_snapshot_keeps_its_number():
     snapshot = Snapshot(number)
     number += 1
     assert snapshot.value() == 3.0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("HIP out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 17.99 GB, other allocations: 128.00 KB)."),
+        RuntimeError("Invalid buffer size: 24.00 GB"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("Caught RuntimeError in pin memory thread for device 0.\nCUDA error: out of memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:114] DefaultCPUAllocator: not enough memory: you tried to"),
+        RuntimeError("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer"),
+        MemoryError("Unable to allocate 24.0 GiB for an array with shape (65536, 1, 224, 224)"),
+    ],
+)
+def test_every_librarys_way_to_lack_memory_is_translated(error: Exception):
+    with pytest.raises(OutOfMemory) as caught, memory_errors_translated("too little", "take less"):
+        raise error
+    assert (caught.value.message, caught.value.hint, caught.value.__cause__) == ("too little", "take less", error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: device-side assert triggered"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(...)`"),
+        RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error. It is out of shared memory."),
+        ValueError("out of memory"),
+    ],
+)
+def test_another_error_stays_itself(error: Exception):
+    with pytest.raises(type(error)) as caught, memory_errors_translated("too little", "take less"):
+        raise error
+    assert caught.value is error

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from pneumocli.core.errors import OutOfMemory
 from pneumocli.core.events import ignore
 from pneumocli.model.network import build_network
 from pneumocli.training.distributed import Team
@@ -132,3 +133,26 @@ def test_no_thread_of_a_training_opens_another_gpu(monkeypatch: pytest.MonkeyPat
     with Training._surroundings(training):
         assert changes == [1]
     assert changes == [1, 0]
+
+
+def test_too_little_memory_is_reported_wherever_the_device_is_used(monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+    learner, labels = learner_of(freeze="backbone"), torch.arange(23) % 2
+    learner.network.fc.register_forward_hook(fail)
+    for work in (
+        lambda: train_epoch(learner, batches(), labels, 1, ticker()),
+        lambda: validation_logits(learner, Squares(), 4),
+        lambda: features_of(learner, batches().epoch(1)),
+        lambda: train_head_epoch(learner, torch.zeros(23, 512), [[0, 1]], labels, ticker()),
+    ):
+        with pytest.raises(OutOfMemory) as caught:
+            work()
+        assert "--accumulate 2" in (caught.value.hint or "")
+    monkeypatch.setattr(learner.optimizer, "load_state_dict", fail)
+    with pytest.raises(OutOfMemory, match="for the network and its optimiser"):
+        restore(learner, {}, {})
+    monkeypatch.setattr(torch.nn.Module, "to", fail)
+    with pytest.raises(OutOfMemory, match="for the network and its optimiser"):
+        learner_of()
