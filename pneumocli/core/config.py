@@ -199,7 +199,10 @@ class TrainConfig(Settings):
     cache: Annotated[bool, Flag(("--cache/--no-cache",), default="cache")] = True
     """Keep decoded films in the user's cache folder ($PNEUMO_CACHE)."""
     patience: Annotated[int | None, Field(ge=1), Flag(default="off")] = None
-    """Stop after N epochs without a better validation AUROC."""
+    """Stop after N epochs without a better one, as --select decides."""
+    select: Literal["auroc", "hard"] = "auroc"
+    """What decides the best epoch: validation AUROC, or balanced accuracy on the hard validation films, whose label
+    contradicts how they were made."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Decides initial weights, split, order and augmentation."""
     run_dir: Annotated[Path | None, Flag(metavar="DIR", default="runs/scratch or runs/transfer")] = None

@@ -80,6 +80,14 @@ class EpochRecord(Record):
     """From the epoch's first request for a batch to its record."""
     images_per_second: Finite
     """Training films / seconds from the first batch's request to the last step."""
+    val_hard_sensitivity: Fraction | None = None
+    """At threshold 0.5, on the hard validation films; ``None`` with fewer than 5 of PNEUMONIA, and in old runs."""
+    val_hard_specificity: Fraction | None = None
+    """``None`` with fewer than 5 hard validation films of NORMAL."""
+    val_hard_balanced_accuracy: Fraction | None = None
+    """Mean of the two: decides the best epoch with ``--select hard``."""
+    val_hard_auroc: Fraction | None = None
+    """``None`` with fewer than 5 hard validation films of a class."""
 
 
 class Environment(Record):

@@ -57,12 +57,17 @@ class ScoredFilm(Record):
 
 
 class Subgroup(Record):
-    """A kind of pneumonia, against all normal films."""
+    """A kind of pneumonia, against all normal films; or the films that are hard or easy, see ``shift/shortcut``."""
 
     num_images: Count
     num_patients: Count
     metrics: dict[str, Metric]
-    """``sensitivity`` of this kind, and ``auroc`` of this kind against the normal films."""
+    """``sensitivity`` of this kind, and ``auroc`` of this kind against the normal films; of hard and easy films also
+    ``specificity`` and ``balanced_accuracy``."""
+    num_normal: Count | None = None
+    """Of hard and easy films: how many are NORMAL."""
+    num_pneumonia: Count | None = None
+    """Of hard and easy films: how many are PNEUMONIA."""
 
 
 class DataFlow(Record):

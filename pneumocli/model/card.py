@@ -22,6 +22,25 @@ class OperatingPoint(Record):
     """On the validation films."""
 
 
+class GroupFigure(Record):
+    """A number with its 95 % interval; ``None`` where undefined."""
+
+    value: Finite | None
+    low: Finite | None
+    high: Finite | None
+
+
+class GroupSummary(Record):
+    """How the best epoch did on the hard or the easy validation films, at the operating point."""
+
+    num_normal: Count
+    num_pneumonia: Count
+    sensitivity: GroupFigure
+    specificity: GroupFigure
+    balanced_accuracy: GroupFigure
+    auroc: GroupFigure
+
+
 class ValidationSummary(Record):
     """How the best epoch did on the validation films."""
 
@@ -33,6 +52,10 @@ class ValidationSummary(Record):
     loss: Finite
     accuracy: Fraction
     auroc: Fraction | None
+    hard: GroupSummary | None = None
+    """Films whose label a shortcut contradicts; ``None`` where films are neither hard nor easy."""
+    easy: GroupSummary | None = None
+    """The other films."""
 
 
 class InputRange(Record):

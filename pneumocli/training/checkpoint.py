@@ -6,7 +6,7 @@ repairs a run that was killed between the two.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -19,6 +19,8 @@ from pneumocli.training.plan import Plan
 from pneumocli.training.step import Learner
 
 _VERSION = 1
+
+Select = Literal["auroc", "hard"]
 
 
 @dataclass
@@ -49,22 +51,27 @@ class Progress:
         """Whether ``patience`` epochs have passed since the best one; never with ``None``."""
         return patience is not None and self.epoch > 0 and self.epoch - self.best_epoch >= patience
 
-    def add(self, record: EpochRecord) -> bool:
-        """Counts a finished epoch; whether it is the best so far."""
-        best = is_better(record, self.history[self.best_epoch - 1] if self.best_epoch else None)
+    def add(self, record: EpochRecord, select: Select = "auroc") -> bool:
+        """Counts a finished epoch; whether it is the best so far, as ``--select`` decides."""
+        best = is_better(record, self.history[self.best_epoch - 1] if self.best_epoch else None, select)
         self.history.append(record)
         if best:
             self.best_epoch = self.epoch
         return best
 
 
-def is_better(record: EpochRecord, best: EpochRecord | None) -> bool:
+def is_better(record: EpochRecord, best: EpochRecord | None, select: Select = "auroc") -> bool:
     """Whether an epoch beats the best so far: higher validation AUROC, then lower validation loss, then the earlier.
 
-    Where the AUROC is undefined (one class among the validation films) the loss decides alone.
+    Where the AUROC is undefined (one class among the validation films) the loss decides alone. With ``hard`` the
+    balanced accuracy on hard films comes first; it steps from film to film, so that ties are common.
     """
     if best is None:
         return True
+    if select == "hard":
+        here, there = record.val_hard_balanced_accuracy, best.val_hard_balanced_accuracy
+        if here is not None and there is not None and here != there:
+            return here > there
     ours, theirs = record.val_auroc, best.val_auroc
     if ours is not None and theirs is not None and ours != theirs:
         return ours > theirs

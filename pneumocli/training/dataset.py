@@ -13,6 +13,7 @@ from pneumocli.data.images import fit_film, read_film
 from pneumocli.data.manifest import Manifest, find_unreadable, prove_unchanged, readable_films, scan, with_hashes
 from pneumocli.data.splits import training_pool, with_validation
 from pneumocli.training.film_cache import Films, FilmsOnDisk, Selected, cached_films
+from pneumocli.training.hard_films import HardFilms, find_hard_films
 from pneumocli.training.loader import CropSource
 
 
@@ -25,12 +26,14 @@ class TrainingData:
         crops: Sources of crops, in the order of the training films.
         val_films: After the evaluation preprocessing, in the order of the validation films.
         unreadable: Films left out, with the reason.
+        hard: Which validation films are hard, and the shortcuts that mark them.
     """
 
     manifest: Manifest
     crops: Films
     val_films: Films
     unreadable: dict[str, str]
+    hard: HardFilms
 
     @property
     def train_labels(self) -> list[int]:
@@ -126,7 +129,9 @@ def _with_films(
         readable_films(val, broken, skip=False)  # a draft read may take what a full read refuses
     else:
         val_films = FilmsOnDisk(tuple(val.path(row) for row in val.rows), decode)
-    return TrainingData(manifest, crops, val_films, unreadable)
+    hard = find_hard_films(manifest, listener)
+    hard.check(config)
+    return TrainingData(manifest, crops, val_films, unreadable, hard)
 
 
 def _check_and_describe_split(config: TrainConfig, manifest: Manifest, fraction: float, listener: Listener) -> None:

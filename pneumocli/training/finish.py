@@ -16,6 +16,7 @@ from pneumocli.data.film import still_there
 from pneumocli.data.images import fit_film, read_film
 from pneumocli.data.manifest import Manifest
 from pneumocli.metrics.calibration import fit_temperature
+from pneumocli.metrics.classification import sigmoid
 from pneumocli.metrics.thresholds import choose_operating_point
 from pneumocli.model.card import ModelCard, ValidationSummary
 from pneumocli.model.network import DeployableNet, StateDict, build_network
@@ -51,12 +52,13 @@ def card_of(config: TrainConfig, data: TrainingData, record: EpochRecord, val_lo
     labels = np.asarray(data.val_labels)
     temperature = fit_temperature(val_logits, labels)
     val = data.manifest.of("val")
+    point = choose_operating_point(val_logits, labels, config.operating_point, temperature)
     return ModelCard(
         package_version=__version__,
         image_size=config.image_size,
         fit=config.fit,
         initial_weights=initial_weights_name(config),
-        operating_point=choose_operating_point(val_logits, labels, config.operating_point, temperature),
+        operating_point=point,
         temperature=temperature,
         data_fingerprint=data.manifest.fingerprint,
         num_train_images=len(data.train_labels),
@@ -69,7 +71,9 @@ def card_of(config: TrainConfig, data: TrainingData, record: EpochRecord, val_lo
             loss=record.val_loss,
             accuracy=record.val_accuracy,
             auroc=record.val_auroc,
+            **data.hard.summaries(val_logits, sigmoid(val_logits / temperature) >= point.threshold),
         ),
+        shortcut_model=data.hard.model,
     )
 
 

@@ -116,7 +116,7 @@ class Training:
         watch.lap("validate")
         record, sens, spec = self._record(epoch, loss, logits, tally, watch.seconds)
         self._check_finite(record.val_loss, epoch, "validation")
-        best = self.progress.add(record)
+        best = self.progress.add(record, self.config.select)
         with self.team.writes_alone():
             if self.team.is_writer:
                 self._save(logits, best=best)
@@ -246,6 +246,7 @@ class Training:
             learning_rate=self._learner.pacer.rate,
             seconds=seconds,
             images_per_second=tally.num_films / tally.seconds,
+            **self.data.hard.epoch_columns(scores),
         )
         return record, sensitivity(labels, predicted), specificity(labels, predicted)
 

@@ -12,14 +12,15 @@ FLOORS: dict[int, dict[str, str]] = {
     1: {"core": "config errors events files memory parallel recipes records setting_faults version"},
     2: {
         "data": (
-            "acquisition dicom film film_files formats images layout manifest patients phantom release_lists splits"
-            " table"
+            "acquisition acquisition_cache dicom film film_files formats images layout manifest patients phantom"
+            " release_lists splits table"
         ),
         "model": "card device network onnx_file out_of_distribution weights",
     },
     3: {
         "metrics": (
-            "bootstrap calibration classification delong edges paired_tests records scores square_and_add thresholds"
+            "bootstrap calibration classification delong edges groups paired_tests records scores square_and_add"
+            " thresholds"
         ),
         "run_folder": "",
         "shift": "shortcut",
@@ -38,7 +39,7 @@ FLOORS: dict[int, dict[str, str]] = {
         "evaluation": "compare evaluate measure store subject",
         "training": (
             "augmentation averaging checkpoint continuation dataset distributed export film_cache finish gpu_probe"
-            " loader loop plan records schedule seeds step tensorboard timing train"
+            " hard_films loader loop plan records schedule seeds step tensorboard timing train"
         ),
     },
     7: {"demo": "", "__init__": ""},

@@ -82,7 +82,10 @@ def timeless(run: Path) -> list[dict[str, str]]:
 def test_a_run_folder_holds_exactly_what_the_contract_says(trained: RunFolder):
     assert {item.name for item in trained.path.iterdir()} - {"evaluations"} == RUN_FILES
     header = (trained.path / "history.csv").read_text().splitlines()[0]
-    assert header == "epoch,train_loss,val_loss,val_accuracy,val_auroc,learning_rate,seconds,images_per_second"
+    assert (
+        header == "epoch,train_loss,val_loss,val_accuracy,val_auroc,learning_rate,seconds,images_per_second,"
+        "val_hard_sensitivity,val_hard_specificity,val_hard_balanced_accuracy,val_hard_auroc"
+    )
     assert (trained.path / "manifest.csv").read_text().splitlines()[0] == "image,label,kind,patient,split,sha256"
     result = trained.result()
     assert result.num_epochs == 2
