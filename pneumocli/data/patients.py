@@ -152,10 +152,12 @@ def _patient_depth(films: Sequence[Placed]) -> int | None:
     """How deep below the class the patients' folders lie; ``None`` where there are none.
 
     The first level with several folders of which none holds more films than a patient has: one level too high holds
-    a patient together all the same, one too deep would not.
+    a patient together all the same, one too deep would not. Folders of a single film each hold nothing together.
     """
     for depth in range(1, max((len(film.below) for film in films), default=0) + 1):
-        sizes = Counter((film.label, film.split, film.below[:depth]) for film in films if len(film.below) >= depth)
-        if len(sizes) >= _FEWEST_FOLDERS and max(sizes.values()) <= _MOST_FILMS:
+        inside = [film for film in films if len(film.below) >= depth]
+        sizes = Counter((film.label, film.split, film.below[:depth]) for film in inside)
+        together = Counter((film.label, film.below[:depth]) for film in inside)
+        if len(sizes) >= _FEWEST_FOLDERS and max(sizes.values()) <= _MOST_FILMS and max(together.values()) > 1:
             return depth
     return None

@@ -123,3 +123,9 @@ def test_version_3_and_phantoms_are_recognised():
     assert len({patient for patient, _ in identify(third)[0]}) == 10
     phantoms = placed("train/PNEUMONIA/person2_virus_3.jpeg", "train/PNEUMONIA/person2_virus_4.jpeg")
     assert [patient for patient, _ in identify(phantoms, drawn=True)[0]] == ["virus:2", "virus:2"]
+
+
+def test_folders_of_a_single_film_each_identify_nobody():
+    found, (remark,) = identify(placed(*(f"train/NORMAL/1.2.840.{n}/a.dcm" for n in range(9))))
+    assert len({patient for patient, _ in found}) == 9
+    assert remark.text.startswith("9 of 9 file names do not identify the patient")

@@ -445,7 +445,8 @@ def test_names_like_the_releases_label_nothing_elsewhere(tmp_path: Path):
 
 
 def test_patients_numbered_anew_in_each_class_are_noted(tmp_path: Path):
-    images = [f"train/{name}/Anon_{n}/IM-0001-0001.jpg" for name in ("NORMAL", "PNEUMONIA") for n in range(4)]
+    people = [f"train/{name}/Anon_{n}" for name in ("NORMAL", "PNEUMONIA") for n in range(4)]
+    images = [f"{person}/IM-000{film}-0001.jpg" for person in people for film in (1, 2)]
     result = verified(empty_films(tmp_path, images), quick=True)
     assert (result.num_patients, result.problems) == (8, ())
     assert only(result.notes, "patients-numbered-anew").text.startswith("4 names of patients' folders stand in both")
