@@ -11,7 +11,8 @@ from pydicom.errors import InvalidDicomError
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.uid import RLELossless
 
-from pneumocli.data.film import Pixels, UnreadableFilm, stretch
+from pneumocli.data.film import Film, UnreadableFilm
+from pneumocli.data.grey import stretch
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -59,7 +60,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")
 warnings.filterwarnings("error", message="The decoded RLE segment contains non-conformant padding")
 
 
-def read_dicom(content: bytes) -> Pixels:
+def read_dicom(content: bytes) -> Film:
     """The radiograph in a DICOM file: modality and VOI look-up applied, MONOCHROME1 inverted, stretched to 8 bits.
 
     Returns:
@@ -87,8 +88,9 @@ def read_dicom(content: bytes) -> Pixels:
         raise UnreadableFilm(f"is a damaged DICOM file ({type(error).__name__})") from error
     if values.ndim != 2:  # more pixels than the header speaks of
         raise UnreadableFilm(f"is DICOM with {values.shape[0]} frames, expected one")
-    pixels = stretch(np.asarray(values))
-    return 255 - pixels if dataset.PhotometricInterpretation == "MONOCHROME1" else pixels
+    pixels, _ = stretch(np.asarray(values))
+    pixels = 255 - pixels if dataset.PhotometricInterpretation == "MONOCHROME1" else pixels
+    return Film(pixels, coloured=False, mode="DICOM")
 
 
 def read_device(content: bytes) -> tuple[int | None, str]:

@@ -43,6 +43,38 @@ def still_there(path: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
+class FilmWarning:
+    """Something odd about a film that can be read.
+
+    Attributes:
+        code: Stays the same from version to version, ``looks-inverted``.
+        text: One sentence without a full stop, without the file's name and without anything of a patient.
+    """
+
+    code: str
+    text: str
+
+
+LEAST_SIDE = 32
+"""Pixels; nothing smaller is a film."""
+
+# The largest digital radiographs have some 20 million pixels; far beyond that a file is an attack on the memory.
+MOST_PIXELS = 100_000_000
+
+
+def check_size(width: int, height: int) -> None:
+    """Refuses a picture by the size that its header claims, before anything of it is decoded.
+
+    Raises:
+        UnreadableFilm: Absurdly large or tiny.
+    """
+    if width * height > MOST_PIXELS:
+        raise UnreadableFilm(f"claims {width} x {height} pixels, more than {MOST_PIXELS:,}")
+    if min(width, height) < LEAST_SIDE:
+        raise UnreadableFilm(f"is {width} x {height} pixels, too small for a film")
+
+
+@dataclass(frozen=True, slots=True)
 class Film:
     """A film as read.
 
@@ -50,27 +82,10 @@ class Film:
         pixels: uint8 (H,W), right way up, bright where the body stopped the rays.
         coloured: Whether the file holds true colour: a photograph rather than a radiograph.
         mode: How the file stores its pixels, in Pillow's words, or ``DICOM``.
+        warnings: What a reader of the answer should know of how the film was read.
     """
 
     pixels: Pixels
     coloured: bool
     mode: str
-
-
-def stretch(values: NDArray[np.generic]) -> Pixels:
-    """Pixels of more than 8 bits as 8 bits: linear, darkest to 0, brightest to 255; a uniform picture is 0.
-
-    Args:
-        values: Any number type, (H,W).
-
-    Raises:
-        UnreadableFilm: A value is not finite.
-    """
-    numbers = values.astype(np.float64)
-    if not np.isfinite(numbers).all():
-        raise UnreadableFilm("holds pixels that are not finite")
-    low, high = numbers.min(), numbers.max()
-    if high == low:
-        return np.zeros(values.shape, np.uint8)
-    scaled: Pixels = np.rint((numbers - low) * (255 / (high - low))).astype(np.uint8)
-    return scaled
+    warnings: tuple[FilmWarning, ...] = ()

@@ -7,16 +7,20 @@ that the same file gives the same pixels everywhere.
 import io
 import struct
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageOps, Jpeg2KImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageFile, ImageOps, Jpeg2KImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from pneumocli.core.records import Fit
-from pneumocli.data.film import Film, Pixels, UnreadableFilm, stretch
+from pneumocli.data.film import MOST_PIXELS, Film, Pixels, UnreadableFilm, check_size
 from pneumocli.data.film_files import why_unopened
 from pneumocli.data.formats import HEAD_BYTES, format_of, is_film_name, what_it_is
+from pneumocli.data.grey import Samples, film_of, is_coloured
+from pneumocli.data.jpeg2000 import deep_jpeg2000, jpeg2000_depth
+from pneumocli.data.tiff import read_tiff
 
 __all__ = [
     "READER_VERSION",
@@ -33,24 +37,17 @@ __all__ = [
 ]
 
 
-READER_VERSION = 1
+READER_VERSION = 2
 """Raised whenever the same file gives other pixels than before: caches of decoded films are built anew then."""
 
 # Naming a format that Pillow has not registered is a KeyError: TIFF and JPEG 2000 register when their modules are
 # imported, MPO (two JPEGs in one file) never, being found by JPEG's reader.
 _FORMATS = ("JPEG", "PNG", "BMP", TiffImagePlugin.TiffImageFile.format, Jpeg2KImagePlugin.Jpeg2KImageFile.format)
 
-# The largest digital radiographs have some 20 million pixels; far beyond that a file is an attack on the memory.
-_MOST_PIXELS = 100_000_000
-_LEAST_SIDE = 32
-
 # The preprocessing of torchvision's ImageNet models: short side to 256, then the middle 224.
 _RESIZE, _CROP = 256, 224
 
 _ORIENTATION = 0x0112  # EXIF's tag
-
-# A film saved as RGB differs between its channels by JPEG's rounding only; a photograph by far more.
-_COLOUR_DIFFERENCE = 12.0
 
 # Pillow warns at 89 million pixels and raises at twice that; here the first is an error already, see its manual.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -62,9 +59,10 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 def read_film(source: Path | bytes, *, draft_side: int | None = None) -> Film:
     """Reads a film.
 
-    JPEG, PNG, TIFF, BMP and JPEG 2000 of any mode, and DICOM radiographs. Palettes, transparency (over black) and CMYK
-    are converted to luminance, EXIF rotation is applied, more than 8 bits are stretched linearly from the film's
-    darkest to its brightest value.
+    JPEG, PNG, TIFF, BMP and JPEG 2000 of any depth and colour, and DICOM radiographs. Colour, palettes and CMYK become
+    luminance, transparency lies over black, the orientation that the file names is applied. More than 8 bits are
+    stretched linearly, see :func:`pneumocli.data.grey.stretch`. Of several pictures in a file there must be one that
+    is the film: a phone's second picture, thumbnails and masks do not count.
 
     Args:
         source: A file, or its content.
@@ -83,16 +81,16 @@ def read_film(source: Path | bytes, *, draft_side: int | None = None) -> Film:
     if content[128:132] == b"DICM":
         from pneumocli.data.dicom import read_dicom  # pydicom takes a quarter of a second to import
 
-        return Film(read_dicom(content), coloured=False, mode="DICOM")
+        return read_dicom(content)
     head = content[:HEAD_BYTES]
     if format_of(head) is None and (other := what_it_is(head)) is not None:
         raise UnreadableFilm(other)
     try:
-        return _read_picture(content, draft_side)
+        return _read_picture(content, head, draft_side)
     except UnidentifiedImageError as error:
         raise UnreadableFilm(f"is no picture that can be read: it begins with {content[:8]!r}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnreadableFilm(f"claims more than {_MOST_PIXELS:,} pixels") from error
+        raise UnreadableFilm(f"claims more than {MOST_PIXELS:,} pixels") from error
     except (
         OSError,
         ValueError,
@@ -102,40 +100,105 @@ def read_film(source: Path | bytes, *, draft_side: int | None = None) -> Film:
         TypeError,
         EOFError,
         struct.error,
-        OverflowError,
+        ArithmeticError,
     ) as error:
         # Pillow raises any of these for damaged files, depending on the format and the byte.
         raise UnreadableFilm(f"is damaged: {str(error) or type(error).__name__}") from error
 
 
-def _read_picture(content: bytes, draft_side: int | None) -> Film:
+def _read_picture(content: bytes, head: bytes, draft_side: int | None) -> Film:
+    page = 0
+    if format_of(head) == "TIFF":
+        samples = read_tiff(content)
+        if isinstance(samples, Samples):
+            return film_of(samples)
+        page = samples
     with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-        _check_size(image)
-        mode = image.mode
-        if draft_side is not None:
-            image.draft("L", (draft_side, draft_side))
+        check_size(*image.size)
+        frames = getattr(image, "n_frames", 1)
+        if image.format == "TIFF":
+            image.seek(page)
+        elif frames != 1 and image.format != "MPO":  # of a phone's JPEG with a second picture, the first is the film
+            raise UnreadableFilm(f"holds {frames} pictures, expected one")
         if image.format in ("JPEG", "MPO"):
-            if mode == "L" and image.getexif().get(_ORIENTATION, 1) == 1:
-                return Film(_decoded_grey_jpeg(content, image.size), coloured=False, mode=mode)
-            _check_jpeg(content)
-        elif image.format == "PNG":
+            return _read_jpeg(image, content, draft_side)
+        if image.format == "PNG":
             _check_png(content)
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-        coloured = mode in ("RGB", "YCbCr", "CMYK", "P", "RGBA") and draft_side is None and _is_coloured(upright)
-        return Film(_to_grey(upright), coloured=coloured, mode=mode)
+            if image.tile and image.tile[0].args in _DEEP_COLOUR:
+                return film_of(_deep_png(image, content))
+        elif image.format == "JPEG2000" and image.mode.startswith("RGB") and jpeg2000_depth(content) > 8:
+            return film_of(Samples(*deep_jpeg2000(content), premultiplied=False, mode="RGB;16"))
+        return _film_of_picture(image, coloured=True)
 
 
-def _check_size(image: Image.Image) -> None:
-    """Refuses what its header alone tells to be no single film."""
-    width, height = image.size
-    if width * height > _MOST_PIXELS:
-        raise UnreadableFilm(f"claims {width} x {height} pixels, more than {_MOST_PIXELS:,}")
-    if min(width, height) < _LEAST_SIDE:
-        raise UnreadableFilm(f"is {width} x {height} pixels, too small for a film")
-    frames = getattr(image, "n_frames", 1)
-    if frames != 1:
-        raise UnreadableFilm(f"holds {frames} pictures, expected one")
+def _read_jpeg(image: ImageFile.ImageFile, content: bytes, draft_side: int | None) -> Film:
+    mode = image.mode
+    if draft_side is not None:
+        image.draft("L", (draft_side, draft_side))
+    if mode == "L" and image.getexif().get(_ORIENTATION, 1) == 1:
+        return Film(_decoded_grey_jpeg(content, image.size), coloured=False, mode=mode)
+    _check_jpeg(content)
+    film = _film_of_picture(image, coloured=draft_side is None)
+    return replace(film, mode=mode)
+
+
+def _film_of_picture(image: ImageFile.ImageFile, *, coloured: bool) -> Film:
+    """A film from a picture that Pillow decodes; ``coloured``: whether to look for colour."""
+    mode = image.mode
+    image.load()
+    upright = ImageOps.exif_transpose(image)
+    if mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info:
+        upright = ImageChops.invert(upright)  # Pillow takes all for Adobe's, whose inks are stored inverted
+    if mode == "LAB":
+        upright = upright.getchannel(0)
+    if mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        return film_of(_with_opacity(upright, mode))
+    if mode.startswith(("I", "F")):
+        return film_of(Samples(np.asarray(upright), None, premultiplied=False, mode=mode))
+    if upright.mode not in ("L", "1"):
+        upright = upright.convert("RGB")
+        return Film(np.array(upright.convert("L")), coloured=coloured and is_coloured(np.asarray(upright)), mode=mode)
+    return Film(np.array(upright.convert("L")), coloured=False, mode=mode)
+
+
+def _with_opacity(image: Image.Image, mode: str) -> Samples:
+    transparent = image.info.get("transparency")
+    if mode.startswith("I"):
+        values = np.asarray(image)
+        return Samples(values, values != transparent, premultiplied=False, mode=mode)
+    channels = np.asarray(image.convert("RGBA"))
+    return Samples(channels[..., :3], channels[..., 3], premultiplied=False, mode=mode)
+
+
+# Pillow's unpackers that keep the high byte of PNG's 16-bit colour, with those that keep the low byte.
+_DEEP_COLOUR = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L", "LA;16B": "RGBA"}
+
+
+def _deep_png(image: ImageFile.ImageFile, content: bytes) -> Samples:
+    """A PNG file of 16-bit colour or of grey with opacity, of which Pillow keeps 8 bits: unpacked twice."""
+    rawmode, mode = str(image.tile[0].args), image.mode
+    transparent = image.info.get("transparency")
+    high = _unpacked(image)
+    with Image.open(io.BytesIO(content), formats=("PNG",)) as again:
+        again.tile = [again.tile[0]._replace(args=_DEEP_COLOUR[rawmode])]
+        low = _unpacked(again)
+    if rawmode == "LA;16B":  # four bytes a pixel, which the second unpacker hands on as they are
+        both = low.astype(np.uint16)
+        channels = both[..., 0::2] << 8 | both[..., 1::2]
+    else:
+        channels = high.astype(np.uint16) << 8 | low
+    opacity = None
+    if channels.shape[2] in (2, 4):
+        opacity = channels[..., -1]
+    elif isinstance(transparent, tuple):
+        opacity = (channels != np.array(transparent)).any(axis=2)
+    values = channels[..., 0] if channels.shape[2] == 2 else channels[..., :3]
+    return Samples(values, opacity, premultiplied=False, mode=f"{mode};16")
+
+
+def _unpacked(image: ImageFile.ImageFile) -> np.typing.NDArray[np.uint8]:
+    image.load()
+    return np.asarray(ImageOps.exif_transpose(image))
 
 
 def _decoded_grey_jpeg(content: bytes, size: tuple[int, int]) -> Pixels:
@@ -150,7 +213,7 @@ def _decoded_grey_jpeg(content: bytes, size: tuple[int, int]) -> Pixels:
     except ValueError as error:
         raise _damaged_jpeg(error) from error
     if pixels.shape != (height, width):
-        raise UnreadableFilm(f"is damaged: its header says {width} x {height} pixels, its data {pixels.shape[::-1]}")
+        raise UnreadableFilm(f"is damaged: its header gives {width} x {height} pixels, its data {pixels.shape[::-1]}")
     return pixels
 
 
@@ -174,25 +237,6 @@ def _check_png(content: bytes) -> None:
     """Refuses a PNG file with a wrong checksum, which Pillow passes over when it decodes."""
     with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
         image.verify()
-
-
-def _is_coloured(image: Image.Image) -> bool:
-    """Whether colour is more than noise, judged on a thumbnail."""
-    small = np.asarray(image.convert("RGB").resize((64, 64), Image.Resampling.BOX), np.float32)
-    spread = small.max(axis=2) - small.min(axis=2)
-    return float(spread.mean()) > _COLOUR_DIFFERENCE
-
-
-def _to_grey(image: Image.Image) -> Pixels:
-    if image.mode.startswith(("I", "F")):
-        return stretch(np.asarray(image))
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        black = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(black, rgba)
-    if image.mode == "P":
-        image = image.convert("RGB")
-    return np.array(image if image.mode == "L" else image.convert("L"))
 
 
 def fit_film(pixels: Pixels, size: int, fit: Fit) -> Pixels:

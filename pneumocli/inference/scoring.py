@@ -9,7 +9,9 @@ import numpy as np
 
 from pneumocli.core.events import Listener, TaskAdvanced, TaskFinished, TaskStarted, ignore
 from pneumocli.core.parallel import ordered_map
+from pneumocli.data.film import FilmWarning
 from pneumocli.data.images import Film, UnreadableFilm, fit_film, read_film
+from pneumocli.data.polarity import warnings_of
 from pneumocli.inference.classifier import Bytes, Classifier, Floats, logit_of
 from pneumocli.model.out_of_distribution import Appearance
 
@@ -29,7 +31,7 @@ class ScoringResult:
         source: As given: a file, the content of one, or why there is none.
         logit: logits[1] - logits[0]; ``None`` where the film could not be read.
         probability: Of pneumonia, 0-1; ``None`` likewise.
-        warnings: In which way the film is unlike the training films.
+        warnings: In which way the film is unlike the training films, and what was odd about its file.
         error: Why there is no answer.
         film: As read; with ``keep_maps`` only.
         cam: Class activation maps, float32 (2,h,w); with ``keep_maps`` only.
@@ -97,7 +99,7 @@ def score_films(
             film = read_film(source)
         except UnreadableFilm as error:
             return _Prepared(source, None, None, error.reason)
-        return _Prepared(source, film, fit_film(film.pixels, size, fit), None)
+        return _Prepared(source, film, fit_film(film.pixels, size, fit), None, warnings_of(film))
 
     done = 0
     for batch in _in_batches(ordered_map(prepare, sources), batch_size):
@@ -113,6 +115,7 @@ class _Prepared:
     film: Film | None
     square: Bytes | None
     error: str | None
+    warnings: tuple[FilmWarning, ...] = ()
 
 
 def _scored(classifier: Classifier, batch: list[_Prepared], *, keep_maps: bool) -> Iterator[ScoringResult]:
@@ -131,7 +134,7 @@ def _scored(classifier: Classifier, batch: list[_Prepared], *, keep_maps: bool) 
                 item.source,
                 float(logit),
                 classifier.probability(logit),
-                warnings[index],
+                (*warnings[index], *(warning.text for warning in item.warnings)),
                 film=item.film if keep_maps else None,
                 cam=outputs.cam[index] if keep_maps else None,
             )

@@ -208,6 +208,19 @@ def judge_contents(examined: "Examined", groups: Sequence[DuplicateGroup]) -> It
     if coloured:
         hold = "holds" if len(coloured) == 1 else "hold"
         yield note("coloured", f"{films(len(coloured))} {hold} true colour, unlike a radiograph", coloured)
+    yield from _judge_warnings(examined)
+
+
+def _judge_warnings(examined: "Examined") -> Iterator[Verdict]:
+    """What is odd about films that can be read: a note for each oddity, with every film that has it."""
+    by_code: dict[str, dict[str, str]] = defaultdict(dict)
+    for film in examined.films:
+        for warning in film.warnings:
+            by_code[warning.code][film.row.image] = warning.text
+    for code, detail in by_code.items():
+        texts = sorted(set(detail.values()))
+        what = texts[0] if len(texts) == 1 else f"{texts[0]}, and {len(texts) - 1} more kinds"
+        yield note(code, f"{films(len(detail))}: {what}", detail)
 
 
 def _judge_identical(groups: Sequence[DuplicateGroup]) -> Iterator[Verdict]:

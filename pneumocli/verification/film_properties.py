@@ -12,10 +12,12 @@ from pneumocli.core.events import Listener, TaskAdvanced, TaskFinished, TaskStar
 from pneumocli.core.parallel import ordered_map
 from pneumocli.core.records import CLASS_NAMES, SPLITS, ManifestRow
 from pneumocli.data.acquisition import Acquisition, read_acquisition
+from pneumocli.data.film import FilmWarning
 from pneumocli.data.film_files import why_unopened
 from pneumocli.data.formats import format_of_name
 from pneumocli.data.images import UnreadableFilm, read_film
 from pneumocli.data.manifest import Manifest
+from pneumocli.data.polarity import warnings_of
 from pneumocli.shift.shortcut import PROPERTIES
 from pneumocli.verification.duplicates import Fingerprint, fingerprint
 from pneumocli.verification.records import Properties, Spread
@@ -32,12 +34,14 @@ class FilmFacts:
         row: The film.
         made: How it was made.
         coloured: Whether it holds true colour.
+        warnings: What is odd about it.
         identity: What distinguishes it from other films.
     """
 
     row: ManifestRow
     made: Acquisition
     coloured: bool
+    warnings: tuple[FilmWarning, ...]
     identity: Fingerprint
 
     @property
@@ -90,7 +94,7 @@ def _facts_or_reason(path: Path, row: ManifestRow) -> FilmFacts | str:
 def _facts(content: bytes, row: ManifestRow) -> FilmFacts:
     film = read_film(content)
     identity = fingerprint(hashlib.sha256(content).digest(), film.pixels)
-    return FilmFacts(row, read_acquisition(content, film), film.coloured, identity)
+    return FilmFacts(row, read_acquisition(content, film), film.coloured, warnings_of(film), identity)
 
 
 def properties_of(films: Sequence[FilmFacts]) -> Iterator[Properties]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
 from pneumocli.data.images import (
     UnreadableFilm,
@@ -142,14 +142,60 @@ def test_palette_transparency_cmyk_and_1_bit_become_luminance():
     pixels = np.asarray(grey)
     np.testing.assert_array_equal(read_film(encoded(grey.convert("P"), "PNG")).pixels, pixels)
     np.testing.assert_array_equal(read_film(encoded(grey.convert("RGB"), "PNG")).pixels, pixels)
-    half = grey.convert("RGBA")
-    half.putalpha(128)
-    seen = read_film(encoded(half, "PNG")).pixels
-    assert abs(seen.mean() - pixels.mean() * 128 / 255) < 2
     cmyk = read_film(encoded(grey.convert("RGB").convert("CMYK"), "JPEG", quality=95))
     assert cmyk.mode == "CMYK"
     assert np.abs(cmyk.pixels.astype(int) - pixels).mean() < 4
     assert set(np.unique(read_film(encoded(grey.convert("1"), "PNG")).pixels)) == {0, 255}
+
+
+def test_opacity_is_relative_and_lies_over_black():
+    grey = Image.fromarray(picture())
+    pixels = np.asarray(grey)
+    film = grey.convert("RGBA")
+    for opacity in (1, 128, 255):  # the same everywhere: no part of the film is meant to vanish
+        film.putalpha(opacity)
+        np.testing.assert_array_equal(read_film(encoded(film, "PNG")).pixels, pixels)
+    mask = np.full(pixels.shape, 200, np.uint8)
+    mask[:, :20], mask[:, 20:40] = 0, 100
+    film.putalpha(Image.fromarray(mask))
+    seen = read_film(encoded(film, "PNG")).pixels
+    assert seen[:, :20].max() == 0
+    np.testing.assert_array_equal(seen[:, 20:40], np.rint(pixels[:, 20:40] / 2))
+    np.testing.assert_array_equal(seen[:, 40:], pixels[:, 40:])
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_a_wholly_transparent_film_is_refused(mode: str):
+    film = Image.fromarray(picture()).convert(mode)
+    film.putalpha(0)
+    assert refused(encoded(film, "PNG")) == "is wholly transparent"
+
+
+def test_a_phones_second_picture_does_not_count():
+    films = [Image.fromarray(picture(seed=seed)).convert("RGB") for seed in (0, 1)]
+    content = encoded(films[0], "MPO", save_all=True, append_images=films[1:], quality=95)
+    film = read_film(content)
+    assert np.abs(film.pixels.astype(int) - picture()).mean() < 4
+    np.testing.assert_array_equal(read_film(content, draft_side=60).pixels, film.pixels)
+
+
+def test_an_animation_is_refused_with_its_number_of_pictures():
+    films = [Image.fromarray(picture(seed=seed)) for seed in range(3)]
+    assert refused(encoded(films[0], "PNG", save_all=True, append_images=films[1:])) == "holds 3 pictures, expected one"
+
+
+def without_adobe_marker(content: bytes) -> bytes:
+    place = content.index(b"\xff\xee\x00\x0eAdobe")
+    return content[:place] + content[place + 16 :]
+
+
+def test_cmyk_jpeg_is_right_way_up_as_adobe_stores_it_and_as_others_do():
+    grey = Image.fromarray(picture())
+    inks = grey.convert("RGB").convert("CMYK")
+    adobes = encoded(inks, "JPEG", quality=95)
+    others = without_adobe_marker(encoded(ImageChops.invert(inks), "JPEG", quality=95))
+    for content in (adobes, others):
+        assert np.abs(read_film(content).pixels.astype(int) - np.asarray(grey)).mean() < 4
 
 
 @pytest.mark.parametrize("form", ["L", "RGB"])

@@ -5,8 +5,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from pneumocli.core.events import Event, TaskAdvanced, TaskFinished, TaskStarted
+from pneumocli.data.grey import CLIPPED
+from pneumocli.data.images import read_film
+from pneumocli.data.polarity import LOOKS_INVERTED
 from pneumocli.inference.classifier import Classifier, logit_of
 from pneumocli.inference.scoring import score_films
 from pneumocli.run_folder import RunFolder
@@ -64,3 +68,16 @@ def test_the_onnx_path_loads_no_torch(trained: RunFolder, films: list[Path]):
         [sys.executable, "-c", program, trained.onnx_file, films[0]], capture_output=True, text=True, check=True
     )
     assert done.stdout == "None\nset()\n"
+
+
+def test_what_is_odd_about_a_films_file_is_a_warning(trained: RunFolder, films: list[Path], tmp_path: Path):
+    pixels = read_film(films[0]).pixels
+    Image.fromarray(255 - pixels).save(tmp_path / "negative.png")
+    marked = pixels.astype(np.uint16) * 16
+    marked[:3, :3] = 65535
+    Image.fromarray(marked).save(tmp_path / "marked.png")
+    paths = [films[0], tmp_path / "negative.png", tmp_path / "marked.png"]
+    upright, negative, clipped = score_films(Classifier.of_run(trained), paths)
+    assert LOOKS_INVERTED.text not in upright.warnings
+    assert LOOKS_INVERTED.text in negative.warnings
+    assert CLIPPED.text in clipped.warnings

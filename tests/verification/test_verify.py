@@ -4,13 +4,17 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from pneumocli.core.config import VerifyDataConfig
 from pneumocli.core.errors import DataError, RunError
 from pneumocli.core.events import Event, Remark, TaskFinished, TaskStarted
+from pneumocli.data.grey import CLIPPED
 from pneumocli.data.manifest import scan
+from pneumocli.data.phantom import draw_phantom
+from pneumocli.data.polarity import LOOKS_INVERTED
 from pneumocli.run_folder import RunFolder
 from pneumocli.verification.records import Finding, Verification
 from pneumocli.verification.verify import verify_data
@@ -159,6 +163,20 @@ def test_colour_is_noted(subset: Path):
         subset / name
     )
     assert only(verified(subset).notes, "coloured").images == (name,)
+
+
+def test_negatives_and_burnt_in_markers_are_noted(subset: Path):
+    rng = np.random.default_rng(0)
+    inverted, marked = some_of("train", "NORMAL", 2)
+    negative = 255 - draw_phantom(rng, "normal", short_side=96)
+    Image.fromarray(negative).save(subset / inverted)
+    values = draw_phantom(rng, "normal", short_side=96).astype(np.uint16) * 16
+    values[:3, :3] = 65535
+    Image.fromarray(values).save(subset / marked, "PNG")
+    notes = verified(subset).notes
+    assert only(notes, "looks-inverted").detail[inverted] == LOOKS_INVERTED.text
+    assert marked not in only(notes, "looks-inverted").detail
+    assert only(notes, "clipped").detail == {marked: CLIPPED.text}
 
 
 def test_foreign_films_have_no_release_to_miss(tmp_path: Path):
