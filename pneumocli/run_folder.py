@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from pneumocli.core.config import DEFAULT_RUNS, TrainConfig
 from pneumocli.core.errors import ModelFileError, RunError, resume_command
-from pneumocli.core.files import dump_json, locked, read_record, sha256_of, write_csv, write_json, write_text
+from pneumocli.core.files import dump_json, read_record, sha256_of, write_csv, write_failure, write_json, write_text
+from pneumocli.core.locks import locked
 from pneumocli.core.records import SPLITS, Environment, EpochRecord, RunResult
 
 if TYPE_CHECKING:
@@ -158,15 +159,24 @@ class RunFolder:
         raise AssertionError("unreachable: the numbered candidates do not end")
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[str | None]:
         """Holds the run against a second training; the lock dies with the process.
+
+        Yields:
+            A warning where the file system has no locks.
 
         Raises:
             RunError: Another process trains into this run.
         """
+        try:
+            self.manifest_file.open("a").close()
+        except OSError as error:
+            raise write_failure(self.manifest_file, error) from error
         # The manifest is written once and never replaced, so a lock on it needs no file of its own.
-        with locked(self.manifest_file, f"another process is training into {self.path}", "wait for it, or stop it"):
-            yield
+        with locked(
+            self.manifest_file, f"another process is training into {self.path}", "wait for it, or stop it"
+        ) as warning:
+            yield warning
 
     def remove_leftovers(self) -> None:
         """Removes temporary files of a killed process; call it with the lock held."""
@@ -228,7 +238,11 @@ class RunFolder:
     @property
     def continue_hint(self) -> str:
         """What continues a training that was stopped: before its first epoch was saved there is nothing to resume."""
-        if self.checkpoint_file.is_file():
+        try:
+            can_resume = self.checkpoint_file.is_file()
+        except OSError:  # the drive does not answer: once it does, there most likely is something to resume
+            can_resume = True
+        if can_resume:
             return resume_command(self.path)
         return "no epoch is finished: the same command with --continue starts again"
 

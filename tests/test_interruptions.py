@@ -116,6 +116,31 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(phantoms: Path, wh
     assert not list(run.glob(".*.part"))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the faults are injected by way of /proc")
+def test_a_run_on_a_share_without_locks_ends_with_the_same_bits(phantoms: Path, whole: Path, tmp_path: Path):
+    """Its drive vanishes on the way, too: one sentence, the command that resumes, and nothing half-written."""
+    run = tmp_path / "run"
+
+    def pneumo(fault: str, *argv: str) -> subprocess.CompletedProcess[str]:
+        helper = [sys.executable, "-m", "tests.helpers.faulty_share", str(tmp_path), fault, *argv]
+        return subprocess.run(helper, capture_output=True, text=True, timeout=300, check=False)
+
+    first = pneumo("fsync:ENOTCONN:14", "train", "--data", str(phantoms), "--run-dir", str(run), *SETTINGS)
+    assert first.returncode == 1
+    assert (run / "last.pt").exists(), "the fault came before there was anything to resume"
+    error, hint = first.stderr.splitlines()[-2:]
+    assert error.startswith("error: cannot write")
+    assert "its drive does not answer any more" in error
+    assert hint == f"hint: pneumo train --resume {run}"
+    assert "Traceback" not in first.stderr
+    assert not list(run.glob(".*")), "a temporary file is left"
+    second = pneumo("flock:ENOLCK", "train", "--resume", str(run))
+    assert second.returncode == 0, second.stderr
+    assert second.stderr.count("has no locks") == 1
+    assert_same_run(whole, run)
+    assert not list(run.glob(".*"))
+
+
 def test_what_a_power_cut_leaves_is_overcome(phantoms: Path, whole: Path, tmp_path: Path):
     """Half a checkpoint under its temporary name, a torn history, no curves; last.pt itself is renamed when whole."""
     run = killed(phantoms, tmp_path / "run", after=2)

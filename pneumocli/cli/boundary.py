@@ -10,7 +10,8 @@ from collections.abc import Callable
 from types import FrameType
 
 from pneumocli.cli.output import Output
-from pneumocli.core.errors import PneumoError, SettingError
+from pneumocli.core.errors import DriveLost, PneumoError, SettingError
+from pneumocli.core.files import drive_is_gone
 from pneumocli.core.parallel import process_number
 
 EXIT_INTERRUPTED = 130
@@ -67,6 +68,8 @@ def guarded(run: Callable[[], int | None], output: Output, *, usage: str) -> int
         if output.debug:
             traceback.print_exc()
         hint = error.hint or (usage if isinstance(error, SettingError) else None)
+        if isinstance(error, DriveLost):
+            hint = output.continue_hint()
         if process_number() == 0:
             output.error(error.message, hint)
         elif error.met_by_all:
@@ -74,6 +77,12 @@ def guarded(run: Callable[[], int | None], output: Output, *, usage: str) -> int
         else:
             output.error(f"process {process_number()}: {error.message}", hint)
         return error.exit_code
+    except OSError as error:
+        if not drive_is_gone(error):
+            raise
+        lost = f"{error.filename or 'a drive'} does not answer any more: {error.strerror}"
+        output.stopped(lost)
+        return PneumoError.exit_code
     except KeyboardInterrupt as stop:
         terminated = isinstance(stop, Terminated)
         if process_number() == 0:

@@ -107,7 +107,11 @@ class Output:
 
     def stopped(self, message: str) -> None:
         """The error of a stop from outside, with what continues the work: as the files are now, not as they were."""
-        self.error(message, self.resume_hint if self._run is None else self._run.continue_hint)
+        self.error(message, self.continue_hint())
+
+    def continue_hint(self) -> str | None:
+        """What continues the work: a training's own command, else that of the command."""
+        return self.resume_hint if self._run is None else self._run.continue_hint
 
     def error(self, message: str, hint: str | None) -> None:
         """An error with its hint on standard error, under ``--quiet``, too."""

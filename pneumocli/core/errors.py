@@ -76,6 +76,10 @@ class DataError(PneumoError):
     """Films or tables are missing, unreadable, or not laid out as expected."""
 
 
+class DriveLost(PneumoError):
+    """A share or a drive stopped answering while files were written to it; what was whole there stays whole."""
+
+
 class DownloadError(PneumoError):
     """The data set could not be fetched or unpacked."""
 

@@ -4,6 +4,7 @@ A file is written under a temporary name in its own folder, flushed, synced and 
 crash, a full disk or a power cut leaves either the old content or the new, never a part.
 """
 
+import contextlib
 import csv
 import errno
 import hashlib
@@ -15,15 +16,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import platformdirs
 from pydantic import BaseModel, ValidationError
 
-from pneumocli.core.errors import PneumoError, RunError
-
-if TYPE_CHECKING:
-    pass
+from pneumocli.core.errors import DriveLost, PneumoError, RunError
 
 _BLOCK_BYTES = 1 << 20
 
@@ -46,24 +44,27 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     temporary: str | None = None
+    written = False
     try:
         descriptor, temporary = _temporary_beside(path)
         with os.fdopen(descriptor, mode, **text) as file:  # type: ignore[call-overload]
             yield file
+            written = True
             file.flush()
-            os.fsync(file.fileno())
+            _sync(file.fileno())
         _give_usual_permissions(temporary)
         os.replace(temporary, path)  # noqa: PTH105 - the name of the system call is what matters here
         temporary = None
         _sync_folder(path.parent)
     except OSError as error:
         # Errors of the block itself (reading another file, a socket) are not about this file.
-        if error.errno not in _WRITE_ERRORS:
+        if not written and error.errno not in _WRITE_ERRORS:
             raise
         raise write_failure(path, error) from error
     finally:
         if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # of a drive that is gone: resuming removes what is left there
+                Path(temporary).unlink(missing_ok=True)
 
 
 def _temporary_beside(path: Path) -> tuple[int, str]:
@@ -75,19 +76,32 @@ def _temporary_beside(path: Path) -> tuple[int, str]:
         raise write_failure(path, error) from error
 
 
+# A network share that lost its server, a drive that was pulled out, a FUSE mount whose program ended.
+_DRIVE_GONE = frozenset(
+    {errno.ENOTCONN, errno.ESTALE, errno.EIO, errno.EHOSTDOWN, errno.ENODEV, errno.ENXIO}
+    | ({errno.EREMOTEIO} if sys.platform == "linux" else set())
+)
 _WRITE_ERRORS = frozenset(
     {
-        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+        *_DRIVE_GONE,
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
         *(errno.EROFS, errno.EACCES, errno.EPERM),
         *(errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG),  # a file stands where a folder should, ...
     }
 )
 
 
+def drive_is_gone(error: OSError) -> bool:
+    """Whether an error means that a share or a drive has vanished, not that a file is at fault."""
+    return error.errno in _DRIVE_GONE
+
+
 def write_failure(path: Path, error: OSError) -> PneumoError:
     """The error to raise when ``path`` could not be written, as a sentence that a user can act on."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return PneumoError(f"cannot write {path}: no space left on the disk", "df -h . shows what is full")
+    if drive_is_gone(error):
+        return DriveLost(f"cannot write {path}: its drive does not answer any more ({error.strerror})")
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return PneumoError(f"cannot write {path}: a file stands where its folder should be", "choose another place")
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
@@ -96,19 +110,40 @@ def write_failure(path: Path, error: OSError) -> PneumoError:
 
 
 def _give_usual_permissions(path: str) -> None:
-    """Replaces the owner-only permissions that ``mkstemp`` gives by those of an ordinary new file."""
+    """Replaces the owner-only permissions that ``mkstemp`` gives by those of an ordinary new file.
+
+    A share that knows no permissions refuses, and gives every file its own: nothing is lost.
+    """
     mask = os.umask(0)
     os.umask(mask)
-    Path(path).chmod(0o666 & ~mask)
+    with contextlib.suppress(OSError):
+        Path(path).chmod(0o666 & ~mask)
+
+
+def _sync(descriptor: int) -> None:
+    """Has the system write a file or a folder out; where it cannot on request, it does so in its own time."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+
+
+_CANNOT_SYNC = frozenset(
+    {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.EPERM, errno.EBADF}
+)
 
 
 def _sync_folder(folder: Path) -> None:
     """Makes a rename in ``folder`` survive a power cut, on systems where a folder can be synced."""
     if sys.platform == "win32":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # a folder that takes files and cannot be listed: sync is a courtesy
+        return
+    try:
+        _sync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -168,52 +203,6 @@ def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's content, as 64 lower-case hexadecimal digits; reads in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def locked(path: Path, message: str, hint: str | None = None) -> Iterator[None]:
-    """Holds an exclusive lock on the file ``path`` that dies with the process.
-
-    Args:
-        path: The lock file, created when missing and left in place. The block may remove it: who gets a lock on a
-            removed file notices and tries again.
-        message: The error when another process holds the lock.
-        hint: The hint of that error.
-
-    Raises:
-        RunError: Another process holds the lock.
-    """
-    while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
-            try:
-                _lock(file.fileno())
-            except OSError as error:
-                raise RunError(message, hint) from error
-            if _is_at(path, file.fileno()):
-                yield
-                return
-
-
-def _is_at(path: Path, descriptor: int) -> bool:
-    """Whether the open file is still the one at ``path``."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def cache_folder() -> Path:

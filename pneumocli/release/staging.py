@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pneumocli.core.config import DownloadConfig
 from pneumocli.core.errors import DataError, DownloadError, shell_word
-from pneumocli.core.files import locked, write_failure
+from pneumocli.core.files import write_failure
+from pneumocli.core.locks import locked, mark_of
 from pneumocli.release.installed import checked, surplus_in
 
 
@@ -35,6 +36,7 @@ class Workplace:
         message = f"another pneumo download is at work on {self.target}"
         try:
             with ExitStack() as stack:
+                # Without locks two downloads at once are unlikely, and the set is put in place whole all the same.
                 stack.enter_context(locked(self._lock, message, "wait until it has finished"))
                 stack.callback(self._leave)
                 self._recover()
@@ -57,9 +59,10 @@ class Workplace:
 
     def _leave(self) -> None:
         self._recover()  # Ctrl-C may come between the two renames, too
-        if {item.name for item in self.work.iterdir()} <= {self._lock.name}:
+        if {item.name for item in self.work.iterdir()} <= {self._lock.name, mark_of(self._lock).name}:
             try:
                 self._lock.unlink()
+                mark_of(self._lock).unlink(missing_ok=True)
             except PermissionError:  # Windows removes no open file; an empty lock does no harm
                 return
             _remove_if_empty(self.work)

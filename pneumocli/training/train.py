@@ -138,7 +138,7 @@ def _start(config: TrainConfig, processes: Team, listener: Listener) -> RunFolde
         data = prepare(config, listener)
     watch.lap("decode")
     plan = make_plan(config, device, len(data.train_labels), processes, listener)
-    with _new_run(config, plan, data, processes) as run:
+    with _new_run(config, plan, data, processes, listener) as run:
         Training(run, config, plan, data, network, progress, processes, listener).complete()
     return run
 
@@ -148,7 +148,7 @@ def _continue(run: RunFolder, config: ResumeConfig, processes: Team, listener: L
     settings = run.config()
     if config.epochs is not None:
         settings = settings.model_copy(update={"epochs": config.epochs})
-    with _held(run, processes):
+    with _held(run, processes, listener):
         checkpoint = load_checkpoint(run)
         _refuse_done(run, checkpoint.progress, settings.epochs)
         plan = restored_plan(checkpoint.plan, config, settings, processes, listener)
@@ -188,7 +188,9 @@ def _initial_network(config: TrainConfig, listener: Listener) -> ResNet:
 
 
 @contextmanager
-def _new_run(config: TrainConfig, plan: Plan, data: TrainingData, processes: Team) -> Iterator[RunFolder]:
+def _new_run(
+    config: TrainConfig, plan: Plan, data: TrainingData, processes: Team, listener: Listener
+) -> Iterator[RunFolder]:
     """Makes the run's folder, and keeps other trainings out of it."""
     path: Path | None = None
     with ExitStack() as lock:
@@ -197,12 +199,17 @@ def _new_run(config: TrainConfig, plan: Plan, data: TrainingData, processes: Tea
                 run = RunFolder.create(config.run_dir, pretrained=config.pretrained)
                 run.write_config(config)
                 data.manifest.write(run.manifest_file)
-                lock.enter_context(run.locked())
+                _warn(lock.enter_context(run.locked()), listener)
                 run.write_environment(describe(plan))
                 path = run.path
         path = processes.from_writer(path)
         assert path is not None  # noqa: S101 - the first process has left the block, so it has made the folder
         yield RunFolder(path)
+
+
+def _warn(text: str | None, listener: Listener) -> None:
+    if text is not None:
+        listener(Remark(text, "warning"))
 
 
 def _begun_on(run: RunFolder) -> str:
@@ -211,11 +218,11 @@ def _begun_on(run: RunFolder) -> str:
 
 
 @contextmanager
-def _held(run: RunFolder, processes: Team) -> Iterator[None]:
+def _held(run: RunFolder, processes: Team, listener: Listener) -> Iterator[None]:
     """Keeps other trainings out of the run."""
     with ExitStack() as lock:
         with processes.writes_alone():
             if processes.is_writer:
-                lock.enter_context(run.locked())
+                _warn(lock.enter_context(run.locked()), listener)
                 run.remove_leftovers()
         yield

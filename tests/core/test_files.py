@@ -1,19 +1,17 @@
 """files.py: what is on disk is always whole."""
 
 import errno
-import multiprocessing
 import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from pneumocli.core.errors import PneumoError, RunError
+from pneumocli.core.errors import DriveLost, PneumoError, RunError
 from pneumocli.core.files import (
     atomic_write,
     cache_folder,
     dump_json,
-    locked,
     read_record,
     sha256_of,
     write_csv,
@@ -21,6 +19,7 @@ from pneumocli.core.files import (
     write_text,
 )
 from pneumocli.metrics.records import Metric
+from tests.helpers import faulty_share
 
 
 def test_a_crash_inside_the_block_leaves_the_old_file_and_nothing_else(tmp_path: Path):
@@ -97,27 +96,6 @@ def test_sha256_of_known_content(tmp_path: Path):
     assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def _hold(path: Path, ready, done) -> None:
-    with locked(path, "taken"):
-        ready.set()
-        done.wait(30)
-
-
-def test_a_lock_keeps_others_out_and_dies_with_its_process(tmp_path: Path):
-    path = tmp_path / "lock"
-    context = multiprocessing.get_context("spawn")
-    ready, done = context.Event(), context.Event()
-    process = context.Process(target=_hold, args=(path, ready, done))
-    process.start()
-    assert ready.wait(30)
-    with pytest.raises(RunError, match="in use"), locked(path, "in use"):
-        pass
-    process.kill()
-    process.join()
-    with locked(path, "in use"):
-        pass
-
-
 def test_errors_keep_their_hint_through_a_worker_process():
     import pickle
 
@@ -130,3 +108,32 @@ def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert cache_folder() == tmp_path
     monkeypatch.delenv("PNEUMO_CACHE")
     assert cache_folder().name == "pneumo"
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the faults are injected by way of /proc")
+
+
+@linux
+@pytest.mark.parametrize("fault", ["chmod:EPERM", "fsync-folder:EINVAL", "fsync-folder:EACCES", "fsync:ENOTSUP"])
+def test_a_share_that_does_without_a_courtesy_still_takes_files(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    faulty_share.install(tmp_path, fault, monkeypatch.setattr)
+    write_text(tmp_path / "result.json", "new")
+    assert (tmp_path / "result.json").read_text() == "new"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@linux
+@pytest.mark.parametrize("error", ["ENOTCONN", "ESTALE", "EIO", "EHOSTDOWN", "ENODEV"])
+@pytest.mark.parametrize("call", ["fsync", "fsync-folder"])
+def test_a_drive_that_vanishes_is_one_sentence_and_leaves_nothing_half(
+    call: str, error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = tmp_path / "last.pt"
+    file.write_text("old")
+    faulty_share.install(tmp_path, f"{call}:{error}", monkeypatch.setattr)
+    with pytest.raises(DriveLost, match=r"cannot write .*last\.pt: its drive does not answer any more"):
+        write_text(file, "new")
+    assert file.read_text() == ("old" if call == "fsync" else "new")
+    assert len(list(tmp_path.iterdir())) == 1

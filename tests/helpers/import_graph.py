@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "pneumocli"
 
 # Floors from the bottom; a room imports only rooms on lower floors. A folder lists its modules, a module stands alone.
 FLOORS: dict[int, dict[str, str]] = {
-    1: {"core": "config errors events files memory parallel recipes records setting_faults version"},
+    1: {"core": "config errors events files locks memory parallel recipes records setting_faults version"},
     2: {
         "data": (
             "acquisition acquisition_cache dicom film film_files formats grey images jpeg2000 layout manifest"

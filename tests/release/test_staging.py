@@ -7,7 +7,7 @@ import pytest
 
 from pneumocli.core.errors import DownloadError, RunError
 from pneumocli.core.events import Event, TaskAdvanced
-from pneumocli.core.files import locked
+from pneumocli.core.locks import locked
 from tests.helpers.downloads import Serve, get, left_beside
 from tests.helpers.kaggle_server import Fault
 from tests.helpers.zips import films_of, kaggle_zip
