@@ -173,6 +173,32 @@ class TrainConfig(Settings):
         float, Field(ge=0, lt=1, allow_inf_nan=False), Flag(default=shown_default("label_smoothing"))
     ] = _by_recipe("label_smoothing")
     """Train towards labels of 1 - X/2 and X/2 instead of 1 and 0."""
+    crop_scale: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), Flag(default=shown_default("crop_scale"))] = (
+        _by_recipe("crop_scale")
+    )
+    """Smallest share of a film's area that a training crop holds."""
+    mirror: Annotated[bool, Flag(("--mirror/--no-mirror",), default=shown_default("mirror"))] = _by_recipe("mirror")
+    """Mirror half of the training films."""
+    tone: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), Flag(default=shown_default("tone"))] = _by_recipe(
+        "tone"
+    )
+    """Change gamma, contrast and brightness of a training film by up to this share."""
+    noise: Annotated[float, Field(ge=0, le=64, allow_inf_nan=False), Flag(default=shown_default("noise"))] = _by_recipe(
+        "noise"
+    )
+    """Add noise of up to this standard deviation, in grey levels, to a training film."""
+    sharpness: Annotated[float, Field(ge=0, le=8, allow_inf_nan=False), Flag(default=shown_default("sharpness"))] = (
+        _by_recipe("sharpness")
+    )
+    """Blur a training film by up to this radius in pixels, or sharpen it by up to this share of its edges."""
+    jpeg_quality: Annotated[int, Field(ge=0, le=100), Flag(default=shown_default("jpeg_quality"))] = _by_recipe(
+        "jpeg_quality"
+    )
+    """Encode a training film as JPEG again, at a quality from this to 100."""
+    resample: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), Flag(default=shown_default("resample"))] = (
+        _by_recipe("resample")
+    )
+    """Make a training film smaller by up to this share of its side, and as large as before again."""
     image_size: Annotated[int, Field(ge=32, le=1024)] = 224
     """Side of the square the network sees, in pixels."""
     fit: Fit = "crop"

@@ -19,6 +19,13 @@ SETTINGS: dict[str, tuple[str | float | bool | None, ...]] = {
     "average_epochs":   (0.0,         1.0),
     "weight_decay":     (0.0,         0.0),
     "label_smoothing":  (0.0,         0.0),
+    "crop_scale":       (0.08,        0.08),
+    "mirror":           (True,        True),
+    "tone":             (0.0,         0.0),
+    "noise":            (0.0,         0.0),
+    "sharpness":        (0.0,         0.0),
+    "jpeg_quality":     (0,           0),
+    "resample":         (0.0,         0.0),
 }  # fmt: skip
 
 
@@ -40,4 +47,4 @@ def shown_default(setting: str) -> str:
 
 
 def _text(value: object) -> str:
-    return "off" if value in (None, 0, False) else str(value)
+    return "on" if value is True else str(value) if value else "off"

@@ -1,13 +1,16 @@
-"""Random crops of films, resized and sometimes mirrored: the assignment's augmentation.
+"""Random crops of films, resized and sometimes mirrored: the assignment's augmentation, and what recipes add to it.
 
 Where a crop lies is drawn on the CPU. It is resized there by torchvision, film by film, or on a GPU a batch at once,
 with the same result bit for bit where torch resizes 8-bit pictures in whole numbers, which it does on CPUs with AVX2;
-on others it rounds floats, and a pixel may be one grey level off.
+on others it rounds floats, and a pixel may be one grey level off. Squares that are altered further are resized on the
+CPU always: then a film has the same pixels whatever the device.
 """
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -15,11 +18,11 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
+from pneumocli.core.config import TrainConfig
 from pneumocli.data.film import Pixels
 from pneumocli.model.device import ieee_float32, to_device
+from pneumocli.training.alterations import Alteration, Alterations
 
-# 8 to 100 % of a film's area at an aspect of 3/4 to 4/3, drawn alike whatever the crops are resized to.
-_DRAWN = v2.RandomResizedCrop(224)
 _FLIPPED = 0.5
 
 # torch resizes 8-bit pictures in whole numbers: a direction's weights have as many bits as 16 with a sign can hold.
@@ -29,16 +32,38 @@ _LARGEST_WEIGHT = 2**15 - 1
 _MOST_BITS = 16
 
 
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """What is drawn for a film; the defaults are the assignment's.
+
+    Attributes:
+        crop_scale: Smallest share of a film's area that a crop holds.
+        mirror: Whether half of the crops are mirrored.
+        alterations: How far the resized crop may be altered.
+    """
+
+    crop_scale: float = 0.08
+    mirror: bool = True
+    alterations: Alterations = Alterations()  # noqa: RUF009 - immutable
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> Self:
+        """What a run's settings ask for."""
+        return cls(config.crop_scale, config.mirror, Alterations.of(config))
+
+
 class Crop(NamedTuple):
     """A crop as it was drawn.
 
     Attributes:
         pixels: uint8 (h,w), a copy.
         flipped: Whether it is to be mirrored.
+        alteration: What is to be done to it after that.
     """
 
     pixels: Pixels
     flipped: bool
+    alteration: Alteration | None = None
 
 
 class Crops(NamedTuple):
@@ -62,22 +87,35 @@ class Crops(NamedTuple):
         return Crops(pixels, sizes, flipped, self.extent)
 
 
-def draw(film: Pixels) -> Crop:
+@cache
+def _boxes(crop_scale: float) -> v2.RandomResizedCrop:
+    """Draws the places of crops, at an aspect of 3/4 to 4/3, alike whatever the crops are resized to."""
+    return v2.RandomResizedCrop(224, scale=(crop_scale, 1.0))
+
+
+def draw(film: Pixels, augmentation: Augmentation = Augmentation()) -> Crop:
     """A random crop of a film, uint8 (H,W), by torch's global generator."""
-    box = _DRAWN.make_params([torch.empty(1, *film.shape, device="meta")])  # looks at the size alone
+    box = _boxes(augmentation.crop_scale).make_params(
+        [torch.empty(1, *film.shape, device="meta")]
+    )  # looks at the size alone
     rows = slice(box["top"], box["top"] + box["height"])
     columns = slice(box["left"], box["left"] + box["width"])
-    return Crop(film[rows, columns].copy(), bool(torch.rand(1) < _FLIPPED))
+    flipped = bool(torch.rand(1) < _FLIPPED) and augmentation.mirror
+    alteration = augmentation.alterations.draw() if augmentation.alterations else None
+    return Crop(film[rows, columns].copy(), flipped, alteration)
 
 
 def resized(crop: Crop, size: int) -> Tensor:
     """A crop as a square of ``size`` pixels, uint8 (1,size,size), on the CPU."""
     square: Tensor = functional.resize(torch.from_numpy(crop.pixels).unsqueeze(0), [size, size], antialias=True)
-    return square.flip(-1) if crop.flipped else square
+    square = square.flip(-1) if crop.flipped else square
+    if crop.alteration is None:
+        return square
+    return torch.from_numpy(crop.alteration.applied_to(square[0].numpy())).unsqueeze(0)
 
 
 def together(crops: Sequence[Crop]) -> Crops:
-    """Crops as a batch, to be resized at once."""
+    """Crops as a batch, to be resized at once; none of them to be altered."""
     sizes = np.array([crop.pixels.shape for crop in crops])
     height, width = sizes.max(axis=0).tolist()
     return Crops(

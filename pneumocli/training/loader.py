@@ -27,7 +27,7 @@ from pneumocli.core.records import Fit
 from pneumocli.data.film import Pixels
 from pneumocli.data.images import make_square, read_film, shrink
 from pneumocli.model.device import to_device
-from pneumocli.training.augmentation import Crop, Crops, draw, resized, resized_at_once, together
+from pneumocli.training.augmentation import Augmentation, Crop, Crops, draw, resized, resized_at_once, together
 from pneumocli.training.distributed import Team
 from pneumocli.training.film_cache import Films
 
@@ -108,8 +108,11 @@ _Loaded = tuple[Tensor | Crops, Tensor]
 class _Augmented(Dataset[_Loaded | PneumoError]):
     """Batches of augmented films by (epoch, film number): resized, or as they are to be resized at once."""
 
-    def __init__(self, films: Films, seed: int, finish: Callable[[list[Crop]], Tensor | Crops]) -> None:
+    def __init__(
+        self, films: Films, augmentation: Augmentation, seed: int, finish: Callable[[list[Crop]], Tensor | Crops]
+    ) -> None:
         self._films = films
+        self._augmentation = augmentation
         self._seed = seed
         self._finish = finish
 
@@ -129,7 +132,7 @@ class _Augmented(Dataset[_Loaded | PneumoError]):
 
     def _drawn(self, epoch: int, film: int) -> Crop:
         torch.default_generator.manual_seed(film_seed(self._seed, epoch, film))
-        return draw(self._films[film])
+        return draw(self._films[film], self._augmentation)
 
 
 def _one_by_one(crops: list[Crop], size: int) -> Tensor:
@@ -185,6 +188,7 @@ class TrainingBatches:
 
     Args:
         films: Sources of crops.
+        augmentation: What is drawn for each of them.
         image_size: Side of a crop.
         batch_size: Films per step, over all processes.
         accumulate: Parts that each process splits its share of a batch into.
@@ -198,6 +202,7 @@ class TrainingBatches:
     def __init__(  # noqa: PLR0913 - all named by the one caller
         self,
         films: Films,
+        augmentation: Augmentation,
         *,
         image_size: int,
         batch_size: int,
@@ -216,9 +221,10 @@ class TrainingBatches:
         self._device = device
         self._team = team
         self._sampler = _Parts()
+        finish = partial(_one_by_one, size=image_size) if resize == "workers" else together
         with _as_many_workers_as_asked():
             self._loader: DataLoader[_Loaded | PneumoError] = DataLoader(
-                _Augmented(films, seed, partial(_one_by_one, size=image_size) if resize == "workers" else together),
+                _Augmented(films, augmentation, seed, finish),
                 batch_sampler=self._sampler,
                 collate_fn=_as_it_is,
                 num_workers=workers,

@@ -22,6 +22,7 @@ from pneumocli.model.device import Snapshot, current_device
 from pneumocli.model.weights import load_best, save_best
 from pneumocli.reporting.figures import learning_curves
 from pneumocli.run_folder import RunFolder
+from pneumocli.training.augmentation import Augmentation
 from pneumocli.training.checkpoint import Checkpoint, Progress, save_checkpoint
 from pneumocli.training.dataset import TrainingData
 from pneumocli.training.distributed import Team
@@ -147,15 +148,17 @@ class Training:
 
     def _training_batches(self) -> TrainingBatches:
         device = torch.device(self.plan.device)
+        augmentation = Augmentation.of(self.config)
         return TrainingBatches(
             self.data.crops,
+            augmentation,
             image_size=self.config.image_size,
             batch_size=self.config.batch_size,
             accumulate=self.config.accumulate,
             seed=self.config.seed,
             workers=self.plan.workers,
             device=device,
-            resize=where_to_resize(device),
+            resize=where_to_resize(device, augmentation),
             team=self.team,
         )
 

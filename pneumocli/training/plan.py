@@ -25,6 +25,7 @@ from pneumocli.model.device import (
     resolve_device,
     resolve_precision,
 )
+from pneumocli.training.augmentation import Augmentation
 from pneumocli.training.distributed import Team
 
 # Planned films (films x epochs) from which torch.compile pays for itself. On CPU measured, see docs/benchmarks.md: half
@@ -60,8 +61,10 @@ class Plan:
     world_size: int
 
 
-def where_to_resize(device: torch.device) -> Literal["workers", "device"]:
+def where_to_resize(device: torch.device, augmentation: Augmentation) -> Literal["workers", "device"]:
     """Where training crops are resized; the pixels are the same, see :mod:`pneumocli.training.augmentation`."""
+    if augmentation.alterations:  # which the CPU makes of resized crops
+        return "workers"
     # A worker that leaves resizing to a GPU prepares twice as many films (measured, see docs/benchmarks.md), for
     # 0.13 GFLOP a film beside 11 of a step (reckoned, not measured). Apple's GPU has no float64 for the weights.
     return "device" if device.type == "cuda" else "workers"

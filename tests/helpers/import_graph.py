@@ -38,8 +38,8 @@ FLOORS: dict[int, dict[str, str]] = {
     6: {
         "evaluation": "compare evaluate measure store subject",
         "training": (
-            "augmentation averaging checkpoint continuation dataset distributed export film_cache finish gpu_probe"
-            " hard_films loader loop plan records schedule seeds step tensorboard timing train"
+            "alterations augmentation averaging checkpoint continuation dataset distributed export film_cache finish"
+            " gpu_probe hard_films loader loop plan records schedule seeds step tensorboard timing train"
         ),
     },
     7: {"demo": "", "__init__": ""},

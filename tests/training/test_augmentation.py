@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torchvision.transforms import v2
 
 from pneumocli.training import augmentation
-from pneumocli.training.augmentation import Crop, draw, resized, resized_at_once, together
+from pneumocli.training.augmentation import Augmentation, Crop, draw, resized, resized_at_once, together
 
 # torch resizes 8-bit pictures in whole numbers where the CPU has AVX2, elsewhere in floats that it rounds at the end.
 OFF_BY = 0 if torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512") else 1
@@ -38,6 +38,18 @@ def test_it_is_the_assignments_augmentation():
         assert torch.equal(resized(crop, 48), expected)
         flipped += crop.flipped
     assert 10 < flipped < 30
+
+
+def test_crops_are_never_smaller_than_the_smallest_scale_and_unmirrored_ones_are_the_same_crops():
+    pixels = film(100, 100)
+    drawn = []
+    for mirror in (True, False):
+        torch.manual_seed(0)
+        drawn.append([draw(pixels, Augmentation(crop_scale=0.5, mirror=mirror)) for _ in range(40)])
+    assert min(crop.pixels.size for crop in drawn[0]) >= 0.48 * pixels.size  # a crop's sides are whole pixels
+    assert all(np.array_equal(ours.pixels, theirs.pixels) for ours, theirs in zip(*drawn, strict=True))
+    assert any(crop.flipped for crop in drawn[0])
+    assert not any(crop.flipped for crop in drawn[1])
 
 
 @settings(deadline=None, max_examples=60)

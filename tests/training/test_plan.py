@@ -9,6 +9,8 @@ from pneumocli.core.config import ResumeConfig, TrainConfig
 from pneumocli.core.errors import DeviceError, RunError
 from pneumocli.core.events import Remark
 from pneumocli.model.device import has_cpp_compiler
+from pneumocli.training.alterations import Alterations
+from pneumocli.training.augmentation import Augmentation
 from pneumocli.training.distributed import Team
 from pneumocli.training.plan import Plan, describe, make_plan, restored_plan, where_to_resize
 
@@ -148,4 +150,9 @@ def test_a_resume_without_its_device_is_refused(no_gpu: None, tmp_path):
     ("device", "place"), [("cpu", "workers"), ("mps", "workers"), ("cuda", "device"), ("cuda:1", "device")]
 )
 def test_cuda_resizes_crops_itself(device: str, place: str):
-    assert where_to_resize(torch.device(device)) == place
+    assert where_to_resize(torch.device(device), Augmentation()) == place
+    assert where_to_resize(torch.device(device), Augmentation(crop_scale=0.5, mirror=False)) == place
+
+
+def test_crops_that_are_altered_are_resized_by_workers_on_every_device():
+    assert where_to_resize(torch.device("cuda"), Augmentation(alterations=Alterations(tone=0.1))) == "workers"

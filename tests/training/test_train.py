@@ -139,7 +139,12 @@ def test_golden_losses_of_seed_0(phantoms: Path, tmp_path: Path):
 GOLDEN = [0.7368, 0.7053]
 
 
-ROBUST: dict[str, object] = {"recipe": "robust", "weight_decay": 0.05, "label_smoothing": 0.1, "image_size": 32}
+ALTERED: dict[str, object] = {"tone": 0.2, "noise": 4, "sharpness": 1, "jpeg_quality": 40, "resample": 0.5}
+ROBUST: dict[str, object] = {"recipe": "robust", "weight_decay": 0.05, "label_smoothing": 0.1, "image_size": 32} | {
+    "crop_scale": 0.3,
+    "mirror": False,
+    **ALTERED,
+}
 
 
 @pytest.fixture(scope="module")
@@ -226,9 +231,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(settings: dict[str, object], 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 4])
-def test_resume_is_exact_with_workers(workers: int, phantoms: Path, tmp_path: Path):
-    whole = train(tiny(phantoms, tmp_path / "whole", epochs=3))
-    parts = stopped(tiny(phantoms, tmp_path / "parts", epochs=3, workers=workers), 2)
+@pytest.mark.parametrize("altered", [{}, ALTERED], ids=["assignment", "altered"])
+def test_resume_is_exact_with_workers(workers: int, altered: dict[str, object], phantoms: Path, tmp_path: Path):
+    whole = train(tiny(phantoms, tmp_path / "whole", epochs=3, **altered))
+    parts = stopped(tiny(phantoms, tmp_path / "parts", epochs=3, workers=workers, **altered), 2)
     resume(ResumeConfig(resume=parts))
     assert_same_run(whole.path, parts)
 
@@ -238,7 +244,7 @@ def test_films_resized_on_the_device_train_the_same_network(
     trained: RunFolder, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """What a GPU does with crops, done by the CPU."""
-    monkeypatch.setattr("pneumocli.training.loop.where_to_resize", lambda _: "device")
+    monkeypatch.setattr("pneumocli.training.loop.where_to_resize", lambda *_: "device")
     run = stopped(tiny(phantoms, tmp_path / "run"), 1)
     assert timeless(run) == timeless(trained.path)[:1]
 
