@@ -60,13 +60,7 @@ def subject_of(run: RunFolder, config: EvaluateConfig | CompareConfig, listener:
 def _films_of_table(table: Path, data: Path | None, listener: Listener) -> Manifest:
     """The test rows of a table, or all where it has none."""
     folder = data if data is not None else table.parent
-    try:
-        listed = scan(folder, table, listener)
-    except DataError as error:
-        if data is not None or not table.is_file():
-            raise
-        hint = "name the folder that its image paths are relative to with --data DIR"
-        raise DataError(f"{error.message}", error.hint or hint) from error
+    listed = scan(folder, table, listener)
     films = listed.of("test")
     if not films.rows:
         films = listed
