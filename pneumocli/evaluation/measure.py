@@ -161,7 +161,8 @@ def _metrics(scores: ScoreArrays, threshold: float, seed: int) -> dict[str, Metr
     rates = _rates(scores, threshold)
     metrics = {name: percentiles(value, drawn[name]) for name, value in values.items()} | rates
     metrics |= implied_metrics(table, rates["sensitivity"], rates["specificity"])
-    metrics["auroc"] = auroc_metric(labels, scores.logits, scores.patients)
+    ranked = auroc_metric(labels, scores.logits, scores.patients)
+    metrics["auroc"] = ranked.model_copy(update={"value": values["auroc"]})  # equal but for rounding
     metrics |= edge_metrics(scores, values)
     slope, intercept = slope_and_intercept(calibrated, labels, scores.patients)
     metrics |= {"calibration_slope": slope, "calibration_intercept": intercept}

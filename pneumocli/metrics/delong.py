@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pneumocli.metrics.bootstrap import LEVEL, undefined, wilson
-from pneumocli.metrics.classification import auroc, sigmoid
+from pneumocli.metrics.classification import sigmoid
 from pneumocli.metrics.records import Metric
 
 CLUSTER_DELONG = "cluster DeLong (Obuchowski 1997)"
@@ -121,10 +121,10 @@ def auroc_metric(labels: ArrayLike, scores: ArrayLike, patients: ArrayLike) -> M
     from scipy.stats import t
 
     truth, values = np.asarray(labels) == 1, np.asarray(scores, dtype=np.float64)
-    area = auroc(truth.astype(np.int64), values)
-    if area is None:
+    if not 0 < truth.sum() < truth.size:
         return undefined("the films are of one class")
     sums = _patient_sums(truth, values, patients)
+    area = float(sums.areas[0])
     if sums.fewest < 2:
         return Metric(value=area, low=None, high=None, method="no interval: fewer than two patients of a class")
     rule = f"perfect separation: Wilson on the {sums.fewest} patients of the smaller class"

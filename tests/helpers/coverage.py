@@ -105,18 +105,26 @@ def main() -> None:
     for setting in SETTINGS:
         found = auroc_coverage(*setting, studies=4000)
         area, positives, negatives, films = setting
-        cells = (f"{found[name]:.1%}" for name in ("perfect", "cluster", "delong"))
+        cells = (f"{found[name] * 100:.1f} %" for name in ("perfect", "cluster", "delong"))
         row(area, f"{positives} / {negatives}", films, *cells)
     header("PNEUMONIA / NORMAL", "sensitivity, specificity", "balanced accuracy", "F1", "MCC")
     for positives, negatives, sens, spec in RATES:
         found = rate_coverage(positives, negatives, sens, spec, studies=1000)
-        cells = (f"{found[name]:.1%} ({found[name + ' bootstrap']:.1%})" for name in ("balanced_accuracy", "f1", "mcc"))
+        cells = (
+            f"{found[name] * 100:.1f} % ({found[name + ' bootstrap'] * 100:.1f} %)"
+            for name in ("balanced_accuracy", "f1", "mcc")
+        )
         row(f"{positives} / {negatives}", f"{sens}, {spec}", *cells)
     header("AUROC of both", "PNEUMONIA / NORMAL", "films a patient", "cluster DeLong", "bootstrap")
     for setting in ((0.9, 60, 40, 1), (0.95, 60, 40, 1), (0.95, 60, 40, 2), (0.97, 263, 151, 1)):
         found = type_one_error(*setting, studies=1000)
         area, positives, negatives, films = setting
-        row(area, f"{positives} / {negatives}", films, *(f"{found[name]:.1%}" for name in ("cluster", "bootstrap")))
+        row(
+            area,
+            f"{positives} / {negatives}",
+            films,
+            *(f"{found[name] * 100:.1f} %" for name in ("cluster", "bootstrap")),
+        )
 
 
 if __name__ == "__main__":

@@ -57,4 +57,4 @@ def test_they_cover_more_often_than_the_bootstrap(setting: tuple[int, int, float
     found = rate_coverage(*setting, studies=500)
     for name in ("balanced_accuracy", "f1", "mcc"):
         assert 0.90 <= found[name] <= 0.985, name
-        assert found[name] > found[f"{name} bootstrap"] - 0.02, name
+        assert found[name] > found[f"{name} bootstrap"] - 0.03, name
