@@ -25,7 +25,10 @@ def acquisitions(manifest: Manifest, listener: Listener = ignore) -> list[Acquis
 
     Raises:
         DataError: A film cannot be read any more.
+        ValueError: A film has no hash: it could be taken for another.
     """
+    if not all(row.sha256 for row in manifest.rows):
+        raise ValueError("the films have no hashes: with_hashes adds them")
     store = _Store(manifest.folder)
     todo = [row for row in manifest.rows if row.sha256 not in store.known]
 

@@ -152,6 +152,7 @@ def _described(name: str, run: RunFolder, evaluated: Evaluated) -> ComparedRun:
         initial_weights=evaluated.card.initial_weights,
         seed=run.config().seed,
         metrics={metric: evaluated.evaluation.metrics[metric] for metric in MAIN_METRICS},
+        subgroups=evaluated.evaluation.subgroups,
     )
 
 

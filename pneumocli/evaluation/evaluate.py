@@ -1,11 +1,16 @@
 """``evaluate()``: scores a split through the model file and reports every metric with its interval."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pneumocli.core.config import EvaluateConfig
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.records import ManifestRow, Split
+from pneumocli.data.acquisition_cache import acquisitions
 from pneumocli.data.manifest import Manifest, readable_films
 from pneumocli.evaluation.measure import Choices, Origin, class_name, evaluate_predictions
 from pneumocli.evaluation.store import write_evaluation
@@ -16,6 +21,7 @@ from pneumocli.metrics.records import DataFlow, Evaluation, ScoredFilm
 from pneumocli.metrics.thresholds import doubts
 from pneumocli.model.card import ModelCard
 from pneumocli.run_folder import RunFolder
+from pneumocli.shift.shortcut import hard_films
 
 
 @dataclass(frozen=True)
@@ -68,13 +74,25 @@ def evaluate_films(run: RunFolder, subject: Subject, config: EvaluateConfig, lis
     scored, flow = _score(classifier, films, config, listener)
     origin = Origin(run.name, config.split, run.model_sha256, films.fingerprint, flow, subject.name)
     chosen = Choices(config.threshold, config.prevalence, config.seed)
-    evaluation = evaluate_predictions(scored, classifier.card, origin, chosen)
+    hard = _hard(classifier.card, films, scored, listener)
+    evaluation = evaluate_predictions(scored, classifier.card, origin, chosen, hard)
     _warn_about_threshold(run, evaluation, listener)
     write_evaluation(run, classifier, evaluation, scored, films.folder)
     if subject.name:
         place = run.evaluation_folder(evaluation.place).path
         listener(Remark(f"these are not the run's own test films: their evaluation is kept in {place}"))
     return Evaluated(evaluation, scored, classifier.card)
+
+
+def _hard(
+    card: ModelCard, films: Manifest, scored: Sequence[ScoredFilm], listener: Listener
+) -> NDArray[np.bool_] | None:
+    """Which of the scored films contradict the shortcuts of the model's training films."""
+    if card.shortcut_model is None or not card.shortcut_model.shortcuts:
+        return None
+    rows = {row.image: row for row in films.rows}
+    readable = replace(films, rows=tuple(rows[film.image] for film in scored))
+    return hard_films(card.shortcut_model, acquisitions(readable, listener), [row.label for row in readable.rows])
 
 
 def _warn_about_overlap(run: RunFolder, subject: Subject, split: Split, listener: Listener) -> None:

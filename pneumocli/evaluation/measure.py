@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pneumocli.core.records import CLASS_NAMES, ClassName, Split
 from pneumocli.metrics.bootstrap import PatientBootstrap, all_drawn, percentiles, rate
 from pneumocli.metrics.calibration import slope_and_intercept
@@ -23,6 +26,7 @@ from pneumocli.metrics.classification import (
 )
 from pneumocli.metrics.delong import auroc_metric, auroc_of_films
 from pneumocli.metrics.edges import edge_metrics
+from pneumocli.metrics.groups import hard_and_easy
 from pneumocli.metrics.records import DataFlow, Evaluation, Metric, ScoredFilm, Subgroup, ThresholdUsed
 from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.metrics.square_and_add import implied_metrics
@@ -75,6 +79,7 @@ def evaluate_predictions(
     card: ModelCard,
     origin: Origin,
     choices: Choices = Choices(),
+    hard: NDArray[np.bool_] | None = None,
 ) -> Evaluation:
     """Computes every number of an evaluation from scored films.
 
@@ -83,6 +88,7 @@ def evaluate_predictions(
         card: Gives the operating point and the temperature.
         origin: Where the films come from.
         choices: Threshold, prevalence and seed.
+        hard: Which films are hard, (N,); ``None`` where films are neither hard nor easy.
     """
     scores = ScoreArrays.of(films, card.temperature)
     point = card.operating_point
@@ -113,7 +119,8 @@ def evaluate_predictions(
             "confusion": table,
             "metrics": metrics,
             "classes": classes,
-            "subgroups": _subgroups(scores, value),
+            "subgroups": _subgroups(scores, value)
+            | hard_and_easy(hard, scores.labels, scores.logits, scores.probabilities >= value, scores.patients),
             "at_half": None if value == 0.5 else _rates(scores, 0.5),
             "operating_point": point,
             "temperature": card.temperature,

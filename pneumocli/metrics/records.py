@@ -1,6 +1,8 @@
 """What evaluations and comparisons consist of: ``predictions.csv``, ``metrics.json``, ``comparison.json``."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from pneumocli.core.records import ClassName, Count, Finite, Fraction, Kind, Record, Split
 from pneumocli.model.card import OperatingPoint
@@ -150,6 +152,8 @@ class ComparedRun(Record):
     initial_weights: str
     seed: Count
     metrics: dict[str, Metric]
+    subgroups: Annotated[dict[str, Subgroup], Field(default_factory=dict)]
+    """As in the run's ``metrics.json``: kinds of pneumonia, hard and easy films."""
 
 
 class SeedGroup(Record):

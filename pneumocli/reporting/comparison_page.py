@@ -11,7 +11,7 @@ from pneumocli.core.records import CLASS_NAMES
 from pneumocli.metrics.records import Comparison, Difference, SeedGroup
 from pneumocli.metrics.scores import Compared
 from pneumocli.reporting.html import page_figure, render, signed
-from pneumocli.reporting.text import interval, listed, metric_label, number, p_text
+from pneumocli.reporting.text import hard_rows, interval, listed, metric_label, number, p_text
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ def comparison_page(report: ComparisonReport) -> str:
         comparison=comparison,
         names=names,
         metric_rows=_metric_rows(comparison),
+        hard_rows=[[run.name, *row] for run in comparison.runs for row in hard_rows(run.subgroups)],
         holm_rows=[[pair, p_text(p)] for pair, p in (comparison.holm_p_values or {}).items()],
         seed_rows=[_seed_rows(group) for group in comparison.seed_groups],
         figures=_comparison_figures(report),

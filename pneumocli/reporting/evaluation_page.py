@@ -15,7 +15,7 @@ from pneumocli.metrics.thresholds import net_benefits
 from pneumocli.model.card import ModelCard
 from pneumocli.reporting.film_pictures import ShownFilms
 from pneumocli.reporting.html import page_figure, render, thinned, thinned_rows
-from pneumocli.reporting.text import interval, number, percent, verdict
+from pneumocli.reporting.text import hard_rows, interval, number, percent, verdict
 
 _CHOSEN = {
     "fixed": "fixed beforehand",
@@ -64,6 +64,7 @@ def evaluation_page(report: EvaluationReport) -> str:
         chosen=_CHOSEN[evaluation.threshold.chosen_on],
         class_rows=_class_rows(evaluation),
         subgroup_rows=_subgroup_rows(evaluation),
+        hard_rows=hard_rows(evaluation.subgroups),
         figures=_evaluation_figures(report),
         num_wrong=report.films.num_wrong,
         wrong=report.films.worst,
@@ -89,6 +90,7 @@ def _subgroup_rows(evaluation: Evaluation) -> list[list[str]]:
             *(f"{number(group.metrics[m].value)} ({interval(group.metrics[m])})" for m in ("sensitivity", "auroc")),
         ]
         for kind, group in evaluation.subgroups.items()
+        if group.num_normal is None
     ]
 
 

@@ -1,8 +1,8 @@
 """Metrics and p-values as people read them, on pages, in figures and in tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from pneumocli.metrics.records import Evaluation, Metric
+from pneumocli.metrics.records import Evaluation, Metric, Subgroup
 
 _NAMES = {
     "f1": "F1",
@@ -86,3 +86,18 @@ def number(value: float | None) -> str:
 def interval(metric: Metric) -> str:
     """The ends of a metric's interval, or a dash."""
     return "-" if metric.low is None or metric.high is None else f"{metric.low:.4f} to {metric.high:.4f}"
+
+
+def hard_rows(subgroups: Mapping[str, Subgroup]) -> list[list[str]]:
+    """Hard and easy films: counts by class, then sensitivity, specificity and AUROC with their intervals."""
+    shown = ("sensitivity", "specificity", "auroc")
+    return [
+        [
+            name,
+            f"{group.num_normal:,}",
+            f"{group.num_pneumonia:,}",
+            *(f"{number(group.metrics[metric].value)} ({interval(group.metrics[metric])})" for metric in shown),
+        ]
+        for name, group in subgroups.items()
+        if group.num_normal is not None
+    ]

@@ -34,7 +34,7 @@ PROPERTY_WORDS = {
 
 _WHAT_TO_DO = (
     "a network can learn that instead of lungs: save all films anew with one program, in one size and quality, and "
-    "judge a model by the films that contradict it"
+    "judge a model by its hard films (train --select hard)"
 )
 
 

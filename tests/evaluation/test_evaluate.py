@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -15,6 +16,7 @@ from pneumocli import run_folder
 from pneumocli.core.config import CompareConfig, EvaluateConfig
 from pneumocli.core.errors import DataError, ModelFileError, RunError
 from pneumocli.core.events import Remark
+from pneumocli.data.acquisition_cache import acquisitions
 from pneumocli.data.manifest import Manifest
 from pneumocli.evaluation.compare import compare
 from pneumocli.evaluation.evaluate import evaluate
@@ -22,7 +24,7 @@ from pneumocli.evaluation.store import current_evaluation, read_evaluation
 from pneumocli.evaluation.subject import subject_of
 from pneumocli.inference import classifier
 from pneumocli.metrics.records import Evaluation
-from pneumocli.model.card import OperatingPoint
+from pneumocli.model.card import OperatingPoint, Shortcut, ShortcutModel
 from pneumocli.model.weights import load_best
 from pneumocli.run_folder import RunFolder
 from tests.conftest import change_card, copy_of
@@ -60,7 +62,9 @@ def test_an_evaluation_writes_what_the_contract_says(evaluated: tuple[RunFolder,
     assert set(stored["threshold"]) == {"value", "rule", "chosen_on"}
     assert set(stored["confusion"]) == {"tp", "fp", "fn", "tn"}
     assert set(stored["classes"]["NORMAL"]) == {"precision", "recall", "f1", "support"}
-    assert set(stored["subgroups"]) == {"bacteria", "virus"}
+    shortcuts = load_best(run.best_file)[1].shortcut_model
+    assert shortcuts is not None
+    assert set(stored["subgroups"]) == {"bacteria", "virus"} | ({"hard", "easy"} if shortcuts.shortcuts else set())
     assert all(set(metric) == {"value", "low", "high", "method"} for metric in stored["metrics"].values())
     assert set(stored) >= {"operating_point", "at_half", "temperature", "bootstrap_seed", "data_flow"}
     assert stored["model_sha256"] == run.model_sha256
@@ -256,3 +260,31 @@ def test_a_model_file_that_was_swapped_is_refused(trained: RunFolder, tmp_path: 
     run.result_file.unlink()
     with pytest.raises(RunError, match="has not finished"):
         evaluate(EvaluateConfig(run=run.path))
+
+
+def test_hard_films_are_shown_by_report_card_and_comparison(trained: RunFolder, tmp_path: Path):
+    """The test films by the sharpness of the median film: a shortcut that calls the less sharp half PNEUMONIA."""
+    made = acquisitions(own_films(trained))
+    median = float(np.median([film.sharpness for film in made]))
+    shortcut = Shortcut(
+        name="picture", properties=("sharpness",), means=(median,), scales=(1.0,), weights=(-1.0,), encoders={},
+        intercept=0.0, auroc=0.9,
+    )  # fmt: skip
+    run = copy_of(trained, tmp_path / "run")
+    change_card(run, shortcut_model=ShortcutModel(shortcuts=(shortcut,)))
+    evaluation = evaluate(EvaluateConfig(run=run.path))
+    hard, easy = evaluation.subgroups["hard"], evaluation.subgroups["easy"]
+    against = [
+        (film.sharpness < median) != (row.label == 1)
+        for film, row in zip(made, own_films(trained).rows, strict=True)
+        if film.sharpness != median
+    ]
+    assert hard.num_images == sum(against)
+    assert hard.num_images + easy.num_images == 40
+    report = (run.evaluation_folder("test").report_file).read_text()
+    assert "Hard and easy films" in report
+    assert f"| hard | {hard.num_normal} | {hard.num_pneumonia} |" in run.card_file.read_text()
+    other = copy_of(run, tmp_path / "other", evaluations=True)
+    comparison = compare(CompareConfig(runs=(run.path, other.path), output=tmp_path / "comparison"))
+    assert comparison.runs[0].subgroups["hard"] == hard
+    assert "Hard and easy films" in (tmp_path / "comparison" / "comparison.html").read_text()

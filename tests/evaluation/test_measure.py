@@ -100,3 +100,21 @@ def test_a_hundred_thousand_films_are_evaluated_quickly(card: ModelCard):
     assert evaluation.num_images == 100_000
     assert seconds < 60  # 9 on a quiet machine: what is quadratic takes hours
     assert most < 1e9
+
+
+def test_hard_films_are_a_subgroup_with_an_easy_one_beside_it(card: ModelCard):
+    """Of ten films of each class the first six are hard, and half of those are wrong."""
+    scored = [
+        scored_film(
+            f"{label}{n}.png", label, (1.0 if label == "PNEUMONIA" else -1.0) * (-1 if n < 3 else 1), f"{label}{n}"
+        )
+        for label in ("NORMAL", "PNEUMONIA")
+        for n in range(10)
+    ]
+    hard = np.array([n < 6 for _ in range(2) for n in range(10)])
+    groups = evaluate_predictions(scored, card, Origin("x", "test"), hard=hard).subgroups
+    values = {name: {key: metric.value for key, metric in group.metrics.items()} for name, group in groups.items()}
+    assert values["hard"] == {"sensitivity": 0.5, "specificity": 0.5, "balanced_accuracy": 0.5, "auroc": 0.5}
+    assert (groups["hard"].num_normal, groups["easy"].num_normal) == (6, 4)
+    assert set(values["easy"].values()) == {None}
+    assert not {"hard", "easy"} & evaluate_predictions(scored, card, Origin("x", "test")).subgroups.keys()
