@@ -89,7 +89,7 @@ def read_table(table: Path, folder: Path, listener: Listener = ignore) -> list[T
             names no film below ``folder``.
     """
     text = _decoded(table, _content(table), folder)
-    places = _Places(folder)
+    places = _Places(folder, table.parent)
     rows: dict[str, TableRow] = {}
     repeated = 0
     for cells in _films(table, text):
@@ -150,7 +150,7 @@ def _refuse_binary(table: Path, text: str) -> str:
 
 def _num_missing(table: Path, text: str, folder: Path) -> int:
     """Names beyond ASCII that lead to no film: in the right encoding there are none."""
-    places = _Places(folder)
+    places = _Places(folder, table.parent)
     names = (cells.values["image"] for cells in _films(table, text))
     return sum(not name.isascii() and places.find(name) is None for name in names)
 
@@ -256,8 +256,9 @@ def _refuse_contradiction(table: Path, before: TableRow, row: TableRow) -> None:
 class _Places:
     """The films below a data folder, by the names that a table gives them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, beside: Path) -> None:
         self._folder = folder
+        self._beside = beside  # the table's own folder
         self._roots = tuple(dict.fromkeys((Path(os.path.abspath(folder)), folder.resolve())))  # noqa: PTH100 - of the links' own names, too
         self._listed: dict[str, set[str]] | None = None
 
@@ -267,26 +268,35 @@ class _Places:
         Raises:
             DataError: The name is no path below it, leads to no file, or fits several.
         """
-        image = self._relative(name)
-        if image is None:
+        images = self._below(name)
+        if not images:
             raise DataError(
                 f"{where}: image {name.replace(chr(92), '/')!r} is no path below {self._folder}",
                 "give paths relative to the data folder, or name the folder that holds all films with --data DIR",
             )
-        found = self._spellings(image)
+        found = self._first(images)
         if not found:
-            near = self._other_case(image)
+            near = self._other_case(images[0])
             hint = f"is {near} meant?" if near else "paths are relative to the data folder, see --data"
-            raise DataError(f"{where}: no file at {self._folder / image}", hint)
+            raise DataError(f"{where}: no file at {self._folder / images[0]}", hint)
         if len(found) > 1:
             raise DataError(f"{where}: {name!r} fits several files in {self._folder}: {', '.join(sorted(found))}")
         return found.pop()
 
     def find(self, name: str) -> str | None:
         """The film of that name, if there is exactly one."""
-        image = self._relative(name)
-        found = set() if image is None else self._spellings(image)
+        found = self._first(self._below(name))
         return found.pop() if len(found) == 1 else None
+
+    def _below(self, name: str) -> list[str]:
+        """The paths below the data folder that a name may mean: relative to it, else to the table's own folder."""
+        images = [self._relative(name)]
+        if name and not Path(name).is_absolute():
+            images.append(self._relative(os.path.abspath(self._beside / name.replace("\\", "/"))))  # noqa: PTH100 - as written, links and all
+        return [image for image in images if image is not None]
+
+    def _first(self, images: list[str]) -> set[str]:
+        return next((found for image in images if (found := self._spellings(image))), set())
 
     def _relative(self, name: str) -> str | None:
         """The path below the data folder, normalised; ``None`` for one that is empty or leads elsewhere."""

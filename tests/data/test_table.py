@@ -89,6 +89,16 @@ def test_absolute_paths_into_the_folder(folder: Path, tmp_path: Path):
     assert read_table(written(folder, f"image,label\n{folder / 'a.png'},0\n"), tmp_path / "link")[0].image == "a.png"
 
 
+def test_paths_from_the_tables_own_folder_into_the_data_folder(folder: Path):
+    assert read(folder, "image,label\nfilms/a.png,0\n./films/sub\\c.dcm,1\n") == [
+        ("a.png", 0, "", "train"),
+        ("sub/c.dcm", 1, "", "train"),
+    ]
+    (folder / "films").mkdir()
+    (folder / "films/a.png").touch()
+    assert read(folder, "image,label\nfilms/a.png,0\n")[0][0] == "films/a.png"
+
+
 def test_numbers_of_patients_from_a_column_with_gaps(folder: Path):
     rows = read(folder, "image,label,patient\na.png,0,17.0\nb.png,1,nan\nsub/c.dcm,1,17\n")
     assert [patient for _, _, patient, _ in rows] == ["17", "", "17"]
