@@ -15,6 +15,7 @@ from pneumocli.cli.boundary import (
     end_at_the_next_signal,
 )
 from pneumocli.cli.collector import collect_rarely
+from pneumocli.cli.encoding import tolerate_any_encoding
 from pneumocli.cli.options import set_app_wide
 from pneumocli.cli.usage import Group
 from pneumocli.core.version import __version__
@@ -63,6 +64,7 @@ def main() -> NoReturn:
     """The console script."""
     if "OMP_WAIT_POLICY" not in os.environ:  # read when torch is loaded, which is later
         os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
+    tolerate_any_encoding()
     try:
         answer_sigterm()
         app()

@@ -10,12 +10,20 @@ from pydantic import BaseModel
 from rich.console import Console, RenderableType
 from rich.markup import escape
 
+from pneumocli.cli.encoding import fits
 from pneumocli.cli.progress import PlainProgress, Progress, RichProgress
 from pneumocli.core.events import Event, Remark, RunStarted
 from pneumocli.core.files import dump_json
 from pneumocli.run_folder import RunFolder
 
 _Result = TypeVar("_Result")
+
+
+def _json(value: BaseModel | dict[str, object] | Sequence[object]) -> str:
+    """JSON that standard output takes as it is: with escapes where its encoding lacks a character."""
+    text = dump_json(value)
+    return text if fits(text, sys.stdout.encoding) else dump_json(value, ascii_only=True)
+
 
 _PLAIN_WIDTH = 80  # of tables that go into a file or a pipe
 
@@ -74,7 +82,7 @@ class Output:
 
     def print_json(self, value: BaseModel | dict[str, object] | Sequence[object]) -> None:
         """Prints one JSON document on standard output."""
-        sys.stdout.write(dump_json(value))
+        sys.stdout.write(_json(value))
 
     @contextmanager
     def json_list(self) -> Iterator[Callable[[BaseModel], None]]:
@@ -87,7 +95,7 @@ class Output:
         def add(element: BaseModel) -> None:
             nonlocal separator
             if self.json:
-                sys.stdout.write(separator + "\n" + dump_json(element).rstrip())
+                sys.stdout.write(separator + "\n" + _json(element).rstrip())
                 separator = ","
 
         try:

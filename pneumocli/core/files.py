@@ -169,10 +169,15 @@ def write_json(path: Path, value: BaseModel | Mapping[str, object] | Sequence[ob
     write_text(path, dump_json(value))
 
 
-def dump_json(value: BaseModel | Mapping[str, object] | Sequence[object]) -> str:
-    """The JSON text of a record or of plain data, indented, with a final line feed; never ``NaN``."""
+def dump_json(value: BaseModel | Mapping[str, object] | Sequence[object], *, ascii_only: bool = False) -> str:
+    """The JSON text of a record or of plain data, indented, with a final line feed; never ``NaN``.
+
+    Args:
+        value: What to write.
+        ascii_only: Escape all other characters, for an output that has no UTF-8.
+    """
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(plain, indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
 
 
 def read_record(path: Path, model: type[_Model]) -> _Model:
