@@ -1,0 +1,88 @@
+"""A training step on a CUDA device that is not there: fake tensors know devices and shapes, and hold no numbers."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from pneumocli.model.network import build_network
+from pneumocli.training import step
+from pneumocli.training.augmentation import Crops, resized_at_once
+from pneumocli.training.distributed import Team
+from pneumocli.training.loader import Part
+from pneumocli.training.plan import Plan
+from pneumocli.training.schedule import Method
+from pneumocli.training.step import Learner, make_learner
+
+GPU = torch.device("cuda:0")
+
+# Both make the program wait for the device: one reads a number of it, the other must know how many it found.
+WAITS = ("aten._local_scalar_dense", "aten.nonzero", "aten.item", "aten.equal", "aten.is_nonzero")
+
+# Counted with torch 2.14: 272 from the crops to the scaled loss, 20 convolutions and as many BatchNorms among them.
+MOST_OPERATIONS = 300
+
+
+class Operations(TorchDispatchMode):
+    """Counts what is asked of the device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if not str(func).startswith("prim."):
+            self.count[str(func)] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def without_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fake tensors cannot do: move a module, pin memory, count the classes of the labels (on the CPU)."""
+
+    def counted(labels: torch.Tensor, minlength: int) -> torch.Tensor:
+        assert labels.device.type == "cpu"
+        return torch.zeros(minlength, dtype=torch.int64)
+
+    monkeypatch.setattr(torch.nn.Module, "to", lambda module, *_, **__: module)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    monkeypatch.setattr(torch, "bincount", counted)
+
+
+def fake_learner(monkeypatch: pytest.MonkeyPatch) -> Learner:
+    """A learner in fp16, its parameters fake tensors of a GPU."""
+    plan = Plan(device=str(GPU), precision="fp16", compile=False, threads=2, workers=0, world_size=1)
+    with GPU:
+        learner = make_learner(
+            build_network(0), plan, method=Method(1e-3), freeze="none", class_weights=torch.ones(2), full=4, team=Team()
+        )
+    with monkeypatch.context() as here:
+        here.setattr(torch.cuda, "is_available", lambda: True)
+        return replace(learner, scaler=torch.amp.GradScaler("cuda"))
+
+
+@pytest.mark.filterwarnings("ignore:.*CUDA is not available")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="real CUDA devices have tests of their own: pytest -m gpu")
+def test_a_step_stays_on_the_device_and_waits_for_nothing(without_numbers: None, monkeypatch: pytest.MonkeyPatch):
+    with FakeTensorMode():
+        learner = fake_learner(monkeypatch)
+        crops = Crops(
+            torch.zeros(4 * 90 * 80, dtype=torch.uint8),
+            torch.tensor([[90, 80]] * 4),
+            torch.zeros(4, dtype=torch.bool),
+            (90, 80),
+        )
+        labels = torch.zeros(4, dtype=torch.int64)
+        tally = step._tally(GPU)
+        with Operations() as operations:
+            pixels = resized_at_once(crops.to(GPU), 64)
+            part = Part(pixels, torch.arange(4), [0, 1, 2, 3], True)
+            scaled = learner.scaler.scale(step._part_loss(learner, part, labels, tally))
+    assert (pixels.device, scaled.device, tally.loss_sum.device) == (GPU, GPU, GPU)
+    assert pixels.shape == (4, 1, 64, 64)
+    assert operations.count["aten.convolution.default"] == 20
+    assert not [name for name in operations.count if name.startswith(WAITS)]
+    assert operations.count.total() <= MOST_OPERATIONS
