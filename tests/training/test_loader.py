@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pneumocli.training.augmentation import Augmentation
 from pneumocli.training.distributed import Team
 from pneumocli.training.film_cache import Selected
 from pneumocli.training.loader import TrainingBatches, crop_source_side, epoch_batches, film_seed, stacked
@@ -45,6 +46,7 @@ def batches(
 ) -> TrainingBatches:
     return TrainingBatches(
         Selected(films or Noise(), tuple(range(23))),
+        augmentation=Augmentation(),
         image_size=32,
         batch_size=8,
         accumulate=accumulate,
