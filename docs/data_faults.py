@@ -144,7 +144,7 @@ def faults() -> list[tuple[str, Callable[[Path], object], list[str]]]:
         ("photograph", content_is(photograph.getvalue()), []),
         ("DICOM: CT slice", content_is(saved(radiograph(ramp(), Modality="CT"))), []),
         ("DICOM: several frames", content_is(saved(radiograph(ramp(), NumberOfFrames="3"))), []),
-        ("DICOM: colour screenshot", content_is(saved(radiograph(ramp(), PhotometricInterpretation="RGB"))), []),
+        ("DICOM: colour in grey pixels", content_is(saved(radiograph(ramp(), PhotometricInterpretation="RGB"))), []),
         ("DICOM: damaged", content_is(saved(radiograph(ramp()))[:-999]), []),
         ("DICOM: compressed, data damaged", content_is(compressed(JPEGLSLossless)), []),
         ("CSV without the column", table("file,label\nx,0\n"), own),

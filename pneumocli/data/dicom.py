@@ -2,17 +2,29 @@
 
 import io
 import logging
+import re
 import warnings
+import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pydicom
+from pydicom.dataset import FileMetaDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
-from pydicom.uid import RLELossless
+from pydicom.pixels.processing import apply_color_lut, convert_color_space
+from pydicom.uid import (
+    AllTransferSyntaxes,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
-from pneumocli.data.film import Film, UnreadableFilm
-from pneumocli.data.grey import stretch
+from pneumocli.data.dicom_values import after_modality, after_window, padding_mask, stored_values
+from pneumocli.data.film import Film, FilmWarning, UnreadableFilm, check_size
+from pneumocli.data.grey import CLIPPED, Numbers, Samples, film_of, stretch
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -21,7 +33,7 @@ if TYPE_CHECKING:
 _MODALITIES = frozenset({"CR", "DX", "RG", "RF", "OT", ""})
 
 # All that is read of a file: what the pixels need. Names, dates and addresses are not even parsed.
-_TAGS = [
+_TAGS: list[str | tuple[int, int]] = [
     "Modality",
     "NumberOfFrames",
     "SamplesPerPixel",
@@ -36,6 +48,17 @@ _TAGS = [
     "SmallestImagePixelValue",
     "LargestImagePixelValue",
     "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "BodyPartExamined",
+    "ViewPosition",
+    "PresentationLUTShape",
+    "RedPaletteColorLookupTableDescriptor",
+    "GreenPaletteColorLookupTableDescriptor",
+    "BluePaletteColorLookupTableDescriptor",
+    "RedPaletteColorLookupTableData",
+    "GreenPaletteColorLookupTableData",
+    "BluePaletteColorLookupTableData",
+    *((group, 0x0102) for group in range(0x6000, 0x6020, 2)),
     "RescaleIntercept",
     "RescaleSlope",
     "RescaleType",
@@ -49,7 +72,49 @@ _TAGS = [
     "PixelData",
 ]
 
-_LEAST_SIDE, _MOST_PIXELS = 32, 100_000_000  # as for other films, see images.py
+_INTERPRETATIONS = {
+    "MONOCHROME1": 1,
+    "MONOCHROME2": 1,
+    "PALETTE COLOR": 1,
+    "RGB": 3,
+    "YBR_FULL": 3,
+    "YBR_FULL_422": 3,
+    "YBR_RCT": 3,
+    "YBR_ICT": 3,
+}
+
+# Chest, thorax and lung, as far as they are written out in the languages of hospitals.
+_CHEST = ("CHEST", "THORA", "TORAX", "TORAC", "LUNG", "POUMON", "PULM", "LUNGE", "RIB")
+_FRONTAL = ("PA", "AP", "FRONT")
+_BODY_PARTS = frozenset(
+    {
+        *("ABDOMEN", "ANKLE", "ARM", "BREAST", "CLAVICLE", "COCCYX", "CSPINE", "ELBOW", "EXTREMITY", "FEMUR", "FINGER"),
+        *(
+            "FOOT",
+            "FOREARM",
+            "HAND",
+            "HEAD",
+            "HEEL",
+            "HIP",
+            "HUMERUS",
+            "JAW",
+            "KNEE",
+            "LEG",
+            "LSPINE",
+            "NECK",
+            "PELVIS",
+        ),
+        *("SHOULDER", "SKULL", "SPINE", "SSPINE", "STERNUM", "TOE", "TSPINE", "WRIST"),
+    }
+)
+_VIEWS = frozenset({"LL", "RL", "LLD", "RLD", "LLO", "RLO", "LATERAL", "LAT", "OBLIQUE", "LPO", "RPO", "LAO", "RAO"})
+
+_READ_AS_THEY_ARE = frozenset(
+    {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
+)
+_KNOWN_SYNTAXES = frozenset(AllTransferSyntaxes)
+_MOST_BYTES = 800_000_000
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
 
 # pydicom logs and warns of odd elements with their content, which may be a patient's.
 logging.getLogger("pydicom").addHandler(logging.NullHandler())
@@ -61,22 +126,23 @@ warnings.filterwarnings("error", message="The decoded RLE segment contains non-c
 
 
 def read_dicom(content: bytes) -> Film:
-    """The radiograph in a DICOM file: modality and VOI look-up applied, MONOCHROME1 inverted, stretched to 8 bits.
+    """The radiograph in a DICOM file.
 
-    Returns:
-        uint8 (H,W).
+    Padding is left out and shown black; modality look-up and rescale, then the first VOI look-up table or window that
+    shows something are applied; MONOCHROME1 is inverted; the result is stretched to 8 bits. Colour becomes luminance.
+    A file without preamble, without group 2 or without a transfer syntax is read where the length of its pixels proves
+    that they are not compressed.
 
     Raises:
-        UnreadableFilm: Damaged, another modality, several frames, colour, or compressed in a way that needs more
-            packages than there are.
+        UnreadableFilm: Damaged, another modality, several frames, compressed in a way that needs more packages than
+            there are or in a private one, or a header that contradicts itself or the pixels.
     """
     try:
-        dataset = pydicom.dcmread(io.BytesIO(content), specific_tags=_TAGS)
+        dataset = _opened(content)
         _check_is_radiograph(dataset)
-        if dataset.file_meta.TransferSyntaxUID == RLELossless:
-            # pylibjpeg's decoder of RLE panics on damaged data, and a panic of Rust is no Exception.
-            dataset.pixel_array_options(decoding_plugin="pydicom")
-        values = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset)
+        _settle_syntax(dataset)
+        words = _decoded(dataset)
+        return _with_warnings(_film_of(dataset, words), dataset)
     except UnreadableFilm:
         raise
     except InvalidDicomError as error:
@@ -86,11 +152,149 @@ def read_dicom(content: bytes) -> Film:
     except Exception as error:
         # pydicom raises whatever a damaged element leads to. Its message could quote the header: it is not shown.
         raise UnreadableFilm(f"is a damaged DICOM file ({type(error).__name__})") from error
-    if values.ndim != 2:  # more pixels than the header speaks of
-        raise UnreadableFilm(f"is DICOM with {values.shape[0]} frames, expected one")
-    pixels, _ = stretch(np.asarray(values))
-    pixels = 255 - pixels if dataset.PhotometricInterpretation == "MONOCHROME1" else pixels
-    return Film(pixels, coloured=False, mode="DICOM")
+
+
+def _opened(content: bytes) -> "Dataset":
+    """The elements that are needed of a file, whether it begins as the standard asks or with its first element."""
+    if content.startswith(b"DICM"):
+        content = bytes(128) + content
+    if _DEFLATED in content[:1024] and _grows_beyond(content, _MOST_BYTES):
+        raise UnreadableFilm(f"unpacks to more than {_MOST_BYTES:,} bytes")
+    return pydicom.dcmread(io.BytesIO(content), specific_tags=[pydicom.tag.Tag(tag) for tag in _TAGS], force=True)
+
+
+def _grows_beyond(content: bytes, limit: int) -> bool:
+    """Whether the deflated part of a file, which follows group 2, unpacks to more than so many bytes."""
+    meta_length = int.from_bytes(content[140:144], "little")
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+    unpacker.decompress(content[144 + meta_length :], limit)
+    return bool(unpacker.unconsumed_tail)
+
+
+def _settle_syntax(dataset: "Dataset") -> None:
+    """Makes sure of how the pixels are stored: as named, or not compressed where their length proves it."""
+    dataset.file_meta = meta = getattr(dataset, "file_meta", None) or FileMetaDataset()
+    named = str(meta.get("TransferSyntaxUID") or "").strip("\0 ")
+    if named in _READ_AS_THEY_ARE:
+        return
+    if named in _KNOWN_SYNTAXES and not _is_plain(dataset):
+        return
+    if named not in _KNOWN_SYNTAXES and re.fullmatch(r"[0-9]+(\.[0-9]+)+", named[:64]):
+        raise UnreadableFilm(f"is DICOM in the private transfer syntax {named[:64]}, which only its maker can read")
+    if not _is_plain(dataset):
+        raise UnreadableFilm(
+            "is DICOM that does not name its transfer syntax, and its pixels are compressed or cut off"
+        )
+    implicit, little = dataset.original_encoding
+    meta.TransferSyntaxUID = (
+        ExplicitVRBigEndian if little is False else ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    )
+
+
+def _is_plain(dataset: "Dataset") -> bool:
+    """Whether the pixels are as many bytes as uncompressed ones are; one is added to an odd number."""
+    bits = dataset.Rows * dataset.Columns * dataset.SamplesPerPixel * dataset.BitsAllocated
+    needed = -(-bits // 8)
+    return len(dataset.PixelData) in (needed, needed + needed % 2)
+
+
+def _decoded(dataset: "Dataset") -> Numbers:
+    """The stored numbers: all bits that the file allocates, (H,W) or (H,W,3)."""
+    if dataset.file_meta.TransferSyntaxUID in _READ_AS_THEY_ARE and dataset.BitsAllocated in (8, 16, 32):
+        return _native(dataset)
+    if dataset.file_meta.TransferSyntaxUID == RLELossless:
+        # pylibjpeg's decoder of RLE panics on damaged data, and a panic of Rust is no Exception.
+        dataset.pixel_array_options(raw=True, decoding_plugin="pydicom")
+    else:
+        dataset.pixel_array_options(raw=True)
+    return np.asarray(dataset.pixel_array)
+
+
+def _native(dataset: "Dataset") -> Numbers:
+    """Pixels that are not compressed, bit for bit: pydicom drops the bits that the header calls unused."""
+    height, width, samples = int(dataset.Rows), int(dataset.Columns), int(dataset.SamplesPerPixel)
+    order = ">" if dataset.file_meta.TransferSyntaxUID == ExplicitVRBigEndian else "<"
+    stored = np.dtype(f"{order}{'i' if dataset.PixelRepresentation == 1 else 'u'}{dataset.BitsAllocated // 8}")
+    content = dataset.PixelData
+    if order == ">" and stored.itemsize == 1 and dataset["PixelData"].VR == "OW":
+        content = np.frombuffer(content, ">u2").astype("<u2").tobytes()  # words of two pixels, swapped as words
+    count, frame = len(content) // stored.itemsize, height * width * samples
+    if str(dataset.PhotometricInterpretation) == "YBR_FULL_422" and count < frame:
+        dataset.pixel_array_options(raw=True)
+        return np.asarray(dataset.pixel_array)
+    if count < frame:
+        raise UnreadableFilm(f"is truncated: it holds {count:,} of {frame:,} pixel values")
+    if count >= 2 * frame:
+        raise UnreadableFilm(f"is DICOM with {count // frame} frames, expected one")
+    values = np.frombuffer(content, stored, count=frame).astype(stored.newbyteorder("="), copy=False)
+    if samples == 1:
+        return values.reshape(height, width)
+    if dataset.get("PlanarConfiguration", 0) == 1:
+        return np.moveaxis(values.reshape(samples, height, width), 0, 2)
+    return values.reshape(height, width, samples)
+
+
+def _film_of(dataset: "Dataset", words: Numbers) -> Film:
+    if dataset.SamplesPerPixel == 3 and words.ndim == 3 and words.shape[2] == 3:
+        return film_of(_colour(dataset, words))
+    if words.ndim != 2:  # more pixels than the header accounts for
+        raise UnreadableFilm(f"is DICOM with {words.shape[0]} frames, expected one")
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
+        return film_of(_through_palette(dataset, words))
+    return _grey(dataset, words)
+
+
+def _grey(dataset: "Dataset", words: Numbers) -> Film:
+    padding = padding_mask(dataset, words)
+    shown = None if padding is None else ~padding
+    if shown is not None and not shown.any():
+        raise UnreadableFilm("holds no pixel but padding")
+    values = after_modality(dataset, stored_values(dataset, words, padding))
+    values, is_windowed, warnings = after_window(dataset, values, shown)
+    inverse = dataset.PhotometricInterpretation == "MONOCHROME1"
+    shape = str(dataset.get("PresentationLUTShape") or "").strip().upper()
+    if shape == "INVERSE" and not inverse:
+        raise UnreadableFilm("is DICOM that contradicts itself: MONOCHROME2 with the PresentationLUTShape INVERSE")
+    if inverse:
+        values = -values.astype(np.float64) if values.dtype.kind == "u" else -values
+    pixels, clipped = stretch(values, shown, robust=not is_windowed)
+    warnings = (*warnings, CLIPPED) if clipped else warnings
+    return Film(pixels, coloured=False, mode="DICOM", warnings=warnings)
+
+
+def _colour(dataset: "Dataset", words: Numbers) -> Samples:
+    interpretation = str(dataset.PhotometricInterpretation)
+    if interpretation.startswith("YBR_FULL") and not _is_converted_by_decoder(dataset):
+        words = convert_color_space(words.astype(np.uint8, copy=False), "YBR_FULL", "RGB")
+    return Samples(words, None, premultiplied=False, mode="DICOM")
+
+
+def _is_converted_by_decoder(dataset: "Dataset") -> bool:
+    """JPEG 2000's own colour transforms are part of its decoding."""
+    return str(dataset.PhotometricInterpretation) in ("YBR_RCT", "YBR_ICT")
+
+
+def _through_palette(dataset: "Dataset", words: Numbers) -> Samples:
+    colours = np.asarray(apply_color_lut(words, dataset))[..., :3]
+    if colours.dtype == np.uint16 and colours.max() > 255:
+        colours = (colours >> 8).astype(np.uint8)  # 16 bits are a scale of 0-255 here, not a depth to be stretched
+    return Samples(colours.astype(np.uint8), None, premultiplied=False, mode="DICOM")
+
+
+def _with_warnings(film: Film, dataset: "Dataset") -> Film:
+    """Adds whether the header names another part of the body, or another view, than a frontal chest film."""
+    # Nothing of a header is quoted that is not one of the standard's own words: it could be a patient's name.
+    part = re.sub(r"[^A-Z]", "", str(dataset.get("BodyPartExamined") or "").upper())
+    view = re.sub(r"[^A-Z]", "", str(dataset.get("ViewPosition") or "").upper())
+    found = []
+    if part and not any(word in part for word in _CHEST):
+        found.append(f"of the body part {part}" if part in _BODY_PARTS else "of another body part than the chest")
+    if view and not any(word in view for word in _FRONTAL):
+        found.append(f"in the view {view}" if view in _VIEWS else "in another view than PA or AP")
+    if not found:
+        return film
+    warning = FilmWarning("not-frontal-chest", f"is no frontal chest film by its DICOM header: {' and '.join(found)}")
+    return replace(film, warnings=(*film.warnings, warning))
 
 
 def read_device(content: bytes) -> tuple[int | None, str]:
@@ -131,12 +335,12 @@ def _check_is_radiograph(dataset: "Dataset") -> None:
     if frames != 1:
         raise UnreadableFilm(f"is DICOM with {frames} frames, expected one")
     interpretation = str(dataset.get("PhotometricInterpretation", ""))
-    if interpretation not in ("MONOCHROME1", "MONOCHROME2"):
+    samples = int(dataset.get("SamplesPerPixel", 1) or 1)
+    if samples != _INTERPRETATIONS.get(interpretation):
+        known = interpretation if interpretation in _INTERPRETATIONS else "an unknown colour space"
         raise UnreadableFilm(
-            f"is DICOM in {interpretation[:16] or 'an unknown colour space'}, expected MONOCHROME1 or 2"
+            f"is DICOM in {known} with {samples} samples a pixel, expected MONOCHROME or PALETTE COLOR with 1, RGB or "
+            "YBR with 3"
         )
     height, width = int(dataset.get("Rows", 0)), int(dataset.get("Columns", 0))
-    if width * height > _MOST_PIXELS:
-        raise UnreadableFilm(f"claims {width} x {height} pixels, more than {_MOST_PIXELS:,}")
-    if min(width, height) < _LEAST_SIDE:
-        raise UnreadableFilm(f"is {width} x {height} pixels, too small for a film")
+    check_size(width, height)

@@ -78,7 +78,7 @@ def read_film(source: Path | bytes, *, draft_side: int | None = None) -> Film:
         raise UnreadableFilm(why_unopened(Path(str(source)), error)) from error
     if not content:
         raise UnreadableFilm("is empty (0 bytes)")
-    if content[128:132] == b"DICM":
+    if format_of(content[:HEAD_BYTES]) == "DICOM":
         from pneumocli.data.dicom import read_dicom  # pydicom takes a quarter of a second to import
 
         return read_dicom(content)

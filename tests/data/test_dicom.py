@@ -164,7 +164,19 @@ def test_damaged_compressed_pixels_are_refused():
     [
         ({"Modality": "CT"}, "is DICOM of modality 'CT', expected a radiograph (CR or DX)"),
         ({"NumberOfFrames": "3"}, "is DICOM with 3 frames, expected one"),
-        ({"PhotometricInterpretation": "RGB"}, "is DICOM in RGB, expected MONOCHROME1 or 2"),
+        (
+            {"PhotometricInterpretation": "RGB"},
+            "is DICOM in RGB with 1 samples a pixel, expected MONOCHROME or PALETTE COLOR with 1, RGB or YBR with 3",
+        ),
+        ({"BitsStored": 17}, "is DICOM whose header contradicts itself: 17 bits up to bit 15 of 16"),
+        (
+            {"BitsStored": 8, "HighBit": 7},
+            "is DICOM whose values use more than the 8 bits that its header allows (BitsStored)",
+        ),
+        (
+            {"PresentationLUTShape": "INVERSE"},
+            "is DICOM that contradicts itself: MONOCHROME2 with the PresentationLUTShape INVERSE",
+        ),
         ({"Rows": 31}, "is 50 x 31 pixels, too small for a film"),
         ({"Rows": 20_000, "Columns": 20_000}, "claims 20000 x 20000 pixels, more than 100,000,000"),
     ],
@@ -184,7 +196,7 @@ def test_a_file_without_pixels():
 
 def test_a_truncated_file_is_refused():
     content = saved(radiograph(ramp()))
-    with pytest.raises(UnreadableFilm, match="is a damaged DICOM file"):
+    with pytest.raises(UnreadableFilm, match="is truncated: it holds 1,500 of 2,000 pixel values"):
         read_film(content[: len(content) - 1000])
 
 
@@ -203,3 +215,84 @@ def test_the_patients_name_is_nowhere(capfd: pytest.CaptureFixture[str], caplog:
         assert "Erika" not in told
     out, err = capfd.readouterr()
     assert "Muster" not in out + err + caplog.text
+
+
+def without_meta(dataset: FileDataset, *, implicit: bool, little: bool = True, preamble: bool = False) -> bytes:
+    """The data set alone, as old programs send and store it."""
+    content = io.BytesIO()
+    if not little:
+        dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
+    bare = pydicom.Dataset(dataset)
+    pydicom.dcmwrite(content, bare, implicit_vr=implicit, little_endian=little, force_encoding=True)
+    return (bytes(128) + b"DICM" if preamble else b"") + content.getvalue()
+
+
+@pytest.mark.parametrize(("implicit", "little"), [(True, True), (False, True), (False, False)])
+def test_a_file_without_preamble_and_meta_is_read(implicit: bool, little: bool):
+    expected = read_film(saved(radiograph(ramp()))).pixels
+    for preamble in (False, True):
+        content = without_meta(radiograph(ramp()), implicit=implicit, little=little, preamble=preamble)
+        np.testing.assert_array_equal(read_film(content).pixels, expected)
+
+
+def test_a_file_without_its_first_128_bytes_or_its_syntax_is_read():
+    expected = read_film(saved(radiograph(ramp()))).pixels
+    content = saved(radiograph(ramp()))
+    np.testing.assert_array_equal(read_film(content[128:]).pixels, expected)  # begins with DICM
+    np.testing.assert_array_equal(read_film(content[132:]).pixels, expected)  # begins with group 2
+    place = content.index(b"\x02\x00\x10\x00UI")
+    length = int.from_bytes(content[place + 6 : place + 8], "little")
+    np.testing.assert_array_equal(read_film(content[:place] + content[place + 8 + length :]).pixels, expected)
+
+
+def test_pixels_that_cannot_be_plain_need_a_syntax():
+    dataset = radiograph(ramp())
+    dataset.compress(RLELossless)
+    content = saved(dataset).replace(RLELossless.encode(), b"\0" * len(RLELossless))
+    with pytest.raises(UnreadableFilm, match="does not name its transfer syntax"):
+        read_film(content)
+    cut = without_meta(radiograph(ramp()), implicit=True)[:-500]
+    with pytest.raises(UnreadableFilm, match=r"does not name its transfer syntax|damaged"):
+        read_film(cut)
+
+
+def test_a_private_syntax_is_refused_by_its_uid():
+    content = saved(radiograph(ramp())).replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.113619.5.2\0\0")
+    with pytest.raises(UnreadableFilm, match=r"in the private transfer syntax 1\.2\.840\.113619\.5\.2, which"):
+        read_film(content)
+
+
+def test_deflated_files_are_read_and_bombs_refused(monkeypatch: pytest.MonkeyPatch):
+    dataset = radiograph(ramp())
+    expected = read_film(saved(dataset)).pixels
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    np.testing.assert_array_equal(read_film(saved(dataset)).pixels, expected)
+    monkeypatch.setattr("pneumocli.data.dicom._MOST_BYTES", 1000)
+    with pytest.raises(UnreadableFilm, match="unpacks to more than 1,000 bytes"):
+        read_film(saved(dataset))
+
+
+@pytest.mark.parametrize(
+    ("elements", "words"),
+    [
+        ({"BodyPartExamined": "HAND"}, "of the body part HAND"),
+        ({"BodyPartExamined": "CHEST", "ViewPosition": "LL"}, "in the view LL"),
+        ({"BodyPartExamined": "KNEE", "ViewPosition": "LATERAL"}, "of the body part KNEE and in the view LATERAL"),
+        ({"BodyPartExamined": NAME}, "of another body part than the chest"),
+        ({"BodyPartExamined": "CHEST", "ViewPosition": "PA"}, None),
+        ({"BodyPartExamined": "THORAX", "ViewPosition": "AP"}, None),
+        ({"BodyPartExamined": "", "ViewPosition": ""}, None),
+        ({}, None),
+    ],
+)
+def test_what_is_no_frontal_chest_film_is_read_with_a_warning(elements: dict[str, str], words: str | None):
+    film = read_film(saved(radiograph(ramp(), **elements)))
+    found = [warning.text for warning in film.warnings]
+    assert found == ([] if words is None else [f"is no frontal chest film by its DICOM header: {words}"])
+
+
+def test_overlays_are_ignored():
+    values = ramp() | (np.arange(2000, dtype=np.uint16).reshape(40, 50) % 2 << 12)
+    dataset = radiograph(values, BitsStored=12, HighBit=11)
+    dataset.add_new((0x6000, 0x0102), "US", 12)
+    np.testing.assert_array_equal(read_film(saved(dataset)).pixels, read_film(saved(radiograph(ramp()))).pixels)

@@ -12,8 +12,8 @@ FLOORS: dict[int, dict[str, str]] = {
     1: {"core": "config errors events files locks memory parallel recipes records setting_faults version"},
     2: {
         "data": (
-            "acquisition acquisition_cache dicom film film_files formats grey images jpeg2000 layout manifest"
-            " patients phantom polarity release_lists splits table tiff"
+            "acquisition acquisition_cache dicom dicom_values film film_files formats grey images jpeg2000"
+            " layout manifest patients phantom polarity release_lists splits table tiff"
         ),
         "model": "card device network onnx_file out_of_distribution weights",
     },
