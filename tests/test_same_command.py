@@ -16,11 +16,11 @@ from tests.training.test_train import assert_same_run
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = ["--image-size", "32", "--batch-size", "8", "--val-fraction", "0.25", "--device", "cpu", "--epochs", "6"]
+SETTINGS = ["--image-size", "32", "--batch-size", "8", "--val-fraction", "0.25", "--device", "cpu"]
 
 
-def argv_of(data: Path, run: Path, *flags: str) -> list[str]:
-    return ["train", "--data", str(data), "--run-dir", str(run), *SETTINGS, *flags]
+def argv_of(data: Path, run: Path, *flags: str, epochs: int = 6) -> list[str]:
+    return ["train", "--data", str(data), "--run-dir", str(run), *SETTINGS, "--epochs", str(epochs), *flags]
 
 
 def children_of(pid: int) -> list[int]:
@@ -50,7 +50,7 @@ def test_torchrun_restarts_a_training_until_it_is_done(named: bool, phantoms: Pa
     done = torchrun(*argv_of(phantoms, whole))
     assert done.returncode == 0, done.stderr
     run, log = tmp_path / "runs" / "scratch", tmp_path / "log"
-    argv = argv_of(phantoms, run) if named else ["train", "--data", str(phantoms), *SETTINGS]
+    argv = argv_of(phantoms, run) if named else ["train", "--data", str(phantoms), *SETTINGS, "--epochs", "6"]
     program = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
     with log.open("wb") as file:
@@ -127,7 +127,7 @@ def _wait_for_file(file: Path) -> None:
 
 def test_a_run_that_another_process_trains_is_refused(phantoms: Path, tmp_path: Path):
     run = tmp_path / "run"
-    job = command(*argv_of(phantoms, run, "--continue", "--epochs", "40"))
+    job = command(*argv_of(phantoms, run, "--continue", epochs=40))
     with (tmp_path / "run.err").open("wb") as err:
         process = subprocess.Popen(job, stdout=subprocess.DEVNULL, stderr=err)
     try:
@@ -138,3 +138,13 @@ def test_a_run_that_another_process_trains_is_refused(phantoms: Path, tmp_path: 
         process.wait()
     assert second.returncode == 1
     assert f"another process is training into {run}" in second.stderr
+
+
+def test_several_processes_continue_a_series(phantoms: Path, tmp_path: Path):
+    """Each run is a team of its own, in the same processes."""
+    argv = argv_of(phantoms, tmp_path / "run", "--seeds", "2", "--continue", epochs=1)
+    for _ in range(2):
+        done = torchrun(*argv)
+        assert done.returncode == 0, done.stderr
+    assert done.stderr.count("is finished: nothing is left to do") == 2
+    assert (tmp_path / "run-seeds.json").is_file()
