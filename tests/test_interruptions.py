@@ -16,16 +16,18 @@ from tests.training.test_train import assert_same_run
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = ["--image-size", "64", "--batch-size", "8", "--val-fraction", "0.25", "--device", "cpu", "--epochs", "4"]
+WITHOUT_SIZE = ["--batch-size", "8", "--val-fraction", "0.25", "--device", "cpu", "--epochs", "4"]
+SETTINGS = ["--image-size", "64", *WITHOUT_SIZE]
 
 
 def command(*argv: str) -> list[str]:
     return [sys.executable, "-m", "pneumocli", *argv]
 
 
-def started(data: Path, run: Path, *flags: str) -> subprocess.Popen[bytes]:
+def started(data: Path, run: Path, *flags: str, size: int = 64) -> subprocess.Popen[bytes]:
     """A training as a process; its output goes into files beside the run."""
-    argv = command("train", "--data", str(data), "--run-dir", str(run), *SETTINGS, *flags)
+    settings = ["--image-size", str(size), *WITHOUT_SIZE]
+    argv = command("train", "--data", str(data), "--run-dir", str(run), *settings, *flags)
     with out_of(run).open("wb") as out, err_of(run).open("wb") as err:
         return subprocess.Popen(argv, stdout=out, stderr=err)
 
@@ -210,7 +212,7 @@ def test_a_polite_stop_says_how_to_resume(
 
 def test_a_stop_before_the_first_epoch_does_not_advise_to_resume(phantoms: Path, tmp_path: Path):
     run = tmp_path / "run"
-    process = started(phantoms, run, "--image-size", "224")
+    process = started(phantoms, run, size=224)
     deadline = time.monotonic() + 120
     while not (run / "manifest.csv").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
