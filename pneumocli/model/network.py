@@ -22,6 +22,7 @@ _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 
 _HEAD = ("fc.weight", "fc.bias")
+IMAGENET_CLASSES = 1000
 
 StateDict = dict[str, Tensor]
 

@@ -11,7 +11,13 @@ from pneumocli.core.errors import RunError, resume_command
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.parallel import process_count
 from pneumocli.model.device import resolve_device
-from pneumocli.model.network import build_network, imagenet_weights, load_initial_weights, read_state_dict
+from pneumocli.model.network import (
+    IMAGENET_CLASSES,
+    build_network,
+    imagenet_weights,
+    load_initial_weights,
+    read_state_dict,
+)
 from pneumocli.run_folder import RunFolder, refuse_taken
 from pneumocli.training.checkpoint import Progress, load_checkpoint
 from pneumocli.training.continuation import NextStep, next_step, place_of
@@ -182,6 +188,9 @@ def _initial_network(config: TrainConfig, listener: Listener) -> ResNet:
         state = read_state_dict(config.weights) if config.weights is not None else imagenet_weights()
         if load_initial_weights(network, state):
             listener(Remark(f"starting from {config.weights}, its last layer included"))
+        elif (classes := len(state["fc.bias"])) != IMAGENET_CLASSES:
+            text = f"the last layer of {config.weights} is left out: it is for {classes} classes, expected 2"
+            listener(Remark(text if classes > 1 else text.replace("classes", "class")))
     elif config.freeze == "backbone":
         listener(Remark("--freeze backbone from scratch trains one layer on random features", "warning"))
     return network
