@@ -20,7 +20,7 @@ def test_damaged_films(count: int):
             stderr=subprocess.PIPE,
             text=True,
         )
-        for form in ("JPEG", "PNG", "TIFF", "BMP", "DICOM")
+        for form in ("JPEG", "PNG", "TIFF", "BMP", "JPEG2000", "DICOM")
     }
     for form, program in running.items():
         with program:

@@ -19,7 +19,9 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from pneumocli.data.images import UnreadableFilm, read_film
 from tests.data.test_dicom import radiograph, ramp, saved
+from tests.data.test_same_pixels import png
 from tests.helpers.released import film_bytes
+from tests.helpers.tiffs import page, tiff
 
 SECONDS_PER_FILM = 20
 
@@ -34,7 +36,14 @@ def sources(form: str) -> list[bytes]:
             dataset = radiograph(ramp(), WindowCenter=2048, WindowWidth=1000)
             dataset.compress(syntax, **options)
             found.append(saved(dataset))
-        return found
+        colour = radiograph(
+            np.repeat(ramp()[..., None] >> 4, 3, axis=2).astype(np.uint8), PhotometricInterpretation="RGB"
+        )
+        colour.SamplesPerPixel, colour.PlanarConfiguration = 3, 0
+        padded = radiograph(
+            ramp(), PixelPaddingValue=0, BitsStored=12, HighBit=11, RescaleSlope="2", RescaleIntercept="1"
+        )
+        return [*found, saved(colour), saved(padded), saved(padded)[132:]]
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "a film"
     variants: dict[str, list[tuple[Image.Image, dict[str, object]]]] = {
@@ -52,14 +61,33 @@ def sources(form: str) -> list[bytes]:
             (grey.convert("RGBA"), {}),
             (Image.fromarray(np.asarray(grey).astype(np.uint16) * 200), {}),
         ],
-        "TIFF": [(grey, {"compression": name}) for name in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits")],
+        "TIFF": [
+            (grey, {"compression": name}) for name in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg")
+        ],
+        "JPEG2000": [
+            (grey, {}),
+            (grey.convert("RGBA"), {}),
+            (Image.fromarray(np.asarray(grey).astype(np.uint16) * 16), {}),
+        ],
         "BMP": [(grey, {}), (grey.convert("RGB"), {})],
     }
     for image, options in variants[form]:
         content = io.BytesIO()
         image.save(content, form, **options)
         found.append(content.getvalue())
-    return found
+    return [*found, *deep_sources(form, np.asarray(grey).astype(np.uint16) * 16)]
+
+
+def deep_sources(form: str, values: np.ndarray) -> list[bytes]:
+    """Layouts that Pillow does not write."""
+    colour = np.repeat(values[..., None], 3, axis=2)
+    if form == "PNG":
+        return [png(colour), png(values)]
+    if form == "TIFF":
+        packed = {"compression": 8, "predictor": 2}
+        pages = [page(colour, photometric=2, planar=2, **packed), page(values, bits=12, photometric=0)]
+        return [tiff(item) for item in [*pages, page(values.astype(np.float32), compression=8, predictor=3, tile=16)]]
+    return []
 
 
 def mutant(rng: random.Random, whole: bytes) -> bytes:
