@@ -1,13 +1,12 @@
 """From a data folder to films that can be trained on: listed, hashed, split, decoded."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pneumocli.core.config import TrainConfig
 from pneumocli.core.errors import DataError
 from pneumocli.core.events import Listener, Remark
-from pneumocli.core.records import CLASS_NAMES, Fit, ManifestRow
+from pneumocli.core.records import CLASS_NAMES, Fit
 from pneumocli.data.film import Pixels
 from pneumocli.data.images import fit_film, read_film
 from pneumocli.data.manifest import Manifest, find_unreadable, prove_unchanged, readable_films, scan, with_hashes
@@ -98,10 +97,6 @@ def prepare_again(config: TrainConfig, recorded: Manifest, listener: Listener) -
     readable_films(pool, unreadable, skip=False)
     numbers = {row.image: number for number, row in enumerate(pool.rows)}
     return _with_films(config, recorded, Selected(crops, _numbers_of(recorded, numbers)), {}, listener)
-
-
-def _without(manifest: Manifest, unwanted: Callable[[ManifestRow], bool]) -> Manifest:
-    return replace(manifest, rows=tuple(row for row in manifest.rows if not unwanted(row)))
 
 
 def _numbers_of(manifest: Manifest, numbers: dict[str, int]) -> tuple[int, ...]:
