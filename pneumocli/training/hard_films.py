@@ -51,7 +51,10 @@ class HardFilms:
         why = "nothing of how the training films were made predicts their class" if self.hard is None else found
         raise DataError(
             f"--select hard needs {LEAST_FILMS} hard validation films of each class, found {why}",
-            "choose the best epoch by --select auroc, or hold out more films: --val-fraction 0.2",
+            "choose the best epoch by --select auroc, or hold out more films: "
+            + (
+                "--val patient" if config.val == "official" else f"--val-fraction {min(0.5, 2 * config.val_fraction):g}"
+            ),
         )
 
     def epoch_columns(self, logits: ArrayLike) -> dict[str, float | None]:

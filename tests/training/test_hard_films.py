@@ -55,8 +55,12 @@ def test_the_films_that_contradict_the_training_films_are_hard(tmp_path: Path):
 def test_select_hard_is_refused_with_too_few_hard_films():
     config = TrainConfig(select="hard")
     few = marks([True] * 4 + [False] * 4 + [True] * 8, [0] * 8 + [1] * 8)
-    with pytest.raises(DataError, match=r"5 hard validation films of each class, found 4 NORMAL and 8 PNEUMONIA"):
+    with pytest.raises(
+        DataError, match=r"5 hard validation films of each class, found 4 NORMAL and 8 PNEUMONIA"
+    ) as refusal:
         few.check(config)
+    assert refusal.value.hint is not None
+    assert refusal.value.hint.endswith("--val-fraction 0.2")
     few.check(TrainConfig())
     with pytest.raises(DataError, match="nothing of how the training films were made predicts their class"):
         marks(None, [0, 1]).check(config)
