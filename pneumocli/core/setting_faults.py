@@ -51,6 +51,7 @@ def fault(kind: str, context: Mapping[str, object], message: str) -> str:
     if kind == "literal_error":
         return f"expected {context['expected']}".replace("'", "")
     if kind in _EXPECTED:
-        return _EXPECTED[kind].format_map(context)
+        whole = {name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in context.items()}
+        return _EXPECTED[kind].format_map(whole)
     message = message.removeprefix("Value error, ")
     return message[:1].lower() + message[1:]

@@ -43,11 +43,11 @@ def test_help_shows_the_default_of_each_recipe():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"recipe": "best"}, "--recipe: input should be 'assignment' or 'robust' (found 'best')"),
-        ({"schedule": "linear"}, "--schedule: input should be 'constant' or 'cosine' (found 'linear')"),
-        ({"warm_up": 0.6}, "--warm-up: input should be less than or equal to 0.5 (found 0.6)"),
-        ({"average_epochs": -1}, "--average-epochs: input should be greater than or equal to 0 (found -1)"),
-        ({"label_smoothing": 1}, "--label-smoothing: input should be less than 1 (found 1)"),
+        ({"recipe": "best"}, "--recipe: expected assignment or robust (found 'best')"),
+        ({"schedule": "linear"}, "--schedule: expected constant or cosine (found 'linear')"),
+        ({"warm_up": 0.6}, "--warm-up: expected 0.5 or less (found 0.6)"),
+        ({"average_epochs": -1}, "--average-epochs: expected 0 or more (found -1)"),
+        ({"label_smoothing": 1}, "--label-smoothing: expected less than 1 (found 1)"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(given: dict[str, object], words: str):
