@@ -51,7 +51,10 @@ def fault(kind: str, context: Mapping[str, object], message: str) -> str:
     if kind == "literal_error":
         return f"expected {context['expected']}".replace("'", "")
     if kind in _EXPECTED:
-        whole = {name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in context.items()}
+        whole = {
+            name: int(value) if isinstance(value, float) and value.is_integer() else value
+            for name, value in context.items()
+        }
         return _EXPECTED[kind].format_map(whole)
     message = message.removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
