@@ -4,6 +4,8 @@ import inspect
 import subprocess
 import sys
 
+import pytest
+
 import pneumocli
 
 
@@ -19,6 +21,7 @@ def test_every_public_name_is_a_function_or_a_class_and_never_a_module():
     assert not hasattr(pneumocli, "nothing_of_this_name")
 
 
+@pytest.mark.slow
 def test_a_star_import_brings_the_public_names_and_nothing_else():
     program = (
         "before = set(globals())\n"

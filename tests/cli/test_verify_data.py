@@ -13,6 +13,7 @@ from tests.test_architecture import loaded_after
 runner = CliRunner()
 
 
+@pytest.mark.slow
 def test_the_perfect_release_ends_with_0(tmp_path: Path):
     empty_films(tmp_path, (row.image for row in kaggle_rows()))
     done = runner.invoke(app, ["verify-data", str(tmp_path), "--quick"])

@@ -179,6 +179,7 @@ def test_history_records_the_rate_that_was_used(robust_once: Path):
     assert [group["weight_decay"] for group in groups] == [0.05, 0]
 
 
+@pytest.mark.slow
 def test_the_robust_epoch_after_a_stop_equals_an_uninterrupted_one(robust_once: Path, phantoms: Path, tmp_path: Path):
     """The learning rate, the average and the optimiser go on where they were."""
     whole = stopped(tiny(phantoms, tmp_path / "whole", **ROBUST), 2)
@@ -240,6 +241,7 @@ def test_resume_is_exact_with_workers(workers: int, altered: dict[str, object], 
     assert_same_run(whole.path, parts)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(OFF_BY > 0, reason="torch resizes 8-bit pictures in floats on this CPU: pixels may be a level off")
 def test_films_resized_on_the_device_train_the_same_network(
     trained: RunFolder, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
