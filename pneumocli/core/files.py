@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-import platformdirs
 from pydantic import BaseModel, ValidationError
 
 from pneumocli.core.errors import DriveLost, PneumoError, RunError
@@ -213,7 +212,11 @@ def sha256_of(path: Path) -> str:
 def cache_folder() -> Path:
     """Where decoded films and hashes are kept: ``$PNEUMO_CACHE``, or the system's place for caches."""
     chosen = os.environ.get("PNEUMO_CACHE")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("pneumo", appauthor=False)
+    if chosen:
+        return Path(chosen)
+    import platformdirs  # not needed by a prediction, which writes files, too
+
+    return platformdirs.user_cache_path("pneumo", appauthor=False)
 
 
 def utc_now() -> str:
