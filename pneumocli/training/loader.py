@@ -183,48 +183,49 @@ class Part:
     is_last: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batching:
+    """How films become batches, and where.
+
+    Attributes:
+        image_size: Side of a crop.
+        batch_size: Films per step, over all processes.
+        seed: Of the run.
+        device: Where the pixels go.
+        accumulate: Parts that each process splits its share of a batch into.
+        workers: Processes that prepare batches; 0 prepares them in this one.
+        resize: Whether workers resize crops on the CPU, film by film, or the device does, a batch at once.
+    """
+
+    image_size: int
+    batch_size: int
+    seed: int
+    device: torch.device
+    accumulate: int = 1
+    workers: int = 0
+    resize: Literal["workers", "device"] = "workers"
+
+
 class TrainingBatches:
     """The training films as batches, epoch by epoch.
 
     Args:
         films: Sources of crops.
         augmentation: What is drawn for each of them.
-        image_size: Side of a crop.
-        batch_size: Films per step, over all processes.
-        accumulate: Parts that each process splits its share of a batch into.
-        seed: Of the run.
-        workers: Processes that prepare batches; 0 prepares them in this one.
-        device: Where the pixels go.
-        resize: Whether workers resize crops on the CPU, film by film, or the device does, a batch at once.
+        batching: Sizes, order, workers and device.
         team: The processes of the training.
     """
 
-    def __init__(  # noqa: PLR0913 - all named by the one caller
-        self,
-        films: Films,
-        augmentation: Augmentation,
-        *,
-        image_size: int,
-        batch_size: int,
-        accumulate: int,
-        seed: int,
-        workers: int,
-        device: torch.device,
-        resize: Literal["workers", "device"],
-        team: Team,
-    ) -> None:
+    def __init__(self, films: Films, augmentation: Augmentation, batching: Batching, team: Team) -> None:
         self._num_films = len(films)
-        self._image_size = image_size
-        self._batch_size = batch_size
-        self._accumulate = accumulate
-        self._seed = seed
-        self._device = device
+        self._batching = batching
         self._team = team
         self._sampler = _Parts()
-        finish = partial(_one_by_one, size=image_size) if resize == "workers" else together
+        workers, device = batching.workers, batching.device
+        finish = partial(_one_by_one, size=batching.image_size) if batching.resize == "workers" else together
         with _as_many_workers_as_asked():
             self._loader: DataLoader[_Loaded | PneumoError] = DataLoader(
-                _Augmented(films, augmentation, seed, finish),
+                _Augmented(films, augmentation, batching.seed, finish),
                 batch_sampler=self._sampler,
                 collate_fn=_as_it_is,
                 num_workers=workers,
@@ -241,7 +242,7 @@ class TrainingBatches:
             DataError: A film cannot be read any more.
         """
         batches = self._batches_of(epoch)
-        split = [_split(self._team.part(batch), self._accumulate) for batch in batches]
+        split = [_split(self._team.part(batch), self._batching.accumulate) for batch in batches]
         self._sampler.epoch = epoch
         self._sampler.parts = [part for parts in split for part in parts]
         with _as_many_workers_as_asked():
@@ -257,13 +258,13 @@ class TrainingBatches:
         return len(self._batches_of(1))
 
     def _batches_of(self, epoch: int) -> list[list[int]]:
-        smallest = 2 * self._team.size * self._accumulate
-        return epoch_batches(self._num_films, self._batch_size, self._seed, epoch, smallest=smallest)
+        smallest = 2 * self._team.size * self._batching.accumulate
+        return epoch_batches(self._num_films, self._batching.batch_size, self._batching.seed, epoch, smallest=smallest)
 
     def _pixels(self, crops: Tensor | Crops) -> Tensor:
         if isinstance(crops, Tensor):
-            return to_device(crops, self._device)
-        return resized_at_once(crops.to(self._device), self._image_size)
+            return to_device(crops, self._batching.device)
+        return resized_at_once(crops.to(self._batching.device), self._batching.image_size)
 
 
 def _ready(loaded: _Loaded | PneumoError) -> _Loaded:

@@ -28,7 +28,7 @@ from pneumocli.training.dataset import TrainingData
 from pneumocli.training.distributed import Team
 from pneumocli.training.finish import card_of, finish
 from pneumocli.training.gpu_probe import GpuProbe, gpu_probe
-from pneumocli.training.loader import TrainingBatches, epoch_batches, lost_workers_reported
+from pneumocli.training.loader import Batching, TrainingBatches, epoch_batches, lost_workers_reported
 from pneumocli.training.plan import Plan, where_to_resize
 from pneumocli.training.schedule import Method
 from pneumocli.training.step import (
@@ -149,18 +149,16 @@ class Training:
     def _training_batches(self) -> TrainingBatches:
         device = torch.device(self.plan.device)
         augmentation = Augmentation.of(self.config)
-        return TrainingBatches(
-            self.data.crops,
-            augmentation,
+        batching = Batching(
             image_size=self.config.image_size,
             batch_size=self.config.batch_size,
-            accumulate=self.config.accumulate,
             seed=self.config.seed,
-            workers=self.plan.workers,
             device=device,
+            accumulate=self.config.accumulate,
+            workers=self.plan.workers,
             resize=where_to_resize(device, augmentation),
-            team=self.team,
         )
+        return TrainingBatches(self.data.crops, augmentation, batching, self.team)
 
     def _make_learner(self) -> Learner:
         weights = torch.ones(2)

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from pneumocli.core.memory import peak_memory_bytes
+from pneumocli.training.augmentation import Augmentation
 from pneumocli.training.distributed import Team
 from pneumocli.training.film_cache import FilmCache, Pixels, write_films
-from pneumocli.training.loader import TrainingBatches
+from pneumocli.training.loader import Batching, TrainingBatches
 
 _PATTERNS = 64  # noise is made once and shifted: making it anew would take longer than writing it
 
@@ -38,10 +39,8 @@ def forget(path: Path) -> None:
 
 def epoch(films: FilmCache, workers: int, batches: int) -> float:
     """Films per second over so many batches of 32; the start of the workers does not count."""
-    source = TrainingBatches(
-        films, image_size=224, batch_size=32, accumulate=1, seed=0, workers=workers, device=torch.device("cpu"),
-        resize="workers", team=Team(),
-    )  # fmt: skip
+    batching = Batching(image_size=224, batch_size=32, seed=0, device=torch.device("cpu"), workers=workers)
+    source = TrainingBatches(films, Augmentation(), batching, Team())
     parts = source.epoch(1)
     next(parts)
     began = time.perf_counter()

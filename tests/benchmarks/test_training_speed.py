@@ -23,9 +23,10 @@ from pneumocli.core.events import EpochFinished, Event
 from pneumocli.core.records import RunResult
 from pneumocli.data.manifest import Manifest, scan, with_hashes
 from pneumocli.run_folder import RunFolder
+from pneumocli.training.augmentation import Augmentation
 from pneumocli.training.distributed import Team
 from pneumocli.training.film_cache import cached_films
-from pneumocli.training.loader import CropSource, TrainingBatches, crop_source_side
+from pneumocli.training.loader import Batching, CropSource, TrainingBatches, crop_source_side
 from pneumocli.training.train import train
 from tests.benchmarks.conftest import Row, python
 from tests.benchmarks.memory_growth import EPOCHS
@@ -121,10 +122,10 @@ def test_batches_from_the_cache(
     monkeypatch.setattr("pneumocli.training.loader.resized_at_once", lambda crops, _: crops.pixels)
     decode = CropSource(224, "crop")
     cache, _ = cached_films(train_films, decode, decode.form)
-    batches = TrainingBatches(
-        cache, image_size=224, batch_size=32, accumulate=1, seed=0, workers=workers, resize=resize,
-        device=torch.device("cpu"), team=Team(),
-    )  # fmt: skip
+    batching = Batching(
+        image_size=224, batch_size=32, seed=0, device=torch.device("cpu"), workers=workers, resize=resize
+    )
+    batches = TrainingBatches(cache, Augmentation(), batching, Team())
     rounds = 5  # epochs of ours for one of theirs, so that both take long enough to be timed
 
     def ours() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pneumocli.training.augmentation import Augmentation
 from pneumocli.training.distributed import Team
 from pneumocli.training.film_cache import Selected
-from pneumocli.training.loader import TrainingBatches, crop_source_side, epoch_batches, film_seed, stacked
+from pneumocli.training.loader import Batching, TrainingBatches, crop_source_side, epoch_batches, film_seed, stacked
 from tests.training.test_augmentation import OFF_BY, off
 
 
@@ -44,18 +44,16 @@ def batches(
     seed: int = 0,
     resize: str = "workers",
 ) -> TrainingBatches:
-    return TrainingBatches(
-        Selected(films or Noise(), tuple(range(23))),
-        augmentation=Augmentation(),
+    batching = Batching(
         image_size=32,
         batch_size=8,
-        accumulate=accumulate,
         seed=seed,
-        workers=workers,
         device=torch.device("cpu"),
+        accumulate=accumulate,
+        workers=workers,
         resize=resize,
-        team=team or Team(),
     )
+    return TrainingBatches(Selected(films or Noise(), tuple(range(23))), Augmentation(), batching, team or Team())
 
 
 def films_of(loader: TrainingBatches, epoch: int) -> dict[int, torch.Tensor]:
