@@ -12,8 +12,6 @@ from pneumocli.metrics.square_and_add import implied_metrics
 LEAST_FILMS = 5
 """With fewer films of a class in a group, what depends on this class is undefined: one film would be a fifth of it."""
 
-GROUP_METRICS = ("sensitivity", "specificity", "balanced_accuracy", "auroc")
-
 
 def group_of(labels: ArrayLike, logits: ArrayLike, called: ArrayLike, patients: ArrayLike) -> Subgroup:
     """Counts and metrics of a group.

@@ -12,7 +12,7 @@ from pneumocli.core.records import EpochRecord
 from pneumocli.metrics.classification import CALIBRATION_BINS
 from pneumocli.metrics.records import Comparison
 from pneumocli.metrics.scores import Compared, ScoreArrays
-from pneumocli.reporting.figures import as_label, draw_undefined, has_both_classes, new_figure
+from pneumocli.reporting.figures import as_label, draw_undefined, frame_roc, has_both_classes, new_figure
 from pneumocli.reporting.text import metric_label
 
 # Distinct to the colour-blind (Okabe and Ito 2008).
@@ -101,14 +101,7 @@ def roc_overlay(runs: Sequence[tuple[str, ScoreArrays]]) -> Figure:
     for index, (name, scores) in enumerate(runs):
         false_positive, true_positive, _ = roc_curve(scores.labels, scores.logits)
         axes.plot(false_positive, true_positive, color=colour_of(index), label=as_label(name))
-    axes.plot([0, 1], [0, 1], ":", color="#777777", linewidth=1)
-    axes.set(
-        xlabel="1 - specificity (false alarms)",
-        ylabel="sensitivity",
-        title="ROC",
-        xlim=(-0.01, 1.01),
-        ylim=(-0.01, 1.02),
-    )
+    frame_roc(axes)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -155,6 +155,18 @@ def draw_undefined(axes: Axes, what: str) -> None:
     axes.set_axis_off()
 
 
+def frame_roc(axes: Axes) -> None:
+    """The diagonal, labels and limits of ROC curves, of one run or of several."""
+    axes.plot([0, 1], [0, 1], ":", color=_GREY, linewidth=1)
+    axes.set(
+        xlabel="1 - specificity (false alarms)",
+        ylabel="sensitivity",
+        title="ROC",
+        xlim=(-0.01, 1.01),
+        ylim=(-0.01, 1.02),
+    )
+
+
 def roc_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
     """The ROC curve, with the operating point on it."""
     figure = new_figure()
@@ -167,19 +179,12 @@ def roc_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
     interval = f" ({area.low:.3f}-{area.high:.3f})" if area.low is not None else ""
     display = RocCurveDisplay(fpr=false_positive, tpr=true_positive)
     display.plot(ax=axes, curve_kwargs={"color": PNEUMONIA_COLOUR, "label": f"AUROC {area.value:.3f}{interval}"})
-    axes.plot([0, 1], [0, 1], ":", color=_GREY, linewidth=1)
+    frame_roc(axes)
     _mark(
         axes,
         evaluation,
         x=1 - (evaluation.metrics["specificity"].value or 0),
         y=evaluation.metrics["sensitivity"].value or 0,
-    )
-    axes.set(
-        xlabel="1 - specificity (false alarms)",
-        ylabel="sensitivity",
-        title="ROC",
-        xlim=(-0.01, 1.01),
-        ylim=(-0.01, 1.02),
     )
     _plain(axes)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
