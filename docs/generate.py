@@ -89,11 +89,23 @@ def field_table(model: type[BaseModel]) -> str:
 def run_folder_page() -> str:
     """``docs/run-folder.md`` with the field tables between its markers renewed."""
     from pneumocli.core.records import Environment, EpochRecord, ManifestRow, RunResult
+    from pneumocli.core.shift_records import PropertyShift, Shift
     from pneumocli.metrics.records import ScoredFilm
     from pneumocli.model.card import ModelCard, OperatingPoint
 
     text = (ROOT / "docs" / "run-folder.md").read_text(encoding="utf-8")
-    for record in (ManifestRow, EpochRecord, Environment, RunResult, ModelCard, OperatingPoint, ScoredFilm):
+    records = (
+        ManifestRow,
+        EpochRecord,
+        Environment,
+        RunResult,
+        ModelCard,
+        OperatingPoint,
+        ScoredFilm,
+        Shift,
+        PropertyShift,
+    )
+    for record in records:
         name = record.__name__
         start, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
         head, rest = text.split(start)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pneumocli.core.records import ClassName, Count, Finite, Fraction, Kind, Record, Split
+from pneumocli.core.shift_records import Shift
 from pneumocli.model.card import OperatingPoint
 
 
@@ -116,6 +117,9 @@ class Evaluation(Record):
     """``prevalence``, ``ppv`` and ``npv`` at the prevalence that was asked for."""
     bootstrap_seed: Count
     data_flow: DataFlow
+    shift: Shift | None = None
+    """Whether the films are like the model's validation films; ``None`` for fewer than 20, and where the model keeps no
+    reference, as those of version 0.1.0."""
 
     @property
     def place(self) -> str:

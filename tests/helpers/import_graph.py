@@ -9,7 +9,11 @@ PACKAGE = Path(__file__).parents[2] / "pneumocli"
 
 # Floors from the bottom; a room imports only rooms on lower floors. A folder lists its modules, a module stands alone.
 FLOORS: dict[int, dict[str, str]] = {
-    1: {"core": "config errors events files locks memory parallel recipes records setting_faults version"},
+    1: {
+        "core": (
+            "config errors events files locks memory parallel recipes records setting_faults shift_records version"
+        ),
+    },
     2: {
         "data": (
             "acquisition acquisition_cache dicom dicom_values film film_files formats grey images jpeg2000"
