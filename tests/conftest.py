@@ -26,6 +26,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 # The reference machine has two cores: one thread for each of two processes of tests, both for a single one.
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 
+# Messages are wrapped to this width where they do not go to a terminal: tests look for whole sentences.
+os.environ["COLUMNS"] = "300"
+
 # A shell starts its background jobs deaf to Ctrl-C, and what they start inherits it: tests that send it would fail.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

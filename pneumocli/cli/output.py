@@ -8,9 +8,9 @@ from typing import Self, TypeVar
 
 from pydantic import BaseModel
 from rich.console import Console, RenderableType
-from rich.markup import escape
 
 from pneumocli.cli.encoding import fits
+from pneumocli.cli.lines import PLAIN_COLUMNS, columns, hint_line, labelled
 from pneumocli.cli.progress import PlainProgress, Progress, RichProgress
 from pneumocli.core.events import Event, Remark, RunStarted
 from pneumocli.core.files import dump_json
@@ -23,9 +23,6 @@ def _json(value: BaseModel | dict[str, object] | Sequence[object]) -> str:
     """JSON that standard output takes as it is: with escapes where its encoding lacks a character."""
     text = dump_json(value)
     return text if fits(text, sys.stdout.encoding) else dump_json(value, ascii_only=True)
-
-
-_PLAIN_WIDTH = 80  # of tables that go into a file or a pipe
 
 
 class Output:
@@ -46,7 +43,7 @@ class Output:
         self.debug = debug
         self.resume_hint: str | None = None
         self._run: RunFolder | None = None
-        width = None if sys.stdout.isatty() else _PLAIN_WIDTH
+        width = None if sys.stdout.isatty() else PLAIN_COLUMNS
         self._results = Console(file=sys.stdout, width=width, highlight=False)
         self._messages = Console(file=sys.stderr, highlight=False, soft_wrap=True)
         self._progress: Progress | None = None
@@ -123,6 +120,7 @@ class Output:
 
     def error(self, message: str, hint: str | None) -> None:
         """An error with its hint on standard error, under ``--quiet``, too."""
-        self._messages.print(f"[bold red]error:[/] {escape(message)}")
+        width = columns(self._messages)
+        self._messages.print(labelled("error:", message, width, "bold red"))
         if hint:
-            self._messages.print(f"[bold]hint:[/] {escape(hint)}")
+            self._messages.print(hint_line(hint, width))

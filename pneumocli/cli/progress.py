@@ -22,6 +22,9 @@ from rich.progress import Progress as RichBars
 from rich.table import Column
 from rich.text import Text
 
+from pneumocli.cli import epoch_table
+from pneumocli.cli.lines import columns, labelled, wrapped
+from pneumocli.core.amounts import counted, duration
 from pneumocli.core.events import (
     DeviceSampled,
     EpochFinished,
@@ -36,22 +39,12 @@ from pneumocli.core.events import (
 _LONG_SECONDS = 3.0  # a plain line reports the end of a task only when it took at least this long
 
 
-def duration(seconds: float) -> str:
-    """A length of time for people: ``4.2 s``, ``3:05``, ``2:10:00``."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    if whole < 60:
-        return f"{whole} s"
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 class Progress(ABC):
     """Shows events until it is closed."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._chosen_by: str | None = "AUROC"  # until the head of the epochs has been printed
 
     def show(self, event: Event) -> None:
         """Shows one event."""
@@ -63,39 +56,37 @@ class Progress(ABC):
             case TaskFinished():
                 self._finish(event)
             case RunStarted():
-                verb = "resumed" if event.first_epoch > 1 else "training"
-                self._line(f"{verb} into [bold]{escape(str(event.path))}[/], {event.num_epochs} epochs")
+                self._run_started(event)
             case EpochFinished():
-                self._line(self._epoch_line(event))
+                self._epoch(event)
                 self._ends_at(time.monotonic() + event.seconds_left)
             case DeviceSampled():
                 self._device(event)
             case Remark(level="warning"):
-                self._line(f"[yellow]warning:[/] {escape(event.text)}")
+                self._print(labelled("warning:", event.text, self._width, "yellow"))
             case Remark():
-                self._line(escape(event.text))
+                self._line(event.text)
 
-    def _epoch_line(self, event: EpochFinished) -> str:
-        record = event.record
-        shown = [
-            f"epoch {record.epoch}/{event.num_epochs}",
-            f"loss {record.train_loss:.4f}",
-            f"val loss {record.val_loss:.4f}",
-            f"auroc {_number(record.val_auroc, '.4f')}",
-            f"sens {_number(event.val_sensitivity, '.1%')}",
-            f"spec {_number(event.val_specificity, '.1%')}",
-            f"{record.images_per_second:.0f} img/s"
-            if record.images_per_second >= 20
-            else f"{record.images_per_second:.1f} img/s",
-        ]
-        if record.epoch < event.num_epochs:
-            shown.append(f"{duration(event.seconds_left)} left")
-        if event.is_best:
-            shown.append("[green]best[/]")
-        return "  ".join(shown)
+    def _run_started(self, event: RunStarted) -> None:
+        verb = "resumed" if event.first_epoch > 1 else "training"
+        self._line(f"{verb} into {event.path}, {counted(event.num_epochs, 'epoch')}")
+        self._chosen_by = event.chosen_by
 
-    def _line(self, markup: str) -> None:
-        self._console.print(markup)
+    def _epoch(self, event: EpochFinished) -> None:
+        if self._chosen_by is not None:
+            self._print(epoch_table.head(self._chosen_by, self._width))
+            self._chosen_by = None
+        self._print(epoch_table.row(event))
+
+    @property
+    def _width(self) -> int:
+        return columns(self._console)
+
+    def _line(self, text: str) -> None:
+        self._print(Text(wrapped(text, self._width)))
+
+    def _print(self, text: Text) -> None:
+        self._console.print(text)
 
     @abstractmethod
     def close(self) -> None:
@@ -118,10 +109,6 @@ class Progress(ABC):
         """Takes note of when, by the monotonic clock, the training will end."""
 
 
-def _number(value: float | None, form: str) -> str:
-    return "undefined" if value is None else format(value, form)
-
-
 class PlainProgress(Progress):
     """One line per epoch and per finished long task; no carriage returns: for log files."""
 
@@ -142,7 +129,7 @@ class PlainProgress(Progress):
         seconds = time.monotonic() - began
         done = self._done.pop(event.task, 0)
         if start is not None and start.unit != "batches" and seconds >= _LONG_SECONDS:
-            self._line(f"{escape(event.task)}: {done:,} {start.unit} in {duration(seconds)}")
+            self._line(f"{event.task}: {done:,} {start.unit} in {duration(seconds)}")
 
     def _device(self, event: DeviceSampled) -> None:
         if not self._device_shown:
@@ -157,7 +144,7 @@ class PlainProgress(Progress):
 
 
 def _device_line(event: DeviceSampled) -> str:
-    shown = [escape(event.name)]
+    shown = [event.name]
     if event.memory_used_bytes is not None and event.memory_total_bytes is not None:
         gib = 1 << 30
         shown.append(f"{event.memory_used_bytes / gib:.1f} of {event.memory_total_bytes / gib:.1f} GiB")
@@ -201,7 +188,7 @@ class _Bars(RichBars):
     def get_renderables(self) -> Iterable[RenderableType]:
         yield from super().get_renderables()
         if self.device:
-            yield Text.from_markup(self.device, style="dim")
+            yield Text(self.device, style="dim")
 
 
 class RichProgress(Progress):

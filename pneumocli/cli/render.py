@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.table import Table
 
-from pneumocli.cli.progress import duration
+from pneumocli.core.amounts import duration
 from pneumocli.core.errors import shell_word
 from pneumocli.core.records import NOTICE, RunResult
 from pneumocli.metrics.records import Metric

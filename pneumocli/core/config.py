@@ -21,6 +21,9 @@ from pneumocli.core.setting_faults import fault
 DEFAULT_DATA = Path("data/chest_xray")
 DEFAULT_RUNS = Path("runs")
 
+SELECTED_BY = {"auroc": "AUROC", "hard": "balanced accuracy on hard films"}
+"""The metric of the validation films behind each value of ``--select``, as people read it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Flag:

@@ -45,11 +45,19 @@ class TaskFinished:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """A training writes into ``path`` from now on; ``first_epoch`` is 1, or later for a resumed run."""
+    """A training writes into ``path`` from now on.
+
+    Attributes:
+        path: The run folder.
+        first_epoch: 1, or later for a resumed run.
+        num_epochs: Planned in all.
+        chosen_by: The validation metric that decides the best epoch, as people read it.
+    """
 
     path: Path
     first_epoch: int
     num_epochs: int
+    chosen_by: str = "AUROC"
 
 
 @dataclass(frozen=True, slots=True)

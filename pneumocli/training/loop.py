@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torchvision.models import ResNet
 
-from pneumocli.core.config import TrainConfig
+from pneumocli.core.config import SELECTED_BY, TrainConfig
 from pneumocli.core.errors import ModelFileError, RunError, TrainingDiverged, resume_command
 from pneumocli.core.events import EpochFinished, Listener, RunStarted, TaskAdvanced, TaskFinished, TaskStarted
 from pneumocli.core.files import write_bytes
@@ -94,7 +94,8 @@ class Training:
             OutOfMemory: The device has too little memory.
         """
         with self._surroundings():
-            self.listener(RunStarted(self.run.path, self.progress.epoch + 1, self.config.epochs))
+            chosen_by = SELECTED_BY[self.config.select]
+            self.listener(RunStarted(self.run.path, self.progress.epoch + 1, self.config.epochs, chosen_by))
             self._learner = self._make_learner()
             if checkpoint is not None:
                 self._restore(checkpoint)

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from pneumocli.cli.output import Output
-from pneumocli.cli.progress import PlainProgress, Progress, RichProgress, duration
+from pneumocli.cli.progress import PlainProgress, Progress, RichProgress
+from pneumocli.core.amounts import duration
 from pneumocli.core.events import (
     DeviceSampled,
     EpochFinished,
@@ -59,7 +60,7 @@ def recorded(tmp_path) -> list[Event]:
 
 def shown(kind: type[Progress], events: list[Event], *, terminal: bool) -> str:
     out = io.StringIO()
-    progress = kind(Console(file=out, force_terminal=terminal, width=110, soft_wrap=True, highlight=False))
+    progress = kind(Console(file=out, force_terminal=terminal, width=80, soft_wrap=True, highlight=False))
     for event in events:
         progress.show(event)
     progress.close()
@@ -75,10 +76,12 @@ def test_plain_lines_hold_one_line_per_epoch_and_no_carriage_return(tmp_path):
     text = shown(PlainProgress, recorded(tmp_path), terminal=False)
     assert "\r" not in text
     assert "\x1b" not in text
-    lines = [line for line in text.splitlines() if line.startswith("epoch ")]
-    assert lines == [
-        "epoch 1/3  loss 0.5000  val loss 0.4000  auroc 0.9000  sens 98.0%  spec undefined  68 img/s  1:00 left  best",
-        "epoch 2/3  loss 0.5000  val loss 0.4000  auroc undefined  sens 98.0%  spec undefined  68 img/s  30 s left",
+    lines = text.splitlines()
+    start = lines.index("sens., spec.: sensitivity and specificity at 50%; best: by AUROC so far")
+    assert lines[start + 1 : start + 4] == [
+        "  epoch    loss  val loss   AUROC  accuracy  sens.  spec.   img/s     left",
+        "    1/3  0.5000    0.4000   90.0%     90.0%  98.0%      -      68     1:00 best",
+        "    2/3  0.5000    0.4000       -     90.0%  98.0%      -      68     30 s",
     ]
     assert "warning: 16 films select nothing" in text
     assert "100 training films [a bracket]" in text
@@ -87,7 +90,7 @@ def test_plain_lines_hold_one_line_per_epoch_and_no_carriage_return(tmp_path):
 
 def test_a_terminal_gets_bars_with_loss_rate_and_the_gpu(tmp_path):
     text = plain(shown(RichProgress, recorded(tmp_path), terminal=True))
-    for words in ("training", "epoch 1/3", "best", "NVIDIA T4  3.0 of 15.0 GiB", "left 30 s"):
+    for words in ("training", "1/3", "best", "NVIDIA T4  3.0 of 15.0 GiB", "left 30 s"):
         assert words in text, words
 
 
@@ -102,6 +105,43 @@ def test_a_bar_stays_one_line_on_a_narrow_terminal(width: int):
     lines = console.render_lines(bars.make_tasks_table(bars.tasks))
     progress.close()
     assert len(lines) == 1
+
+
+def test_an_epoch_of_extreme_numbers_fits_80_columns():
+    record = EpochRecord(
+        epoch=99_999, train_loss=12345.678, val_loss=1.5e7, val_accuracy=1, val_auroc=1, learning_rate=0.001,
+        seconds=1, images_per_second=123_456,
+    )  # fmt: skip
+    event = EpochFinished(record, 1.0, 1.0, is_best=True, num_epochs=100_000, seconds_left=360_000)
+    (line,) = shown(PlainProgress, [event], terminal=False).splitlines()[-1:]
+    assert len(line) <= 80
+    assert line.split() == ["99999", "1.2e+04", "1.5e+07", *["100.0%"] * 4, "123456", "100", "h", "best"]
+
+
+def test_each_run_has_a_head_that_names_what_decides_the_best_epoch(tmp_path):
+    hard = "balanced accuracy on hard films"
+    text = shown(
+        PlainProgress,
+        [RunStarted(tmp_path, 1, 1), epoch(1), RunStarted(tmp_path, 1, 1, hard), epoch(1)],
+        terminal=False,
+    )
+    assert text.count("val loss") == 2
+    assert "best: by AUROC so far" in text
+    assert f"best: by {hard} so far" in text.replace("\n  ", " ")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_messages_end_their_lines_between_words(terminal: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    kind = RichProgress if terminal else PlainProgress
+    out = io.StringIO()
+    progress = kind(Console(file=out, force_terminal=terminal, width=80, soft_wrap=True))
+    words = "216 training films of 110 patients, 40 validation films of 24 (by patient, 15.6% in all)"
+    progress.show(Remark(words))
+    progress.show(Remark(words, "warning"))
+    lines = plain(out.getvalue()).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert " ".join(line.strip() for line in lines) == f"{words} warning: {words}"
 
 
 def test_bars_leave_a_later_task_room(tmp_path):

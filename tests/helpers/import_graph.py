@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parents[2] / "pneumocli"
 FLOORS: dict[int, dict[str, str]] = {
     1: {
         "core": (
-            "config errors events files locks memory parallel recipes records setting_faults shift_records version"
+            "amounts config errors events files locks memory parallel recipes records setting_faults shift_records"
+            " version"
         ),
     },
     2: {
@@ -49,8 +50,8 @@ FLOORS: dict[int, dict[str, str]] = {
     7: {"demo": "", "__init__": ""},
     8: {
         "cli": (
-            "app boundary collector compare demo download encoding evaluate options output predict predict_tables"
-            " progress render train usage verify_data verify_data_tables"
+            "app boundary collector compare demo download encoding epoch_table evaluate lines options output predict"
+            " predict_tables progress render train usage verify_data verify_data_tables"
         ),
     },
     9: {"__main__": ""},

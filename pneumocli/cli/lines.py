@@ -1,0 +1,67 @@
+"""Text that fits the screen: whole words, no line wider than it is."""
+
+import os
+import textwrap
+
+from rich.console import Console
+from rich.text import Text
+
+PLAIN_COLUMNS = 80  # of what goes into a file or a pipe
+
+
+def columns(console: Console) -> int:
+    """Width that sentences are wrapped to: of the terminal, else ``$COLUMNS``, else 80."""
+    if console.is_terminal:
+        return console.width
+    given = os.environ.get("COLUMNS", "")
+    return int(given) if given.isdecimal() and int(given) > 0 else PLAIN_COLUMNS
+
+
+def wrapped(text: str, width: int, indent: str = "  ") -> str:
+    r"""A text whose lines end between words; a word longer than the line, such as a path, stays whole.
+
+    Args:
+        text: One or more lines.
+        width: Characters of a line.
+        indent: Begins each line that continues another.
+
+    >>> wrapped("no data folder at none", 15)
+    'no data folder\n  at none'
+    """
+    wrapper = textwrap.TextWrapper(width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(wrapper.fill(line) for line in text.splitlines())
+
+
+def labelled(label: str, text: str, width: int, style: str) -> Text:
+    """A message that begins with its kind, such as ``warning:``, in colour."""
+    message = Text(wrapped(f"{label} {text}", width))
+    message.stylize(style, 0, len(label))
+    return message
+
+
+def hint_line(hint: str, width: int) -> Text:
+    """A hint; a command that is wider than the screen stays in one line, so that it can be pasted."""
+    return labelled("hint:", hint, max(width, len(hint) + 6) if hint.startswith("pneumo ") else width, "bold")
+
+
+def shortened(path: str, width: int) -> str:
+    """A path of at most ``width`` characters: the middle is left out, the end names the file.
+
+    >>> shortened("chest_xray/test/NORMAL/IM-0001-0001.jpeg", 30)
+    'chest_xray/…/IM-0001-0001.jpeg'
+    >>> shortened("a/b.jpeg", 30)
+    'a/b.jpeg'
+    """
+    if len(path) <= width:
+        return path
+    parts = path.split("/")
+    end = parts[-1]
+    for part in reversed(parts[:-1]):
+        if len(end) + 1 + len(part) + 1 > width * 2 // 3:
+            break
+        end = f"{part}/{end}"
+    start = path[: width - len(end) - 2]
+    if len(start) >= 3 and end != path:
+        return f"{start}…/{end}"
+    half = (width - 1) // 2
+    return f"{path[: width - 1 - half]}…{path[len(path) - half :]}"
