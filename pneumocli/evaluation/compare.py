@@ -1,7 +1,7 @@
 """``compare()``: two or more runs on the same films, with intervals of their differences."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -33,11 +33,9 @@ from pneumocli.metrics.records import (
 from pneumocli.metrics.scores import Compared, ScoreArrays
 from pneumocli.reporting.comparison_figures import comparison_figures
 from pneumocli.reporting.comparison_page import ComparisonReport, comparison_page
+from pneumocli.reporting.comparison_verdict import comparison_verdict
 from pneumocli.reporting.figures import png
-from pneumocli.reporting.text import listed, p_sentence
 from pneumocli.run_folder import RunFolder
-
-_SIGNIFICANT = 0.05
 
 
 def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
@@ -69,7 +67,7 @@ def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
         num_images=len(runs[0].films),
         num_patients=runs[0].evaluation.num_patients,
         data_fingerprint=runs[0].evaluation.data_fingerprint,
-        sentence=sentence(names, differences, adjusted),
+        sentence=comparison_verdict(names, differences, adjusted),
         differences=tuple(differences),
         holm_p_values=adjusted,
         seed_groups=tuple(_seed_groups(names, [folder.config() for folder in folders], values)),
@@ -154,48 +152,6 @@ def _described(name: str, run: RunFolder, evaluated: Evaluated) -> ComparedRun:
         metrics={metric: evaluated.evaluation.metrics[metric] for metric in MAIN_METRICS},
         subgroups=evaluated.evaluation.subgroups,
     )
-
-
-def sentence(
-    names: Sequence[str], differences: Sequence[Difference], adjusted: Mapping[str, float] | None = None
-) -> str:
-    """Names the most accurate run, with the difference to each other run and whether it could be chance.
-
-    Args:
-        names: The runs.
-        differences: Of all pairs; those of accuracy by the paired patient bootstrap are used.
-        adjusted: p-values after Holm's correction, by ``a vs b``: they decide where there are more than two runs.
-    """
-    rows = [row for row in differences if row.metric == "accuracy" and row.low is not None and row.high is not None]
-    if not rows:
-        return f"{listed(names)} cannot be compared: accuracy is undefined on these films."
-    best = max(
-        names,
-        key=lambda name: next(
-            (row.b if row.run_b == name else row.a) or 0.0 for row in rows if name in (row.run_a, row.run_b)
-        ),
-    )
-    return " ".join(_verdict(best, row, adjusted or {}) for row in rows if best in (row.run_a, row.run_b))
-
-
-def _verdict(best: str, row: Difference, adjusted: Mapping[str, float]) -> str:
-    """One sentence about the most accurate run and another."""
-    other = row.run_a if best == row.run_b else row.run_b
-    sign = 1 if best == row.run_b else -1
-    assert row.difference is not None  # noqa: S101 - rows with an interval have a difference
-    assert row.low is not None  # noqa: S101
-    assert row.high is not None  # noqa: S101
-    if row.difference == 0:
-        return f"{best} and {other} are equally accurate."
-    low, high = sorted((sign * row.low, sign * row.high))
-    amount = f"{sign * row.difference * 100:.1f} percentage points (95 % interval {low * 100:.1f} to {high * 100:.1f})"
-    p_value = adjusted.get(row.pair, row.p_value)
-    if low > 0 and p_value is not None and p_value < _SIGNIFICANT:
-        chance = "is more than chance would explain"
-    else:
-        chance = "is at the edge of chance" if low > 0 else "could be chance"
-    shown = f" ({p_sentence(p_value)}{' after Holm' if row.pair in adjusted else ''})" if p_value is not None else ""
-    return f"{best} is more accurate than {other} by {amount}; this difference {chance}{shown}."
 
 
 def _holm_p_values(names: Sequence[str], differences: Sequence[Difference]) -> dict[str, float] | None:

@@ -178,7 +178,7 @@ class Comparison(Record):
     num_patients: Count
     data_fingerprint: str
     sentence: str
-    """Which run is better, by how much, and whether that could be chance."""
+    """Which run ranks the films better, which is right on more of them, by how much, and whether it could be chance."""
     differences: tuple[Difference, ...]
     holm_p_values: dict[str, Fraction] | None
     """Accuracy p-values of all pairs after Holm's correction, by ``a vs b``; with more than two runs."""

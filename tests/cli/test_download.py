@@ -33,7 +33,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         if not name.startswith("KAGGLE_") and not name.lower().endswith("_proxy") and name != "XDG_CONFIG_HOME"
     }
     (tmp_path / "home").mkdir()
-    return kept | {"HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+    return kept | {"HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT), "COLUMNS": "300"}
 
 
 @pytest.fixture

@@ -38,7 +38,10 @@ FLOORS: dict[int, dict[str, str]] = {
     },
     5: {
         "release": "download http http_errors installed kaggle records sources staging unzip zip_file",
-        "reporting": "comparison_figures comparison_page evaluation_page figures film_pictures html model_card text",
+        "reporting": (
+            "comparison_figures comparison_page comparison_verdict evaluation_page figures film_pictures html"
+            " model_card text"
+        ),
     },
     6: {
         "evaluation": "compare evaluate measure store subject",
