@@ -85,6 +85,7 @@ class RunFolder:
         self.card_file = path / "MODEL_CARD.md"
         self.result_file = path / "result.json"
         self.tensorboard_folder = path / "tensorboard"
+        self.out_of_fold_file = path / "out-of-fold.csv"
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from pneumocli.core.errors import SettingError
 from pneumocli.core.recipes import Recipe, setting_of, shown_default
-from pneumocli.core.records import Fit, Split
+from pneumocli.core.records import HARD_BALANCED, Fit, Split
 from pneumocli.core.setting_faults import fault
 
 DEFAULT_DATA = Path("data/chest_xray")
@@ -99,11 +99,11 @@ def _inference_device(value: str) -> str:
 
 
 def _operating_point_rule(value: str) -> str:
-    if value in ("0.5", "youden"):
+    if value in ("0.5", "youden", HARD_BALANCED):
         return value
     match = re.fullmatch(r"(sensitivity|specificity|cost)=(\d*\.?\d+)", value)
     if not match:
-        raise ValueError("expected 0.5, youden, sensitivity=X, specificity=X or cost=X")
+        raise ValueError(f"expected 0.5, youden, sensitivity=X, specificity=X, cost=X or {HARD_BALANCED}")
     number = float(match[2])
     if match[1] == "cost" and number <= 0:
         raise ValueError("the cost of a missed pneumonia in false alarms must be above 0")
@@ -214,7 +214,8 @@ class TrainConfig(Settings):
     """Weigh the loss of each class by the inverse of its frequency."""
     operating_point: Annotated[OperatingPointRule, Flag(metavar="RULE")] = "0.5"
     """Threshold stored with the model: 0.5, or chosen on validation: youden, sensitivity=X, specificity=X,
-    or cost=X (a missed pneumonia costs X false alarms)."""
+    cost=X (a missed pneumonia costs X false alarms), or hard-balanced (equal sensitivity and specificity on hard
+    films)."""
     skip_unreadable: bool = False
     """Leave unreadable films out and record them, instead of refusing to train."""
     device: Annotated[Device, Flag(metavar="DEVICE")] = "auto"

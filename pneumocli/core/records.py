@@ -19,6 +19,9 @@ POSITIVE_CLASS = CLASS_NAMES[1]
 NOTICE = "Not a medical device: not for diagnosis."
 """Shown wherever a result is shown."""
 
+HARD_BALANCED = "hard-balanced"
+"""Rule of an operating point: equal sensitivity and specificity on hard films."""
+
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 Fit = Literal["crop", "squash", "pad"]

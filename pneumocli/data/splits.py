@@ -6,14 +6,14 @@ two methods, and what other films their patients have leave the training films.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from pneumocli.core.errors import DataError
-from pneumocli.core.records import ManifestRow, Split
+from pneumocli.core.records import CLASS_NAMES, ManifestRow, Split
 from pneumocli.data.manifest import Manifest
 
 Method = Literal["patient", "block", "official"]
@@ -60,6 +60,75 @@ def with_validation(manifest: Manifest, method: Method, fraction: float, seed: i
     return result, len(result.of("val")) / len(rows)
 
 
+def in_folds(manifest: Manifest, method: Method, folds: int, seed: int) -> tuple[int, ...]:
+    """Decides which fold each film belongs to; all films of a patient belong to one.
+
+    Args:
+        manifest: Films of the splits train and val, which are folded together.
+        method: ``patient``: whole patients at random, the kinds in proportion. ``block``: fold k is the k-th contiguous
+            block of patient numbers in each series, whatever the seed.
+        folds: How many, at least 2.
+        seed: Decides which patients.
+
+    Returns:
+        The fold of each row, from 1: a function of the arguments alone.
+
+    Raises:
+        DataError: There are too few patients, or a fold lacks a class.
+    """
+    rows = manifest.rows
+    by_patient = _fold_by_block(rows, folds) if method == "block" else _fold_by_draw(rows, folds, seed)
+    numbers = tuple(by_patient[row.patient] for row in rows)
+    for fold in range(1, folds + 1):
+        found = {row.label for row, number in zip(rows, numbers, strict=True) if number == fold}
+        if len(found) < len(CLASS_NAMES):
+            lacking = " and ".join(name for label, name in enumerate(CLASS_NAMES) if label not in found)
+            raise DataError(
+                f"fold {fold} of {folds} by {method} holds no {lacking} film of {manifest.folder}: every fold needs "
+                "both classes",
+                f"--folds {max(2, folds // 2)} makes larger ones" + (", or --val patient" if method == "block" else ""),
+            )
+    return numbers
+
+
+def with_fold(manifest: Manifest, method: Method, folds: int, fold: int, seed: int) -> tuple[Manifest, float]:
+    """Holds one of :func:`in_folds` out: its films are validated on, all others are trained on.
+
+    Returns:
+        The manifest with its splits decided, and the share of films that is validated on.
+
+    Raises:
+        DataError: As :func:`in_folds`.
+    """
+    numbers = in_folds(manifest, method, folds, seed)
+    rows = tuple(
+        row.model_copy(update={"split": "val" if number == fold else "train"})
+        for row, number in zip(manifest.rows, numbers, strict=True)
+    )
+    return replace(manifest, rows=rows), numbers.count(fold) / len(numbers)
+
+
+def _fold_by_draw(rows: Sequence[ManifestRow], folds: int, seed: int) -> dict[str, int]:
+    fewest = min(_patients_by_kind(rows).values(), default=0)
+    if fewest < folds:
+        raise DataError(
+            f"{fewest} patients of one kind are too few for {folds} folds, each of which holds some out",
+            f"--folds {fewest}" if fewest > 1 else "add films of other patients, or train without --folds",
+        )
+    found: dict[str, int] = {}
+    for number, held in enumerate(_drawn(rows, folds, seed), start=1):
+        found |= dict.fromkeys(held, number)
+    return found
+
+
+def _fold_by_block(rows: Sequence[ManifestRow], folds: int) -> dict[str, int]:
+    found = {}
+    for patients in _series(rows).values():
+        for patient, place in _places(patients, folds).items():
+            found[patient] = 1 + min(int(place), folds - 1)
+    return found
+
+
 def training_pool(manifest: Manifest) -> Manifest:
     """The films that a training may use: all but those of test.
 
@@ -84,19 +153,24 @@ def _split_of(row: ManifestRow, held: set[str]) -> Split:
 
 def _by_patient(rows: Sequence[ManifestRow], folds: int, seed: int) -> set[str]:
     """Patients of one fold of a k-fold that keeps patients together and the kinds in proportion."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    kinds = [row.kind if row.kind != "unknown" else str(row.label) for row in rows]
-    patients = [row.patient for row in rows]
     fewest = min(_patients_by_kind(rows).values(), default=0)
     if fewest < folds:
         raise DataError(
             f"{fewest} patients of one kind are too few to hold out 1/{folds} of them",
             "raise --val-fraction (0.5 needs two patients of each kind), or use --val official",
         )
+    return next(_drawn(rows, folds, seed))
+
+
+def _drawn(rows: Sequence[ManifestRow], folds: int, seed: int) -> Iterator[set[str]]:
+    """Patients of each fold."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    kinds = [row.kind if row.kind != "unknown" else str(row.label) for row in rows]
+    patients = [row.patient for row in rows]
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    _, held = next(splitter.split(np.zeros(len(rows)), kinds, patients))
-    return {patients[number] for number in held}
+    for _, held in splitter.split(np.zeros(len(rows)), kinds, patients):
+        yield {patients[number] for number in held}
 
 
 def _patients_by_kind(rows: Sequence[ManifestRow]) -> dict[str, int]:
@@ -108,10 +182,7 @@ def _patients_by_kind(rows: Sequence[ManifestRow]) -> dict[str, int]:
 
 def _by_block(rows: Sequence[ManifestRow], folds: int, seed: int) -> set[str]:
     """Patients of one contiguous block of numbers in each series; the seed decides which of the ``folds`` blocks."""
-    series: dict[str, Counter[tuple[int, str]]] = defaultdict(Counter)
-    for row in rows:
-        name, number = _series_and_number(row.patient)
-        series[name][number, row.patient] += 1
+    series = _series(rows)
     shortest = min((len(patients) for patients in series.values()), default=0)
     if shortest < folds:
         raise DataError(
@@ -125,6 +196,15 @@ def _by_block(rows: Sequence[ManifestRow], folds: int, seed: int) -> set[str]:
     return held
 
 
+def _series(rows: Sequence[ManifestRow]) -> dict[str, Counter[tuple[int, str]]]:
+    """By series: films by number and patient."""
+    series: dict[str, Counter[tuple[int, str]]] = defaultdict(Counter)
+    for row in rows:
+        name, number = _series_and_number(row.patient)
+        series[name][number, row.patient] += 1
+    return series
+
+
 def _block_of(patients: Mapping[tuple[int, str], int], block: int, folds: int) -> set[str]:
     """Patients of a block that holds 1/folds of the series' films, not of its patients: low numbers have more films.
 
@@ -133,14 +213,20 @@ def _block_of(patients: Mapping[tuple[int, str], int], block: int, folds: int) -
         block: Which block, from 0.
         folds: Into how many the series is cut.
     """
+    places = _places(patients, folds)
+    inside = {patient for patient, place in places.items() if int(place) == block}
+    # A patient with more films than a block leaves a block empty; its neighbour stands in.
+    return inside or {min(places, key=lambda patient: abs(places[patient] - block - 0.5))}
+
+
+def _places(patients: Mapping[tuple[int, str], int], folds: int) -> dict[str, float]:
+    """Where each patient's films have their middle among the series' films: 0 at its start, ``folds`` at its end."""
     total, before = sum(patients.values()), 0
     places: dict[str, float] = {}
     for (_, patient), count in sorted(patients.items()):
         places[patient] = (before + count / 2) * folds / total
         before += count
-    inside = {patient for patient, place in places.items() if int(place) == block}
-    # A patient with more films than a block leaves a block empty; its neighbour stands in.
-    return inside or {min(places, key=lambda patient: abs(places[patient] - block - 0.5))}
+    return places
 
 
 def _series_and_number(patient: str) -> tuple[str, int]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pneumocli.core.config import EvaluateConfig
 from pneumocli.core.events import Listener, Remark, ignore
-from pneumocli.core.records import ManifestRow, Split
+from pneumocli.core.records import HARD_BALANCED, ManifestRow, Split
 from pneumocli.data.acquisition_cache import acquisitions
 from pneumocli.data.manifest import Manifest, readable_films
 from pneumocli.evaluation.measure import Choices, Origin, class_name, evaluate_predictions
@@ -76,7 +76,7 @@ def evaluate_films(run: RunFolder, subject: Subject, config: EvaluateConfig, lis
     chosen = Choices(config.threshold, config.prevalence, config.seed)
     hard = _hard(classifier.card, films, scored, listener)
     evaluation = evaluate_predictions(scored, classifier.card, origin, chosen, hard)
-    _warn_about_threshold(run, evaluation, listener)
+    _warn_about_threshold(run, classifier.card, evaluation, listener)
     write_evaluation(run, classifier, evaluation, scored, films.folder)
     if subject.name:
         place = run.evaluation_folder(evaluation.place).path
@@ -150,10 +150,16 @@ def _scored_film(row: ManifestRow, result: ScoringResult, threshold: float) -> S
     )
 
 
-def _warn_about_threshold(run: RunFolder, evaluation: Evaluation, listener: Listener) -> None:
-    if evaluation.threshold.chosen_on != "val":
+def _warn_about_threshold(run: RunFolder, card: ModelCard, evaluation: Evaluation, listener: Listener) -> None:
+    if evaluation.threshold.chosen_on not in ("val", "out-of-fold"):
         return
-    labels = [row.label for row in run.manifest().of("val").rows]
-    text = doubts(sum(labels), len(labels) - sum(labels), run.result().val_auroc, evaluation.threshold.rule)
+    manifest = run.manifest()
+    chosen_on = manifest.of("val") if evaluation.threshold.chosen_on == "val" else manifest
+    positive: int = sum(row.label for row in chosen_on.rows)
+    negative, area = len(chosen_on) - positive, run.result().val_auroc
+    if evaluation.threshold.rule == HARD_BALANCED and card.validation.hard is not None:  # the films that decided
+        hard = card.validation.hard
+        positive, negative, area = hard.num_pneumonia, hard.num_normal, hard.auroc.value
+    text = doubts(positive, negative, area, evaluation.threshold.rule)
     if text is not None:
         listener(Remark(text, "warning"))

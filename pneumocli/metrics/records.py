@@ -44,7 +44,7 @@ class ThresholdUsed(Record):
     value: Fraction
     rule: str
     """The stored rule, or ``given`` for one from the command line."""
-    chosen_on: Literal["fixed", "val", "given"]
+    chosen_on: Literal["fixed", "val", "out-of-fold", "given"]
 
 
 class ScoredFilm(Record):
@@ -57,6 +57,13 @@ class ScoredFilm(Record):
     logit: Finite
     probability: Fraction
     prediction: ClassName
+
+
+class OutOfFoldFilm(ScoredFilm):
+    """One row of ``out-of-fold.csv``: a training film, scored by the fold that held it out."""
+
+    fold: Annotated[int, Field(ge=1)]
+    """Which fold held it out, from 1."""
 
 
 class Subgroup(Record):

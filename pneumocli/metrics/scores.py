@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,14 @@ from pneumocli.metrics.classification import film_losses, sigmoid
 from pneumocli.metrics.records import (
     ComparedRun,
     Evaluation,
+    OutOfFoldFilm,
     ScoredFilm,
 )
 
 COLUMNS = tuple(ScoredFilm.model_fields)
+_OUT_OF_FOLD_COLUMNS = tuple(OutOfFoldFilm.model_fields)
+
+_Film = TypeVar("_Film", bound=ScoredFilm)
 
 
 @dataclass(frozen=True)
@@ -84,13 +89,31 @@ def read_predictions(file: Path) -> tuple[ScoredFilm, ...]:
     Raises:
         RunError: The file is missing or damaged.
     """
+    return _read(file, ScoredFilm, "pneumo evaluate writes it anew")
+
+
+def write_out_of_fold(file: Path, films: Sequence[OutOfFoldFilm]) -> None:
+    """Writes ``out-of-fold.csv``."""
+    write_csv(file, _OUT_OF_FOLD_COLUMNS, (film.model_dump() for film in films))
+
+
+def read_out_of_fold(file: Path) -> tuple[OutOfFoldFilm, ...]:
+    """Reads ``out-of-fold.csv`` of a group of folds.
+
+    Raises:
+        RunError: The file is missing or damaged.
+    """
+    return _read(file, OutOfFoldFilm, "restore it from a backup, or remove result.json beside it and train --continue")
+
+
+def _read(file: Path, form: type[_Film], hint: str) -> tuple[_Film, ...]:
     try:
         with file.open(encoding="utf-8", newline="") as lines:
-            return tuple(ScoredFilm.model_validate(row) for row in csv.DictReader(lines))
+            return tuple(form.model_validate(row) for row in csv.DictReader(lines))
     except OSError as error:
         raise RunError(f"cannot read {file}: {error.strerror}") from error
     except (ValidationError, ValueError, csv.Error) as error:
-        raise RunError(f"{file} is damaged", "pneumo evaluate writes it anew") from error
+        raise RunError(f"{file} is damaged", hint) from error
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,14 @@ References:
     doi:10.1016/S0001-2998(78)80014-2.
 """
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pneumocli.core.records import HARD_BALANCED
 from pneumocli.metrics.classification import sensitivity, sigmoid, specificity
+from pneumocli.metrics.groups import LEAST_FILMS
 from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.model.card import OperatingPoint
 
@@ -21,7 +25,15 @@ EASY_AUROC = 0.995
 """Validation AUROC above which there are too few mistakes to place a threshold by."""
 
 
-def choose_operating_point(logits: ArrayLike, labels: ArrayLike, rule: str, temperature: float) -> OperatingPoint:
+def choose_operating_point(  # noqa: PLR0913 - the films in three columns, and what to choose by
+    logits: ArrayLike,
+    labels: ArrayLike,
+    rule: str,
+    temperature: float,
+    *,
+    hard: NDArray[np.bool_] | None = None,
+    chosen_on: Literal["val", "out-of-fold"] = "val",
+) -> OperatingPoint:
     """The threshold that a rule gives on the validation films.
 
     Candidates lie halfway between neighbouring distinct probabilities, so that a film's rounding does not move it
@@ -32,26 +44,39 @@ def choose_operating_point(logits: ArrayLike, labels: ArrayLike, rule: str, temp
         labels: 0 or 1, (N,).
         rule: ``0.5`` (fixed beforehand); ``youden``: highest sensitivity + specificity; ``sensitivity=X``: highest
             specificity among thresholds with at least this sensitivity; ``specificity=X``: the reverse; ``cost=X``:
-            fewest mistakes where a missed pneumonia counts X false alarms.
+            fewest mistakes where a missed pneumonia counts X false alarms; ``hard-balanced``: least difference of
+            sensitivity and specificity on the hard films alone.
         temperature: Divides the logits.
+        hard: Which films are hard, (N,); ``None`` where films are neither hard nor easy.
+        chosen_on: What the films are to the model.
 
     Returns:
-        The threshold on probabilities, with the sensitivity and specificity it gave on these films. The rule falls
-        back to 0.5 where the films are of one class, and its name then gives the reason.
+        The threshold on probabilities, with the sensitivity and specificity it gave on all these films. The rule falls
+        back to 0.5 where the films are of one class, or too few of them are hard; its name then gives the reason.
     """
     truth = np.asarray(labels)
     probabilities = sigmoid(np.asarray(logits, dtype=np.float64) / temperature)
-    one_class = truth.size == 0 or truth.min() == truth.max()
-    if rule == "0.5" or one_class:
-        name = rule if rule == "0.5" else f"0.5 ({rule} needs both classes)"
-        return _point(truth, probabilities, 0.5, name, fixed=True)
-    distinct = np.unique(probabilities)
+    lacking = _lacking(truth, rule, hard)
+    if rule == "0.5" or lacking:
+        return _point(truth, probabilities, 0.5, f"0.5 ({rule} needs {lacking})" if lacking else rule, "fixed")
+    judged = np.ones(truth.size, bool) if rule != HARD_BALANCED or hard is None else hard
+    distinct = np.unique(probabilities[judged])
     candidates = np.concatenate(([0.0], (distinct[1:] + distinct[:-1]) / 2, [1.0]))
-    sens, spec = _rates(truth, probabilities, candidates)
+    sens, spec = _rates(truth[judged], probabilities[judged], candidates)
     worth = _worth(rule, sens, spec, truth)
     best = np.flatnonzero(worth >= worth.max() - 1e-12)
     chosen = best[np.argmin(np.abs(candidates[best] - 0.5))]
-    return _point(truth, probabilities, float(candidates[chosen]), rule, fixed=False)
+    return _point(truth, probabilities, float(candidates[chosen]), rule, chosen_on)
+
+
+def _lacking(truth: NDArray[np.generic], rule: str, hard: NDArray[np.bool_] | None) -> str | None:
+    """What a rule needs and these films do not have."""
+    if rule == "0.5":
+        return None
+    if rule == HARD_BALANCED:
+        counts = [0, 0] if hard is None else [int((truth[hard] == label).sum()) for label in (0, 1)]
+        return f"{LEAST_FILMS} hard films of each class" if min(counts) < LEAST_FILMS else None
+    return "both classes" if truth.size == 0 or truth.min() == truth.max() else None
 
 
 def _rates(truth: Floats, probabilities: Floats, thresholds: Floats) -> tuple[Floats, Floats]:
@@ -66,6 +91,8 @@ def _worth(rule: str, sens: Floats, spec: Floats, truth: Floats) -> Floats:
     """The value of each threshold under the rule; the highest is chosen."""
     if rule == "youden":
         return sens + spec
+    if rule == HARD_BALANCED:
+        return -np.abs(sens - spec)
     name, _, number = rule.partition("=")
     wanted = float(number)
     if name == "cost":
@@ -75,12 +102,18 @@ def _worth(rule: str, sens: Floats, spec: Floats, truth: Floats) -> Floats:
     return np.where(kept >= wanted - 1e-12, 1 + other, kept)
 
 
-def _point(truth: Floats, probabilities: Floats, threshold: float, rule: str, *, fixed: bool) -> OperatingPoint:
+def _point(
+    truth: NDArray[np.generic],
+    probabilities: Floats,
+    threshold: float,
+    rule: str,
+    chosen_on: Literal["fixed", "val", "out-of-fold"],
+) -> OperatingPoint:
     predicted = probabilities >= threshold
     return OperatingPoint(
         threshold=threshold,
         rule=rule,
-        chosen_on="fixed" if fixed else "val",
+        chosen_on=chosen_on,
         sensitivity=sensitivity(truth, predicted),
         specificity=specificity(truth, predicted),
     )

@@ -14,12 +14,13 @@ class OperatingPoint(Record):
     """Positive if the probability is at or above it."""
     rule: str
     """``0.5``, ``youden``, ``sensitivity=0.95`` ..."""
-    chosen_on: Literal["fixed", "val"]
-    """``fixed`` for a threshold set beforehand, ``val`` for one chosen on the validation films."""
+    chosen_on: Literal["fixed", "val", "out-of-fold"]
+    """``fixed`` for a threshold set beforehand, ``val`` for one chosen on the validation films, ``out-of-fold`` for one
+    of a group of folds."""
     sensitivity: Fraction | None
-    """On the validation films."""
+    """On the validation films; of a group of folds on all films, each scored by the fold that held it out."""
     specificity: Fraction | None
-    """On the validation films."""
+    """Likewise."""
 
 
 class GroupFigure(Record):

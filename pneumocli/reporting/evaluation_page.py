@@ -20,6 +20,7 @@ from pneumocli.reporting.text import hard_rows, interval, number, percent, verdi
 _CHOSEN = {
     "fixed": "fixed beforehand",
     "val": "chosen on the validation films, never on these",
+    "out-of-fold": "chosen on the training films, each scored by the fold that held it out",
     "given": "given on the command line",
 }
 

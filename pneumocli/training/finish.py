@@ -52,7 +52,7 @@ def card_of(config: TrainConfig, data: TrainingData, record: EpochRecord, val_lo
     labels = np.asarray(data.val_labels)
     temperature = fit_temperature(val_logits, labels)
     val = data.manifest.of("val")
-    point = choose_operating_point(val_logits, labels, config.operating_point, temperature)
+    point = choose_operating_point(val_logits, labels, config.operating_point, temperature, hard=data.hard.hard)
     return ModelCard(
         package_version=__version__,
         image_size=config.image_size,

@@ -8,12 +8,13 @@ from numpy.typing import ArrayLike, NDArray
 from pneumocli.core.config import TrainConfig
 from pneumocli.core.errors import DataError
 from pneumocli.core.events import Listener, Remark
-from pneumocli.core.records import CLASS_NAMES
+from pneumocli.core.records import CLASS_NAMES, HARD_BALANCED
 from pneumocli.data.acquisition_cache import acquisitions
 from pneumocli.data.manifest import Manifest
 from pneumocli.metrics.groups import LEAST_FILMS, group_of, hard_and_easy
 from pneumocli.metrics.records import Subgroup
 from pneumocli.model.card import GroupFigure, GroupSummary, ShortcutModel
+from pneumocli.reporting.text import listed
 from pneumocli.shift.shortcut import fit_shortcuts, hard_films
 
 
@@ -40,18 +41,27 @@ class HardFilms:
         return int((self.labels[self.hard] == 0).sum()), int((self.labels[self.hard] == 1).sum())
 
     def check(self, config: TrainConfig) -> None:
-        """Refuses ``--select hard`` where it would be undefined.
+        """Refuses ``--select hard`` and ``--operating-point hard-balanced`` where they would be undefined.
 
         Raises:
             DataError: A class has too few hard validation films.
         """
-        if config.select != "hard" or min(self.counts()) >= LEAST_FILMS:
+        asked = {
+            "--select hard": (config.select == "hard", "choose the best epoch by --select auroc"),
+            f"--operating-point {HARD_BALANCED}": (
+                config.operating_point == HARD_BALANCED,
+                "choose the threshold by another rule, such as --operating-point youden",
+            ),
+        }
+        needing = {flag: instead for flag, (given, instead) in asked.items() if given}
+        if not needing or min(self.counts()) >= LEAST_FILMS:
             return
         found = " and ".join(f"{count} {name}" for count, name in zip(self.counts(), CLASS_NAMES, strict=True))
         why = "nothing of how the training films were made predicts their class" if self.hard is None else found
         raise DataError(
-            f"--select hard needs {LEAST_FILMS} hard validation films of each class, found {why}",
-            "choose the best epoch by --select auroc, or hold out more films: "
+            f"{listed(list(needing))} {'needs' if len(needing) == 1 else 'need'} {LEAST_FILMS} hard validation films "
+            f"of each class, found {why}",
+            f"{' and '.join(needing.values())}, or hold out more films: "
             + (
                 "--val patient" if config.val == "official" else f"--val-fraction {min(0.5, 2 * config.val_fraction):g}"
             ),

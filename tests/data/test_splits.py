@@ -10,7 +10,7 @@ from pneumocli.core.errors import DataError
 from pneumocli.core.records import CLASS_NAMES, ManifestRow
 from pneumocli.data.manifest import Manifest, scan
 from pneumocli.data.release_lists import kaggle_films
-from pneumocli.data.splits import Method, with_validation
+from pneumocli.data.splits import Method, in_folds, training_pool, with_fold, with_validation
 from tests.helpers.released import kaggle_rows
 
 
@@ -157,3 +157,43 @@ def test_the_release_itself_shares_no_patient():
         sides.setdefault(row.patient, set()).add(row.split)
     assert len(kaggle_films()) == 5856
     assert all(len(found) == 1 for found in sides.values())
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(tables(), st.sampled_from(["patient", "block"]), st.integers(2, 5), st.integers(0, 99))
+def test_each_film_is_in_one_fold_and_each_patient_too(table: Manifest, method: Method, folds: int, seed: int):
+    pool = training_pool(table)
+    try:
+        numbers = in_folds(pool, method, folds, seed)
+    except DataError as error:
+        assert method == "block"
+        assert "holds no" in error.message
+        return
+    assert set(numbers) == set(range(1, folds + 1))
+    assert len({(row.patient, fold) for row, fold in zip(pool.rows, numbers, strict=True)}) == pool.num_patients
+    held = [with_fold(pool, method, folds, fold, seed) for fold in range(1, folds + 1)]
+    assert sorted(row.image for manifest, _ in held for row in manifest.of("val").rows) == [r.image for r in pool.rows]
+    assert sum(share for _, share in held) == pytest.approx(1)
+    assert in_folds(pool, method, folds, seed) == numbers
+
+
+def test_the_release_is_cut_into_folds_of_about_the_same_size(release: Manifest):
+    pool = training_pool(release)
+    for method in ("patient", "block"):
+        numbers = in_folds(pool, method, 5, 0)
+        shares = [numbers.count(fold) / len(numbers) for fold in range(1, 6)]
+        assert shares == pytest.approx([0.2] * 5, abs=0.01)
+    assert in_folds(pool, "patient", 5, 1) != in_folds(pool, "patient", 5, 0)
+    assert in_folds(pool, "block", 5, 1) == in_folds(pool, "block", 5, 0)
+
+
+def test_too_few_patients_for_the_folds():
+    rows = tuple(film(f"{kind}:{number}", kind, "train", 0) for kind in ("normal", "bacteria") for number in range(3))
+    with pytest.raises(DataError, match="3 patients of one kind are too few for 4 folds") as refusal:
+        in_folds(Manifest(Path("data"), rows), "patient", 4, 0)
+    assert refusal.value.hint == "--folds 3"
+    with pytest.raises(DataError, match="fold 1 of 4 by block holds no NORMAL film") as refusal:
+        in_folds(
+            Manifest(Path("data"), (*rows[1:2], *rows[3:], film("bacteria:9", "bacteria", "train", 0))), "block", 4, 0
+        )
+    assert refusal.value.hint == "--folds 2 makes larger ones, or --val patient"

@@ -104,3 +104,28 @@ def test_doubts():
     assert "nearly all separated" in doubts(500, 200, 0.999, "youden")
     assert doubts(500, 200, 0.98, "youden") is None
     assert doubts(500, 200, None, "youden") is None
+
+
+class TestHardBalanced:
+    """Equal sensitivity and specificity on the hard films; the easy ones have no part in it."""
+
+    labels = np.array([0] * 5 + [1] * 5 + [0] * 20 + [1] * 20)
+    logits = np.r_[[-1.0, 0, 1, 2, 3], [0.5, 1.5, 2.5, 3.5, 4.5], np.full(20, -9.0), np.full(20, 9.0)]
+    hard = np.arange(50) < 10
+
+    def test_by_hand(self):
+        point = choose_operating_point(self.logits, self.labels, "hard-balanced", 1.0, hard=self.hard)
+        called = self.logits >= np.log(point.threshold / (1 - point.threshold))
+        assert (called[:5].sum(), called[5:10].sum()) == (2, 3)  # 1 - 2 / 5 = 3 / 5
+        assert (point.rule, point.chosen_on) == ("hard-balanced", "val")
+        assert (point.sensitivity, point.specificity) == (pytest.approx(23 / 25), pytest.approx(23 / 25))
+        folds = choose_operating_point(
+            self.logits, self.labels, "hard-balanced", 1.0, hard=self.hard, chosen_on="out-of-fold"
+        )
+        assert folds == point.model_copy(update={"chosen_on": "out-of-fold"})
+
+    @pytest.mark.parametrize("hard", [None, np.arange(50) < 9])
+    def test_too_few_hard_films_fall_back_and_the_rule_gives_the_reason(self, hard: np.ndarray | None):
+        point = choose_operating_point(self.logits, self.labels, "hard-balanced", 1.0, hard=hard)
+        assert (point.threshold, point.chosen_on) == (0.5, "fixed")
+        assert point.rule == "0.5 (hard-balanced needs 5 hard films of each class)"

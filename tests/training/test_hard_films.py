@@ -66,6 +66,18 @@ def test_select_hard_is_refused_with_too_few_hard_films():
         marks(None, [0, 1]).check(config)
 
 
+def test_a_threshold_by_hard_films_is_refused_before_anything_is_trained():
+    few = marks([True] * 4 + [False] * 4 + [True] * 8, [0] * 8 + [1] * 8)
+    with pytest.raises(DataError, match=r"--operating-point hard-balanced needs 5 hard validation films") as refusal:
+        few.check(TrainConfig(operating_point="hard-balanced", val_fraction=0.25))
+    assert refusal.value.hint == (
+        "choose the threshold by another rule, such as --operating-point youden, or hold out more films: "
+        "--val-fraction 0.5"
+    )
+    with pytest.raises(DataError, match=r"--select hard and --operating-point hard-balanced need 5"):
+        few.check(TrainConfig(operating_point="hard-balanced", select="hard"))
+
+
 def test_an_epoch_counts_hard_films_alone():
     labels = [0] * 6 + [1] * 6
     hard = marks([True] * 5 + [False] + [True] * 5 + [False], labels)
