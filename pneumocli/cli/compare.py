@@ -72,7 +72,7 @@ def _many_runs(comparison: Comparison) -> list[Table]:
 
 
 def _films(comparison: Comparison) -> str:
-    return f"{comparison.split}: {comparison.num_images:,} films of {comparison.num_patients:,} patients"
+    return f"{comparison.place}: {comparison.num_images:,} films of {comparison.num_patients:,} patients"
 
 
 def _pairs_table(comparison: Comparison) -> Table:

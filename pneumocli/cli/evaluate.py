@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
         """Score a split with a finished run, with intervals for every number.
 
         Writes predictions, metrics, figures and a report into RUN/evaluations/SPLIT and renews the model card; films
-        that are not the run's own go into RUN/evaluations/NAME, after their table or folder. The threshold is the one
+        that are not the run's own go into RUN/evaluations/NAME. The threshold is the one
         stored with the model; nothing is tuned on the films that are scored.
         """
         run = RunFolder.open_finished(config.run)  # a wrong name fails before scikit-learn is imported

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from pneumocli.core.errors import SettingError
 from pneumocli.core.recipes import Recipe, setting_of, shown_default
-from pneumocli.core.records import HARD_BALANCED, Fit, Split
+from pneumocli.core.records import HARD_BALANCED, SPLITS, Fit, Split
 from pneumocli.core.setting_faults import fault
 
 DEFAULT_DATA = Path("data/chest_xray")
@@ -112,6 +112,20 @@ def _operating_point_rule(value: str) -> str:
     return value
 
 
+_LONGEST_NAME = 100
+
+
+def _evaluation_name(value: str) -> str:
+    """The name of a folder on every system, and no split's."""
+    if not re.fullmatch(r"\w([\w.-]*\w)?", value) or len(value) > _LONGEST_NAME:
+        raise ValueError(
+            f"expected at most {_LONGEST_NAME} letters, digits, '.', '_' and '-', none of '.' and '-' at an end"
+        )
+    if value.lower() in SPLITS:
+        raise ValueError("expected a name that is no split's: train, val and test hold the run's own films")
+    return value
+
+
 def _shard(value: str) -> str:
     if not re.fullmatch(r"[1-9]\d*/[1-9]\d*", value):
         raise ValueError("expected I/N, such as 2/8")
@@ -122,6 +136,7 @@ Shard = Annotated[str, AfterValidator(_shard)]
 Device = Annotated[str, AfterValidator(_device)]
 InferenceDevice = Annotated[str, AfterValidator(_inference_device)]
 OperatingPointRule = Annotated[str, AfterValidator(_operating_point_rule)]
+EvaluationName = Annotated[str, AfterValidator(_evaluation_name)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -277,9 +292,13 @@ class SeedsConfig(Settings):
     """Train N runs that differ in the seed alone, from --seed on, and sum them up."""
 
 
-def _refuse_split_of_table(manifest: Path | None, split: Split) -> None:
-    if manifest is not None and split != "test":
+def _refuse_split_of_others(manifest: Path | None, name: str | None, split: Split) -> None:
+    if split == "test":
+        return
+    if manifest is not None:
         raise ValueError(f"--split {split} scores the run's own films, --manifest those of a table: leave one out")
+    if name is not None:
+        raise ValueError(f"--split {split} scores the run's own films, --name keeps those of others: leave one out")
 
 
 class EvaluateConfig(Settings):
@@ -306,10 +325,12 @@ class EvaluateConfig(Settings):
     """Also give ppv and npv at this prevalence."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of the bootstrap."""
+    name: Annotated[EvaluationName | None, Flag(metavar="NAME", default="after the folder or table")] = None
+    """Keep the evaluation of films of another place in RUN/evaluations/NAME."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _refuse_split_of_table(self.manifest, self.split)
+        _refuse_split_of_others(self.manifest, self.name, self.split)
         return self
 
 
@@ -365,10 +386,12 @@ class CompareConfig(Settings):
     """Folder for the comparison."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of the bootstrap."""
+    name: Annotated[EvaluationName | None, Flag(metavar="NAME", default="after the folder or table")] = None
+    """Name of the evaluations of films of another place, as for pneumo evaluate."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _refuse_split_of_table(self.manifest, self.split)
+        _refuse_split_of_others(self.manifest, self.name, self.split)
         return self
 
 

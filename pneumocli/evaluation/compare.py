@@ -64,6 +64,7 @@ def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
     comparison = Comparison(
         runs=tuple(run.described for run in runs),
         split=config.split,
+        name=runs[0].evaluation.name,
         num_images=len(runs[0].films),
         num_patients=runs[0].evaluation.num_patients,
         data_fingerprint=runs[0].evaluation.data_fingerprint,
@@ -97,7 +98,7 @@ def _compared(name: str, run: RunFolder, config: CompareConfig, listener: Listen
     stored = current_evaluation(run, subject.films, place)
     if stored is None:
         listener(Remark(f"evaluating {run.path} on {place}: its predictions are missing or stale"))
-        settings = EvaluateConfig(run=run.path, data=config.data, manifest=config.manifest, split=config.split)
+        settings = EvaluateConfig(run=run.path, split=config.split)
         evaluated = evaluate_films(run, subject, settings, listener)
     else:
         evaluated = Evaluated(*stored, card_of_run(run))

@@ -1,11 +1,12 @@
 """Which films an evaluation scores, and under which name it is kept in the run."""
 
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from pneumocli.core.config import CompareConfig, EvaluateConfig
-from pneumocli.core.errors import DataError, PneumoError
+from pneumocli.core.errors import DataError, PneumoError, RunError
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.files import read_record
 from pneumocli.core.records import SPLITS
@@ -32,10 +33,12 @@ def subject_of(run: RunFolder, config: EvaluateConfig | CompareConfig, listener:
 
     ``train`` and ``val`` are the run's own films. ``test`` are the test films of the run's data folder, of ``data``,
     or of the table ``manifest``; a run that was trained on a table keeps it when ``data`` moves its films. Films that
-    are not the run's own test films get a name, so that they never replace the run's own evaluation.
+    are not the run's own test films get a name, so that they never replace the run's own evaluation, nor that of a
+    third place.
 
     Raises:
-        RunError: A training or validation film of the run is gone or has another content.
+        RunError: A training or validation film of the run is gone or has another content; or ``name`` is given to the
+            run's own test films, or was given to other films before.
         DataError: There are no such films.
     """
     settings = run.config()
@@ -44,17 +47,60 @@ def subject_of(run: RunFolder, config: EvaluateConfig | CompareConfig, listener:
         hint = "name the folder that the run was trained on with --data DIR"
         return Subject(prove_unchanged(recorded, f"the {config.split} films of {run.path}", hint, listener))
     if config.manifest is not None:
-        films = _films_of_table(config.manifest, config.data, listener)
-        own = {_fingerprint_stored(run), _fingerprint_of_own(run)}
-        return Subject(films, "" if films.fingerprint in own else _name_after(config.manifest.stem))
-    folder = config.data if config.data is not None else settings.data
-    films = scan(folder, settings.manifest, listener).of("test")
+        films, place = _films_of_table(config.manifest, config.data, listener), config.manifest.stem
+        is_own = films.fingerprint in (_fingerprint_stored(run, "test"), _fingerprint_of_own(run))
+    else:
+        folder = config.data if config.data is not None else settings.data
+        films, place = _test_films(folder, settings.manifest, listener), folder.resolve().name
+        is_own = folder.resolve() == settings.data.resolve() or _are_own(run, films, folder)
+    if not is_own:
+        return Subject(films, _place_for(run, films, place, config.name))
+    if config.name is not None:
+        raise RunError(
+            f"--name {config.name}: these are the run's own test films, and their evaluation is kept in "
+            f"{run.evaluation_folder('test').path}",
+            "leave --name out, or name films of another place with --data DIR or --manifest FILE.csv",
+        )
+    return Subject(films)
+
+
+def _test_films(folder: Path, table: Path | None, listener: Listener) -> Manifest:
+    films = scan(folder, table, listener).of("test")
     if not films.rows:
         raise DataError(f"{folder} has no test films", "--split val scores the run's validation films")
-    films = with_hashes(films, listener)
-    if folder.resolve() == settings.data.resolve() or _fingerprint_stored(run) in (None, films.fingerprint):
-        return Subject(films)
-    return Subject(films, _name_after(folder.resolve().name))
+    return with_hashes(films, listener)
+
+
+def _are_own(run: RunFolder, films: Manifest, folder: Path) -> bool:
+    """Whether test films at another place are the run's own.
+
+    They are those of its evaluation; where it has none yet, those that lie beside its training films, or are equal to
+    the test films of its data folder.
+    """
+    stored = _fingerprint_stored(run, "test")
+    if stored is not None:
+        return films.fingerprint == stored
+    seen = run.manifest(folder)
+    return all(seen.path(row).is_file() for row in seen.rows) or films.fingerprint == _fingerprint_of_own(run)
+
+
+def _place_for(run: RunFolder, films: Manifest, place: str, name: str | None) -> str:
+    """The name that other films are kept under: one that holds no evaluation of a third place's films."""
+    if name is not None:
+        if _fingerprint_stored(run, name) in (None, films.fingerprint):
+            return name
+        raise RunError(
+            f"{run.evaluation_folder(name).path} holds the evaluation of other films: expected the same films or a new "
+            "name",
+            f"--name {_free_name(run, films, name)}, or remove that folder first",
+        )
+    return _free_name(run, films, _name_after(place))
+
+
+def _free_name(run: RunFolder, films: Manifest, name: str) -> str:
+    """``name``, or ``name-2``, ``name-3`` ...: the first without an evaluation, or with one of these films."""
+    numbered = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
+    return next(free for free in numbered if _fingerprint_stored(run, free) in (None, films.fingerprint))
 
 
 def _films_of_table(table: Path, data: Path | None, listener: Listener) -> Manifest:
@@ -68,10 +114,10 @@ def _films_of_table(table: Path, data: Path | None, listener: Listener) -> Manif
     return with_hashes(films, listener)
 
 
-def _fingerprint_stored(run: RunFolder) -> str | None:
-    """The fingerprint of the films in ``evaluations/test``; ``None`` where there is none that can be read."""
+def _fingerprint_stored(run: RunFolder, place: str) -> str | None:
+    """The fingerprint of the films in ``evaluations/PLACE``; ``None`` where there is none that can be read."""
     try:
-        return read_record(run.evaluation_folder("test").metrics_file, Evaluation).data_fingerprint
+        return read_record(run.evaluation_folder(place).metrics_file, Evaluation).data_fingerprint
     except PneumoError:
         return None
 

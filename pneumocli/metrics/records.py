@@ -191,6 +191,13 @@ class Comparison(Record):
     """Accuracy p-values of all pairs after Holm's correction, by ``a vs b``; with more than two runs."""
     seed_groups: tuple[SeedGroup, ...]
     bootstrap_seed: Count
+    name: str = ""
+    """Of other films than the runs' own, as in the first run's ``metrics.json``; empty for the runs' own."""
+
+    @property
+    def place(self) -> str:
+        """What the films are called: the name of other films, else the split."""
+        return self.name or self.split
 
 
 class AssignmentResults(Record):

@@ -78,7 +78,7 @@ def comparison_figure(comparison: Comparison, histories: Mapping[str, Sequence[E
         (m.low for run in comparison.runs for name in _SHOWN if (m := run.metrics[name]).low is not None), default=0
     )
     intervals.set(
-        title=f"{comparison.split}: {comparison.num_images:,} films, 95 % intervals",
+        title=f"{comparison.place}: {comparison.num_images:,} films, 95 % intervals",
         ylim=(max(0.0, smallest - 0.1), 1.02),
     )
     for axes in (loss, accuracy, intervals):

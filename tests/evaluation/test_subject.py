@@ -10,8 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from pneumocli.core.config import CompareConfig, EvaluateConfig, validated
-from pneumocli.core.errors import DataError, SettingError
+from pneumocli.core.errors import DataError, RunError, SettingError
 from pneumocli.core.events import Remark
+from pneumocli.core.files import write_json
 from pneumocli.core.records import CLASS_NAMES, ManifestRow
 from pneumocli.data.manifest import scan
 from pneumocli.evaluation.compare import compare
@@ -83,6 +84,63 @@ def test_other_films_in_a_folder_never_replace_the_runs_own(
     assert found(bare, data=moved).name == "", "nothing is replaced"
 
 
+@pytest.fixture
+def flat(phantoms: Path, tmp_path: Path) -> Path:
+    """Films of another place: the classes alone."""
+    folder = tmp_path / "Hospital B"
+    shutil.copytree(phantoms / "test", folder)
+    next((folder / "NORMAL").iterdir()).unlink()
+    return folder
+
+
+def stored(run: RunFolder, subject: Subject, evaluation: Evaluation) -> None:
+    """Stands for an evaluation of these films in the run."""
+    films = {"data_fingerprint": subject.films.fingerprint, "name": subject.name}
+    write_json(run.evaluation_folder(subject.name).metrics_file, evaluation.model_copy(update=films))
+
+
+def test_the_first_films_of_another_place_are_not_taken_for_the_runs_own(trained: RunFolder, flat: Path):
+    assert found(trained, data=flat).name == "Hospital-B", "without any evaluation beside them, too"
+    assert found(trained, data=flat, name="b").name == "b"
+
+
+def test_a_name_holds_one_places_films(evaluated: tuple[RunFolder, Evaluation], flat: Path, tmp_path: Path):
+    run = copy_of(evaluated[0], tmp_path / "run")
+    for name, settings in {"b": {"name": "b"}, "Hospital-B": {}}.items():
+        subject = found(run, data=flat, **settings)
+        assert subject.name == name
+        stored(run, subject, evaluated[1])
+    assert found(run, data=flat, name="b").name == "b", "the same films again"
+    next((flat / "NORMAL").iterdir()).unlink()
+    with pytest.raises(RunError, match="b holds the evaluation of other films") as caught:
+        found(run, data=flat, name="b")
+    assert (caught.value.hint or "").startswith("--name b-2,")
+    assert found(run, data=flat).name == "Hospital-B-2"
+    stored(run, found(run, data=flat), evaluated[1])
+    assert found(run, data=flat).name == "Hospital-B-2"
+
+
+def test_the_runs_own_test_films_take_no_name(trained: RunFolder, moved: Path):
+    for settings in ({}, {"data": moved}):
+        with pytest.raises(RunError, match="--name x: these are the run's own test films"):
+            found(trained, name="x", **settings)
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", "a\\b", "/tmp", "", ".", "..", "-x", "x.", "a b", "x" * 101, "Test", "val"]
+)
+def test_a_name_is_a_folder_of_its_own(name: str):
+    for model, runs in ((EvaluateConfig, {"run": "a"}), (CompareConfig, {"runs": ("a", "b")})):
+        with pytest.raises(SettingError, match="--name: expected") as caught:
+            validated(model, runs | {"name": name})
+        assert repr(name) in caught.value.message
+
+
+def test_a_name_and_a_split_of_the_run_contradict_each_other():
+    with pytest.raises(SettingError, match="--split val scores the run's own films, --name keeps those of others"):
+        validated(EvaluateConfig, {"run": "a", "name": "b", "split": "val"})
+
+
 def test_paths_that_lead_nowhere_name_the_folder_to_give(trained: RunFolder, moved: Path, tmp_path: Path):
     table = write_table(tmp_path / "elsewhere.csv", scan(moved).of("test").rows)
     with pytest.raises(DataError) as caught:
@@ -120,4 +178,6 @@ def test_another_hospitals_films_are_kept_under_their_own_name(
     config = CompareConfig(runs=(run.path, other.path), manifest=table, output=tmp_path / "comparison")
     comparison = compare(config, events.clear() or events.append)
     assert comparison.num_images == 20
+    assert comparison.place == "hospital-b"
+    assert "hospital-b: 20 films" in (tmp_path / "comparison" / "comparison.html").read_text()
     assert not [event for event in events if isinstance(event, Remark) and event.text.startswith("evaluating")]
