@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from pneumocli.cli.boundary import guarded
+from pneumocli.cli.other_tools import suggested_value
 from pneumocli.cli.output import Output
 from pneumocli.cli.usage import command_class
 from pneumocli.core.config import Flag, Settings, flag_name, validated
@@ -77,7 +78,8 @@ def register_command(
             debug=values.pop("debug") or app_debug(),
         )
         given = {key: value for key, value in values.items() if value is not None and value != []}
-        raise typer.Exit(guarded(lambda: run(output, given), output, usage=f"pneumo {name} --help"))
+        usage = suggested_value("--device", given.get("device", "")) or f"pneumo {name} --help"
+        raise typer.Exit(guarded(lambda: run(output, given), output, usage=usage))
 
     common = {"json": _JSON, "quiet": _QUIET, "debug": _DEBUG} if json else {"quiet": _QUIET, "debug": _DEBUG}
     extra = [

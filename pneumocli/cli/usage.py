@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, Never, get_args, get_origin
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from pneumocli.cli.other_tools import COMMANDS, OPTIONS, suggested_flags, suggested_value
 from pneumocli.cli.output import Output
 from pneumocli.core.errors import SettingError
 from pneumocli.core.setting_faults import one_of
@@ -40,11 +41,16 @@ class Command(TyperCommand):
             _refuse_repeated(order)
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
-            raise SettingError(self._wrong_value(error, given), _help_of(ctx)) from error
+            raise SettingError(self._wrong_value(error, given), self._meant(error, given) or _help_of(ctx)) from error
         except _UsageError as error:
             _refuse(error, ctx)
         except SettingError as error:
             raise SettingError(error.message, _help_of(ctx)) from error
+
+    @staticmethod
+    def _meant(error: typer.BadParameter, given: dict[str, Any]) -> str | None:
+        param: Any = error.param
+        return None if param is None else suggested_value(max(param.opts, key=len), given.get(param.name))
 
     def _wrong_value(self, error: typer.BadParameter, given: dict[str, Any]) -> str:
         param: Any = error.param
@@ -72,6 +78,18 @@ def _form_of(annotation: object) -> str | None:
 class Group(TyperGroup):
     """The program: every wrong usage ends here."""
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - click's own, vendored
+        """The command that was typed.
+
+        Raises:
+            SettingError: There is none of this name; other tools' names lead to ours.
+        """
+        name = args[0]
+        ours = COMMANDS.get(name)
+        if name not in self.commands and ours in self.commands:
+            raise SettingError(f"no such command {name!r}; is it {ours}?", f"pneumo {ours} --help")
+        return super().resolve_command(ctx, args)
+
     def main(self, *args: Any, **extra: Any) -> Never:  # noqa: ANN401 - click's own arguments
         """Runs the program and ends the process with its exit code."""
         try:
@@ -97,14 +115,30 @@ def _help_of(ctx: Any) -> str | None:  # noqa: ANN401 - click's context, vendore
 def _refuse(error: Any, ctx: Any) -> Never:  # noqa: ANN401 - click's error and context, vendored
     if type(error).show is not _UsageError.show:
         raise error
-    raise SettingError(_sentence(error), _help_of(ctx)) from error
+    extra = re.fullmatch(r"Got unexpected extra arguments? \((.*)\)|.*argument\(s\) \((.*)\)", error.format_message())
+    flags = suggested_flags((extra[1] or extra[2]).split()) if extra else None
+    raise SettingError(_sentence(error), _help_of(ctx) if flags is None else f"{ctx.command_path} {flags}") from error
 
 
 def _sentence(error: Any) -> str:  # noqa: ANN401 - click's error, vendored
-    """Click's message as ours begin and end; the suggestion of an option stays where it is of a like name."""
-    text = str(error.format_message()).replace(" (Possible options: --help)", "").rstrip(".")
-    text = re.sub(r" \(Possible options: (.*)\)$", r"; is it \1?", text)
+    """Click's message in our words; the suggestion of an option stays where it is of a like name."""
+    name = getattr(error, "option_name", None)
+    text = str(error.format_message()).rstrip(".")
+    if name is not None and text.endswith("requires an argument"):
+        return f"{name}: expected a value, found none"
+    if extra := re.search(r"unexpected extra argument\S* \((.*)\)", text):
+        return f"more arguments than expected: {extra[1]}"
+    if name is not None and text.startswith("No such option"):
+        known = OPTIONS.get(name)
+        likely = [known] if known and known.split()[0] in _options_of(error.ctx) else error.possibilities or ()
+        shown = one_of([option for option in likely if option != "--help"][:2] or [""])
+        return f"no such option: {name}" + (f"; is it {shown}?" if shown else "")
+    text = re.sub(r"\. Did you mean '(.*)'\?$", r"; is it \1?", text)
     return text[:1].lower() + text[1:]
+
+
+def _options_of(ctx: Any) -> set[str]:  # noqa: ANN401 - click's context, vendored
+    return {option for param in ctx.command.params for option in param.opts} if ctx is not None else set()
 
 
 def _refuse_repeated(order: list[Any]) -> None:

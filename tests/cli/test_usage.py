@@ -33,11 +33,11 @@ def error_of(*argv: str) -> tuple[str, str]:
         (["train", "--epochs", "0"], "--epochs: expected 1 or more (found 0)"),
         (["predict", "x", "--shard", "3"], "--shard: expected I/N, such as 2/8 (found '3')"),
         (["predict", "x", "--modle", "y"], "no such option: --modle; is it --model?"),
-        (["predict", "x", "--model"], "option '--model' requires an argument"),
+        (["predict", "x", "--model"], "--model: expected a value, found none"),
         (["predict"], "INPUT... is missing"),
         (["evaluate"], "RUN is missing"),
         (["compare", "one"], "RUN RUN...: expected 2 or more, found 1"),
-        (["download", "a", "b"], "got unexpected extra argument(s) (a b)"),
+        (["download", "a", "b"], "more arguments than expected: a b"),
     ],
 )
 def test_wrong_usage_is_one_sentence_with_what_was_found_and_expected(argv: list[str], sentence: str):
@@ -45,7 +45,7 @@ def test_wrong_usage_is_one_sentence_with_what_was_found_and_expected(argv: list
 
 
 def test_an_unknown_command_or_global_option_points_to_the_help():
-    assert error_of("trian") == ("no such command 'trian'. Did you mean 'train'?", "pneumo --help")
+    assert error_of("trian") == ("no such command 'trian'; is it train?", "pneumo --help")
     assert error_of("--frob") == ("no such option: --frob", "pneumo --help")
 
 
@@ -60,3 +60,36 @@ def test_an_option_once_and_arguments_many_times_are_right(tmp_path):
     done = CliRunner().invoke(app, ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--split", "val"])
     assert done.exit_code == 1, "a run that is missing, not wrong usage"
     assert "no run folder" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence", "hint"),
+    [
+        (["val", "runs/a"], "no such command 'val'; is it evaluate?", "pneumo evaluate --help"),
+        (["train", "--imgsz", "64"], "no such option: --imgsz; is it --image-size?", "pneumo train --help"),
+        (["train", "--batch", "8"], "no such option: --batch; is it --batch-size?", "pneumo train --help"),
+        (["predict", "x", "--conf", "1"], "no such option: --conf; is it --threshold?", "pneumo predict --help"),
+        (
+            ["train", "--device", "0"],
+            "--device: expected auto, cpu, cuda, cuda:N or mps (found '0')",
+            "--device cuda:0",
+        ),
+        (
+            ["predict", "x", "--device", "gpu"],
+            "--device: expected cpu, cuda, cuda:N or mps (found 'gpu')",
+            "--device cuda",
+        ),
+        (["evaluate", "x", "--split", "valid"], "--split: expected train, val or test (found 'valid')", "--split val"),
+        (
+            ["train", "data=films", "imgsz=64"],
+            "more arguments than expected: data=films imgsz=64",
+            "pneumo train --data films --image-size 64",
+        ),
+    ],
+)  # fmt: skip
+def test_what_other_tools_call_it_leads_to_our_name(argv: list[str], sentence: str, hint: str):
+    assert error_of(*argv) == (sentence, hint)
+
+
+def test_no_suggestion_names_an_option_that_the_command_lacks():
+    assert error_of("compare", "a", "b", "--imgsz", "1")[0] == "no such option: --imgsz"

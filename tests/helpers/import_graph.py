@@ -53,8 +53,8 @@ FLOORS: dict[int, dict[str, str]] = {
     7: {"demo": "", "__init__": ""},
     8: {
         "cli": (
-            "app boundary collector compare demo download encoding epoch_table evaluate lines options output predict"
-            " predict_tables progress render train usage verify_data verify_data_tables"
+            "app boundary collector compare demo download encoding epoch_table evaluate lines options other_tools"
+            " output predict predict_tables progress render train usage verify_data verify_data_tables"
         ),
     },
     9: {"__main__": ""},
