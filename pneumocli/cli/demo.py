@@ -5,6 +5,7 @@ import typer
 from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
 from pneumocli.core.config import DemoConfig
+from pneumocli.core.events import FileWritten
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +24,7 @@ def register(app: typer.Typer) -> None:
         from pneumocli.cli.render import where_to_look
         from pneumocli.demo import demo as run_demo
 
-        done = run_demo(config, output.listener)
+        done = run_demo(config, lambda event: None if isinstance(event, FileWritten) else output.listener(event))
         for evaluation in done.evaluations:
             output.print(evaluation_tables(evaluation))
         output.print(prediction_table(done.predictions))

@@ -36,12 +36,11 @@ def register(app: typer.Typer) -> None:
         that are not the run's own go into RUN/evaluations/NAME. The threshold is the one
         stored with the model; nothing is tuned on the films that are scored.
         """
-        run = RunFolder.open_finished(config.run)  # a wrong name fails before scikit-learn is imported
+        RunFolder.open_finished(config.run)  # a wrong name fails before scikit-learn is imported
         from pneumocli.evaluation.evaluate import evaluate as run_evaluation
 
         evaluation = run_evaluation(config, output.listener)
         output.show(evaluation, evaluation_tables)
-        output.note(f"report: {run.evaluation_folder(evaluation.place).report_file}")
 
 
 def evaluation_tables(evaluation: Evaluation) -> RenderableType:

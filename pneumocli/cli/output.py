@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from pneumocli.cli.encoding import fits
 from pneumocli.cli.lines import PLAIN_COLUMNS, columns, hint_line, labelled
 from pneumocli.cli.progress import PlainProgress, Progress, RichProgress
-from pneumocli.core.events import Event, Remark, RunStarted
+from pneumocli.core.events import Event, FileWritten, Remark, RunStarted
 from pneumocli.core.files import dump_json
 from pneumocli.run_folder import RunFolder
 
@@ -43,6 +43,7 @@ class Output:
         self.debug = debug
         self.resume_hint: str | None = None
         self._run: RunFolder | None = None
+        self._written: list[FileWritten] = []
         width = None if sys.stdout.isatty() else PLAIN_COLUMNS
         self._results = Console(file=sys.stdout, width=width, highlight=False)
         self._messages = Console(file=sys.stderr, highlight=False, soft_wrap=True)
@@ -60,11 +61,15 @@ class Output:
     ) -> None:
         if self._progress is not None:
             self._progress.close()
+            for file in dict.fromkeys(self._written):  # last, where they do not scroll away
+                self.note(f"{file.what}: {file.path}")
 
     def listener(self, event: Event) -> None:
         """Shows an event of the core."""
         if isinstance(event, RunStarted):
             self._run = RunFolder(event.path)
+        if isinstance(event, FileWritten):
+            self._written.append(event)
         if self._progress is not None:
             self._progress.show(event)
 

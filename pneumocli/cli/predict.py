@@ -1,16 +1,17 @@
 """``pneumo predict``."""
 
+from pathlib import Path
+
 import typer
 
 from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
-from pneumocli.cli.predict_tables import Tally, answers, prediction_table
+from pneumocli.cli.predict_tables import MOST_LISTED, answers, on_one_line, prediction_table
+from pneumocli.cli.tally import Tally
 from pneumocli.core.config import PredictConfig
 from pneumocli.core.errors import DataError
 
 __all__ = ["prediction_table", "register"]
-
-_SHOWN = 100  # answers on the screen; all are counted, and --csv or --json has them all
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +27,7 @@ def register(app: typer.Typer) -> None:
         """
         from pneumocli.inference.predict import predict as run_predict
 
-        tally = Tally(most=_SHOWN)
+        tally = Tally(most=None if config.every else MOST_LISTED)
         if config.csv is not None:
             output.resume_hint = f"the same command with --resume continues {config.csv}"
         predictions = run_predict(config, output.listener)
@@ -34,9 +35,18 @@ def register(app: typer.Typer) -> None:
             for prediction in predictions:
                 tally.add(prediction)
                 write(prediction)
-        output.print(answers(tally, predictions.classifier.card, str(predictions.classifier.file)))
+        if tally.num_errors < tally.num_films or not tally.num_films:
+            output.print(answers(tally, predictions.classifier.card, every=config.every))
         if tally.num_errors:
-            raise DataError(
-                f"{tally.num_errors:,} of {tally.num_films:,} films could not be read: {tally.first_error}",
-                "the answers of the others stand above" if config.csv is None else f"{config.csv} names them all",
-            )
+            raise DataError(*_failure(tally, config.csv))
+
+
+def _failure(tally: Tally, csv: Path | None) -> tuple[str, str | None]:
+    """What could not be read, and where the rest is."""
+    first = f"{on_one_line(tally.errors[0].image)} {tally.errors[0].error}"
+    if tally.num_films == 1:
+        return first, "name films, folders, patterns such as 'films/*.jpeg', or - for standard input"
+    some = f"{tally.num_errors:,} of {tally.num_films:,} films could not be read"
+    if csv is not None:
+        return f"{some}: {first}", f"{csv} names them all"
+    return f"{some}: {first}", None if tally.num_errors == tally.num_films else "the answers of the others stand above"

@@ -1,71 +1,51 @@
-"""Answers for films on the screen: one at a glance, many as a table with counts."""
+"""Answers for films on the screen: one in full, a few as a table, many as a summary with counts."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from pneumocli.core.records import CLASS_NAMES, NOTICE, POSITIVE_CLASS
+from pneumocli.cli.lines import shortened
+from pneumocli.cli.tally import UNCERTAIN, Tally
+from pneumocli.core.amounts import counted
+from pneumocli.core.records import NOTICE, POSITIVE_CLASS
 from pneumocli.inference.records import Prediction
 from pneumocli.model.card import ModelCard, OperatingPoint
 
+MOST_LISTED = 12
+"""Films that are listed one by one; more of them are summed up."""
+
 _BAR_CELLS = 24
+_PATH_COLUMNS = 44
+_REMARKS = 5  # wordings in a summary
 
 
-class Tally:
-    """Answers counted, the first of them kept.
+def answers(tally: Tally, card: ModelCard, *, every: bool = False) -> RenderableType:
+    """What ``pneumo predict`` shows: one film in full, a table of few, a summary of many.
 
     Args:
-        most: How many to keep.
-
-    Attributes:
-        num_films: Answers so far.
-        num_errors: Films without an answer.
-        num_warned: Films unlike the training films.
-        counts: Films by class.
-        kept: The first answers.
-        first_error: The first film without an answer, and why.
+        tally: The answers.
+        card: Of the model that gave them.
+        every: List every film, however many there are.
     """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self.num_films = 0
-        self.num_errors = 0
-        self.num_warned = 0
-        self.counts = dict.fromkeys(CLASS_NAMES, 0)
-        self.kept: list[Prediction] = []
-        self.first_error = ""
-
-    def add(self, prediction: Prediction) -> None:
-        """Counts an answer."""
-        self.num_films += 1
-        self.num_warned += bool(prediction.warnings)
-        if prediction.prediction is not None:
-            self.counts[prediction.prediction] += 1
-        else:
-            self.num_errors += 1
-            self.first_error = self.first_error or f"{on_one_line(prediction.image)} {prediction.error}"
-        if len(self.kept) < self._most:
-            self.kept.append(prediction)
-
-
-def answers(tally: Tally, card: ModelCard, model: str) -> RenderableType:
-    """What ``pneumo predict`` shows: one film in full, or a table."""
     last = [operating_point_line(card.operating_point, tally.kept[0].threshold)] if tally.kept else []
-    last += [f"model {on_one_line(model)}", NOTICE]
+    footer = [Text(line, style="dim") for line in [*last, NOTICE]]
     if tally.num_films == 1:
-        return Group(_one(tally.kept[0]), *(Text(line, style="dim") for line in last))
-    return Group(_table(tally), *(Text(line, style="dim") for line in last))
+        return Group(_one(tally.kept[0]), *footer)
+    if every or tally.num_films <= MOST_LISTED:
+        return Group(_table(tally.kept), Text(_counts(tally)), *footer)
+    return Group(*_summary(tally), *footer)
 
 
 def prediction_table(predictions: Iterable[Prediction]) -> RenderableType:
     """A table of answers, with their counts."""
-    tally = Tally(most=100)
+    tally = Tally(most=None)
     for prediction in predictions:
         tally.add(prediction)
-    return Group(_table(tally), Text(NOTICE, style="dim"))
+    return Group(_table(tally.kept), Text(_counts(tally)), Text(NOTICE, style="dim"))
 
 
 def operating_point_line(point: OperatingPoint, threshold: float) -> str:
@@ -85,6 +65,14 @@ def operating_point_line(point: OperatingPoint, threshold: float) -> str:
 def on_one_line(text: str) -> str:
     """A name with its control characters made visible: a line feed in a file's name must not look like a result."""
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
+def short_name(image: str, width: int = _PATH_COLUMNS) -> str:
+    """A film's path from the current folder where that is shorter, shortened in the middle to ``width`` characters."""
+    if Path(image).is_absolute():
+        below = os.path.relpath(image)
+        image = below if not below.startswith("..") else image
+    return shortened(on_one_line(Path(image).as_posix() if os.sep == "\\" else image), width)
 
 
 def _one(prediction: Prediction) -> RenderableType:
@@ -112,20 +100,23 @@ def _style(prediction: Prediction) -> str:
     return "red" if prediction.prediction == POSITIVE_CLASS else "green"
 
 
-def _table(tally: Tally) -> RenderableType:
-    table = Table(title=None, caption=_counts(tally), caption_justify="left")
-    table.add_column("film", overflow="fold")
+def _table(films: Sequence[Prediction]) -> Table:
+    """A line per film: a long path is shortened in the middle, a remark wrapped between words."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("film", no_wrap=True)
     table.add_column("prediction", no_wrap=True)
     table.add_column("probability", justify="right", no_wrap=True)
-    table.add_column("remarks", overflow="fold")
-    for prediction in tally.kept:
-        remark = prediction.error if prediction.error is not None else _first(prediction.warnings)
-        table.add_row(
-            escape(on_one_line(prediction.image)),
-            Text(prediction.prediction or "no answer", style=_style(prediction) if prediction.prediction else "yellow"),
-            "" if prediction.probability is None else f"{prediction.probability:.1%}",
-            escape(on_one_line(remark)),
-        )
+    remarks = [film.error if film.error is not None else _first(film.warnings) for film in films]
+    if any(remarks):
+        table.add_column("remarks")
+    width = 30 if any(remarks) else _PATH_COLUMNS
+    for film, remark in zip(films, remarks, strict=True):
+        cells: list[str | Text] = [
+            Text(short_name(film.image, width)),
+            Text(film.prediction or "no answer", style=_style(film) if film.prediction else "yellow"),
+            "" if film.probability is None else f"{film.probability:.1%}",
+        ]
+        table.add_row(*cells, *([Text(on_one_line(remark))] if any(remarks) else []))
     return table
 
 
@@ -136,11 +127,60 @@ def _first(warnings: tuple[str, ...]) -> str:
 
 
 def _counts(tally: Tally) -> str:
-    parts = [f"{tally.num_films:,} films", *(f"{count:,} {name}" for name, count in tally.counts.items())]
+    parts = [counted(tally.num_films, "film"), *(f"{count:,} {name}" for name, count in tally.counts.items())]
     if tally.num_errors:
         parts.append(f"{tally.num_errors:,} could not be read")
+    if tally.num_uncertain:
+        parts.append(f"{tally.num_uncertain:,} uncertain")
     if tally.num_warned:
         parts.append(f"{tally.num_warned:,} unlike the training films")
-    if tally.num_films > len(tally.kept):
-        parts.append(f"the first {len(tally.kept):,} shown, --csv FILE keeps all")
     return ", ".join(parts)
+
+
+def _summary(tally: Tally) -> Iterator[RenderableType]:
+    """Counts, then the films that a person should look at: uncertain, unlike the training films, unreadable."""
+    yield _shares(tally)
+    if tally.num_uncertain:
+        near = f"within {UNCERTAIN * 100:.0f} points of the threshold"
+        yield Text(f"\nuncertain: {counted(tally.num_uncertain, 'film')} {near}")
+        yield _examples((film, f"{film.prediction}  {film.probability:.1%}") for film in tally.uncertain)
+    if tally.num_warned:
+        yield Text(f"\nunlike the training films: {tally.num_warned:,} of {tally.num_films:,}")
+        yield _grouped(tally)
+        yield Text(f"  such as {short_name(tally.warned[0].image, 68)}", style="dim")
+    if tally.num_errors:
+        yield Text(f"\nno answer: {counted(tally.num_errors, 'film')}")
+        yield _examples((film, on_one_line(film.error or "")) for film in tally.errors)
+    yield Text("\n--all lists every film, --csv FILE writes them as a table", style="dim")
+
+
+def _shares(tally: Tally) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    rows = [("films", tally.num_films), *reversed(tally.counts.items()), ("no answer", tally.num_errors)]
+    for name, count in rows:
+        if count or name in tally.counts:
+            table.add_row(name, f"{count:,}", f"{count / tally.num_films:.1%}" if name != "films" else "")
+    return table
+
+
+def _examples(films: Iterable[tuple[Prediction, str]]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for film, remark in films:
+        table.add_row(Text(f"  {short_name(film.image)}"), Text(remark))
+    return table
+
+
+def _grouped(tally: Tally) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column()
+    for remark, count in tally.remarks.most_common(_REMARKS):
+        table.add_row(f"  {count:,} of {tally.num_films:,}:", Text(on_one_line(remark)))
+    if len(tally.remarks) > _REMARKS:
+        table.add_row("", Text(f"and {counted(len(tally.remarks) - _REMARKS, 'other remark')}"))
+    return table

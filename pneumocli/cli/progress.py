@@ -29,6 +29,7 @@ from pneumocli.core.events import (
     DeviceSampled,
     EpochFinished,
     Event,
+    FileWritten,
     Remark,
     RunStarted,
     TaskAdvanced,
@@ -62,6 +63,8 @@ class Progress(ABC):
                 self._ends_at(time.monotonic() + event.seconds_left)
             case DeviceSampled():
                 self._device(event)
+            case FileWritten():
+                pass  # named at the end of the command
             case Remark(level="warning"):
                 self._print(labelled("warning:", event.text, self._width, "yellow"))
             case Remark():

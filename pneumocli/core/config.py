@@ -357,6 +357,8 @@ class PredictConfig(Settings):
     """cpu (ONNX Runtime), cuda, cuda:N or mps (torch)."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 16
     """Films per forward pass."""
+    every: Annotated[bool, Flag(("--all",))] = False
+    """List every film on the screen, however many there are."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

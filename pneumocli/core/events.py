@@ -99,7 +99,15 @@ class Remark:
     level: Literal["note", "warning"] = "note"
 
 
-Event = TaskStarted | TaskAdvanced | TaskFinished | RunStarted | EpochFinished | DeviceSampled | Remark
+@dataclass(frozen=True, slots=True)
+class FileWritten:
+    """A file or folder that the command leaves for the user; ``what`` names its content, such as ``report``."""
+
+    path: Path
+    what: str
+
+
+Event = TaskStarted | TaskAdvanced | TaskFinished | RunStarted | EpochFinished | DeviceSampled | Remark | FileWritten
 Listener = Callable[[Event], None]
 
 

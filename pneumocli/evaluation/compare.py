@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pneumocli.core.config import CompareConfig, EvaluateConfig, TrainConfig
 from pneumocli.core.errors import RunError, first_few
-from pneumocli.core.events import Listener, Remark, ignore
+from pneumocli.core.events import FileWritten, Listener, Remark, ignore
 from pneumocli.core.files import write_bytes, write_json, write_text
 from pneumocli.evaluation.evaluate import Evaluated, evaluate_films
 from pneumocli.evaluation.store import current_evaluation
@@ -190,7 +190,7 @@ def _write(folder: Path, comparison: Comparison, runs: Sequence[Compared], liste
         write_json(folder / "results.json", results)
     write_json(folder / "comparison.json", comparison)
     write_text(folder / "comparison.html", comparison_page(report))
-    listener(Remark(f"wrote {folder}"))
+    listener(FileWritten(folder / "comparison.html", "comparison"))
 
 
 def assignment_results(comparison: Comparison) -> AssignmentResults | None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumocli.core.config import EvaluateConfig
-from pneumocli.core.events import Listener, Remark, ignore
+from pneumocli.core.events import FileWritten, Listener, Remark, ignore
 from pneumocli.core.records import HARD_BALANCED, ManifestRow, Split
 from pneumocli.data.acquisition_cache import acquisitions
 from pneumocli.data.manifest import Manifest, readable_films
@@ -79,8 +79,8 @@ def evaluate_films(run: RunFolder, subject: Subject, config: EvaluateConfig, lis
     _warn_about_threshold(run, classifier.card, evaluation, listener)
     write_evaluation(run, classifier, evaluation, scored, films.folder)
     if subject.name:
-        place = run.evaluation_folder(evaluation.place).path
-        listener(Remark(f"these are not the run's own test films: their evaluation is kept in {place}"))
+        listener(Remark(f"these are not the run's own test films: their evaluation is kept as {evaluation.place}"))
+    listener(FileWritten(run.evaluation_folder(evaluation.place).report_file, "report"))
     return Evaluated(evaluation, scored, classifier.card)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import overload
 
 from pneumocli.core.config import PredictConfig, validated
-from pneumocli.core.events import Listener, Remark, ignore
+from pneumocli.core.events import FileWritten, Listener, Remark, ignore
 from pneumocli.core.files import write_bytes
 from pneumocli.core.parallel import ordered_map
 from pneumocli.core.records import CLASS_NAMES
@@ -159,6 +159,10 @@ def _answers(
             if table is not None:
                 table.add(prediction)
             yield prediction
+    if config.csv is not None:
+        listener(FileWritten(config.csv, "table"))
+    if config.explain is not None and config.explain.is_dir():
+        listener(FileWritten(config.explain, "heat maps"))
 
 
 def _total(config: PredictConfig, table: AnswerTable | None) -> int:

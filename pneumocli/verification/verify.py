@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pneumocli.core.config import VerifyDataConfig
-from pneumocli.core.events import Listener, ignore
+from pneumocli.core.events import FileWritten, Listener, ignore
 from pneumocli.core.files import write_text
 from pneumocli.core.records import CLASS_NAMES, SPLITS, ClassName, ManifestRow, Split
 from pneumocli.data.film_files import why_unopened
@@ -74,6 +74,7 @@ def verify_data(config: VerifyDataConfig, listener: Listener = ignore) -> Verifi
 
         films = () if contents is None else contents.examined.films
         write_text(config.report, verification_page(result, subject.manifest, films))
+        listener(FileWritten(config.report, "report"))
     return result
 
 

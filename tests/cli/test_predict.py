@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pneumocli.cli.predict_tables import Tally, answers, on_one_line, operating_point_line, prediction_table
+from pneumocli.cli.predict_tables import answers, on_one_line, operating_point_line, short_name
+from pneumocli.cli.tally import Tally
 from pneumocli.inference.records import Prediction
 from pneumocli.model.card import OperatingPoint
 from pneumocli.run_folder import RunFolder
@@ -40,7 +41,6 @@ def test_one_film_fits_a_glance(trained: RunFolder, film: Path):
         "threshold 50.0%",
         "sensitivity",
         "specificity",
-        "model",
         "not for diagnosis",
     ):
         assert part in lines
@@ -144,7 +144,7 @@ def test_no_heavy_package_is_loaded(trained: RunFolder, film: Path, tmp_path: Pa
 
 
 def shown(renderable: object) -> str:
-    console = Console(width=100, record=True, file=io.StringIO())
+    console = Console(width=80, record=True, file=io.StringIO())
     console.print(renderable)
     return console.export_text()
 
@@ -154,24 +154,80 @@ def answer(name: str, probability: float | None = 0.9, **fields: object) -> Pred
     return Prediction.model_validate({"image": name, "probability": probability, **values})
 
 
-def test_many_films_are_counted():
-    films = [answer(f"{n}.png") for n in range(150)]
-    films += [answer("b.png", 0.1, prediction="NORMAL", warnings=("looks odd", "has more"))]
+def card_of(run: RunFolder):
+    from pneumocli.inference.classifier import Classifier
+
+    return Classifier.of_run(run).card
+
+
+def summed_up(films: list[Prediction], run: RunFolder, *, most: int | None = 12) -> str:
+    tally = Tally(most=most)
+    for film in films:
+        tally.add(film)
+    return shown(answers(tally, card_of(run), every=most is None))
+
+
+def test_many_films_are_summed_up(trained: RunFolder):
+    wide = "has an aspect (width / height) of {}, far outside the training films' 1.00 to 1.00"
+    films = [answer(f"{n}.png", warnings=(wide.format(1.4 + n / 1000),)) for n in range(76)]
+    films += [answer("close.png", 0.45, prediction="NORMAL"), answer("closest.png", 0.51), answer("far.png", 0.1)]
     films += [answer("[bold]c.png", None, prediction=None, error="is empty")]
-    text = " ".join(shown(prediction_table(films)).split())
-    assert "152 films, 1 NORMAL, 150 PNEUMONIA, 1 could not be read, 1 unlike the training films" in text
-    assert "the first 100 shown" in text
-    text = shown(prediction_table(films[-2:]))
-    assert "looks odd (and 1 more)" in text
+    text = summed_up(films, trained)
+    assert "uncertain: 2 films within 10 points of the threshold" in text
+    assert text.index("closest.png") < text.index("close.png")
+    assert "far.png" not in text
+    assert "unlike the training films: 76 of 80" in text
+    assert " ".join(text.split()).count("76 of 80: has an aspect (width / height) far outside the training films") == 1
     assert "[bold]c.png" in text
+    assert "is empty" in text
+    assert len(text.splitlines()) < 25
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_every_film_is_listed_when_asked_for_and_few_are_anyway(trained: RunFolder):
+    films = [answer(f"{n:03}.png") for n in range(150)]
+    assert "149.png" not in summed_up(films, trained)
+    assert "149.png" in summed_up(films, trained, most=None)
+    few = [answer("b.png", 0.1, prediction="NORMAL", warnings=("looks odd", "has more")), answer("c.png")]
+    text = summed_up(few, trained)
+    assert "2 films, 1 NORMAL, 1 PNEUMONIA, 1 unlike the training films" in text
+    assert "looks odd (and 1 more)" in " ".join(text.split())
+
+
+def test_a_summary_takes_no_more_memory_the_more_films_there_are():
+    tally = Tally(most=12)
+    for number in range(5000):
+        tally.add(answer(f"{number}.png", 0.5, warnings=(f"oddity {number}",)))
+    assert len(tally.kept) == 12
+    assert len(tally.uncertain) == len(tally.warned) == 5
+    assert len(tally.remarks) <= 1001
+
+
+def test_a_long_path_is_shown_from_here_and_shortened_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert short_name(str(tmp_path / "films" / "a.jpeg")) == "films/a.jpeg"
+    long = short_name("/somewhere/else/" + "x" * 50 + "/IM-0001-0001.jpeg", 40)
+    assert len(long) <= 40
+    assert long.endswith("/IM-0001-0001.jpeg")
+    assert "…" in long
+
+
+def test_one_film_that_is_not_there_is_one_error(trained: RunFolder, tmp_path: Path):
+    done = pneumo("nope.jpeg", "--run", trained.path, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == b""
+    error, hint = done.stderr.decode().splitlines()[-2:]
+    assert error == "error: nope.jpeg cannot be opened: No such file or directory"
+    assert hint.startswith("hint: name films, folders")
+
+
+def test_written_files_are_named_last(trained: RunFolder, film: Path, tmp_path: Path):
+    done = pneumo(film, "--run", trained.path, "--csv", "answers.csv", "--explain", "maps", cwd=tmp_path)
+    assert done.stderr.decode().splitlines()[-2:] == ["table: answers.csv", "heat maps: maps"]
 
 
 def test_a_name_cannot_forge_a_line(trained: RunFolder):
-    from pneumocli.inference.classifier import Classifier
-
-    tally = Tally(most=1)
-    tally.add(answer("a.png\n  NORMAL  \x1b[31m"))
-    lines = shown(answers(tally, Classifier.of_run(trained).card, "m")).splitlines()
+    lines = summed_up([answer("a.png\n  NORMAL  \x1b[31m")], trained).splitlines()
     assert lines[0] == r"a.png\n  NORMAL  \x1b[31m"
     assert on_one_line("ö\t") == r"ö\t"
 

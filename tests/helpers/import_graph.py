@@ -54,7 +54,7 @@ FLOORS: dict[int, dict[str, str]] = {
     8: {
         "cli": (
             "app boundary collector compare demo download encoding epoch_table evaluate lines options other_tools"
-            " output predict predict_tables progress render train usage verify_data verify_data_tables"
+            " output predict predict_tables progress render tally train usage verify_data verify_data_tables"
         ),
     },
     9: {"__main__": ""},

@@ -1,0 +1,85 @@
+"""Answers for films counted as they come, in constant memory: what the summary of a prediction shows."""
+
+import heapq
+import re
+from collections import Counter
+
+from pneumocli.core.records import CLASS_NAMES
+from pneumocli.inference.records import Prediction
+
+UNCERTAIN = 0.1
+"""A film is uncertain if its probability lies this close to the threshold."""
+
+_MOST_REMARKS = 1000  # of different wordings: what comes after them is counted as one
+
+
+class Tally:
+    """Answers counted, some of them kept.
+
+    Args:
+        most: How many of the first answers to keep; ``None`` for all.
+        examples: How many films to keep of those that have no answer, are uncertain, or are unlike the others.
+
+    Attributes:
+        num_films: Answers so far.
+        num_errors: Films without an answer.
+        num_warned: Films unlike the training films.
+        num_uncertain: Films whose probability is close to the threshold.
+        counts: Films by class.
+        remarks: Films by remark, without the numbers of single films.
+        kept: The first answers.
+        errors: The first films without an answer.
+        warned: The first films unlike the training films.
+    """
+
+    def __init__(self, most: int | None, examples: int = 5) -> None:
+        self._most, self._examples = most, examples
+        self.num_films = self.num_errors = self.num_warned = self.num_uncertain = 0
+        self.counts = dict.fromkeys(CLASS_NAMES, 0)
+        self.remarks: Counter[str] = Counter()
+        self.kept: list[Prediction] = []
+        self.errors: list[Prediction] = []
+        self.warned: list[Prediction] = []
+        self._closest: list[tuple[float, int, Prediction]] = []
+
+    @property
+    def uncertain(self) -> list[Prediction]:
+        """The films whose probability is closest to the threshold, the closest first."""
+        return [film for *_, film in sorted(self._closest, key=lambda item: (-item[0], -item[1]))]
+
+    def add(self, prediction: Prediction) -> None:
+        """Counts an answer."""
+        self.num_films += 1
+        if self._most is None or len(self.kept) < self._most:
+            self.kept.append(prediction)
+        if prediction.prediction is None or prediction.probability is None:
+            self.num_errors += 1
+            self._keep(self.errors, prediction)
+            return
+        self.counts[prediction.prediction] += 1
+        distance = abs(prediction.probability - prediction.threshold)
+        if distance <= UNCERTAIN:
+            self.num_uncertain += 1
+            heapq.heappush(self._closest, (-distance, -self.num_films, prediction))
+            if len(self._closest) > self._examples:
+                heapq.heappop(self._closest)
+        if prediction.warnings:
+            self.num_warned += 1
+            self._keep(self.warned, prediction)
+            for remark in set(map(grouped, prediction.warnings)):
+                self.remarks[remark if remark in self.remarks or len(self.remarks) < _MOST_REMARKS else "other"] += 1
+
+    def _keep(self, films: list[Prediction], prediction: Prediction) -> None:
+        if len(films) < self._examples:
+            films.append(prediction)
+
+
+def grouped(warning: str) -> str:
+    """A warning without the numbers of its film, so that films can be counted by it.
+
+    >>> grouped("has an aspect of 1.48, far outside the training films' 1.00 to 1.00")
+    "has an aspect far outside the training films' 1.00 to 1.00"
+    >>> grouped("looks unlike the training films to the network (distance 31, limit 24)")
+    'looks unlike the training films to the network'
+    """
+    return re.sub(r" \([^()]*\d[^()]*\)$", "", re.sub(r" of -?[\d.]+, far outside", " far outside", warning))
