@@ -106,12 +106,15 @@ class Acquisition:
         return f"{self.format}{depth}{', interlaced' if self.progressive else ''}"
 
 
-def read_acquisition(content: bytes, film: Film | None = None) -> Acquisition:
+def read_acquisition(
+    content: bytes, film: Film | None = None, measured: tuple[float, float, float] | None = None
+) -> Acquisition:
     """Describes how a film was made.
 
     Args:
         content: Of the file.
         film: The film as read from it; read here unless given.
+        measured: Brightness, contrast and sharpness as measured elsewhere; by :func:`appearance` unless given.
 
     Raises:
         UnreadableFilm: The content is no film that can be read.
@@ -121,7 +124,7 @@ def read_acquisition(content: bytes, film: Film | None = None) -> Acquisition:
     kind = format_of(content[:HEAD_BYTES]) or "DICOM"
     header = _dicom_header(content) if kind == "DICOM" else _picture_header(content)
     height, width = film.pixels.shape
-    brightness, contrast, sharpness = appearance(film.pixels)
+    brightness, contrast, sharpness = measured if measured is not None else appearance(film.pixels)
     return Acquisition(
         format=kind,
         num_bytes=len(content),

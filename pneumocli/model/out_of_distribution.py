@@ -155,14 +155,30 @@ class Familiarity:
 
     def distances(self, features: Floats) -> Floats:
         """Mahalanobis distance of features (N,512) to the training films, (N,), 0 or more."""
+        distances: Floats = np.sqrt((self._standardised(features) ** 2).sum(axis=1)).astype(np.float32)
+        return distances
+
+    def coordinates(self, features: Floats) -> Floats:
+        """Where films lie among the training films, float32 (N,k+1); ``(N,0)`` where features are not described.
+
+        Args:
+            features: float32 (N,512).
+
+        Returns:
+            Along the directions in which the training films vary most, and the distance from all of them, each in
+            standard deviations of the training films: the length of a row is its :meth:`distances`.
+        """
+        if self._model is None:
+            return np.zeros((len(features), 0), np.float32)
+        return self._standardised(features).astype(np.float32)
+
+    def _standardised(self, features: Floats) -> NDArray[np.float64]:
         mean, directions, variances = self._arrays
         assert self._model is not None  # noqa: S101 - as in _arrays
         centred = _rooted(features) - mean
         along = centred @ directions.T.astype(np.float64)
         rest = np.maximum((centred**2).sum(axis=1) - (along**2).sum(axis=1), 0)
-        squared = (along**2 / variances).sum(axis=1) + rest / self._model.residual_variance
-        distances: Floats = np.sqrt(squared).astype(np.float32)
-        return distances
+        return np.hstack([along / np.sqrt(variances), np.sqrt(rest / self._model.residual_variance)[:, None]])
 
     def warnings(self, features: Floats, appearance: Appearance, coloured: NDArray[np.bool_]) -> list[tuple[str, ...]]:
         """What is unusual about each film, as warnings for people.

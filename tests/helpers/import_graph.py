@@ -20,7 +20,7 @@ FLOORS: dict[int, dict[str, str]] = {
             "acquisition acquisition_cache dicom dicom_values film film_files formats grey images jpeg2000"
             " layout manifest patients phantom polarity release_lists splits table tiff"
         ),
-        "model": "card device network onnx_file out_of_distribution weights",
+        "model": "card device network onnx_file out_of_distribution reference weights",
     },
     3: {
         "metrics": (
@@ -28,7 +28,7 @@ FLOORS: dict[int, dict[str, str]] = {
             " thresholds"
         ),
         "run_folder": "",
-        "shift": "shortcut",
+        "shift": "detection reference sample shortcut two_sample",
     },
     4: {
         "inference": "classifier csv_output heat_map inputs predict records scoring",

@@ -1,0 +1,140 @@
+"""What a model file keeps of its validation films, so that later films can be compared with them as a whole.
+
+Numbers alone, of one film for each patient: no picture, no name, no patient, in an order drawn by hash.
+"""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from pneumocli.core.errors import ModelFileError
+from pneumocli.core.records import Count, Record
+
+REFERENCE_KEY = "pneumo_reference"
+"""Of the metadata in ``model.onnx``, and in ``best.pt``."""
+
+NUMBERS = ("size", "aspect", "brightness", "contrast", "sharpness")
+"""What is known of each film beside its encoder: root of width x height in pixels, width / height; and of the square
+that the network sees, in grey values, the mean, the standard deviation, and the mean difference of vertical neighbours.
+"""
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FilmRows:
+    """Films as they are compared, one entry per film in each.
+
+    Attributes:
+        features: Coordinates of :meth:`pneumocli.model.out_of_distribution.Familiarity.coordinates`, float32 (N,K).
+        logits: Of pneumonia, float32 (N,).
+        numbers: In the order of :data:`NUMBERS`, float32 (N,5).
+        encoders: See :attr:`pneumocli.data.acquisition.Acquisition.encoder`.
+    """
+
+    features: Floats
+    logits: Floats
+    numbers: Floats
+    encoders: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.encoders)
+
+    def take(self, rows: NDArray[np.intp]) -> "FilmRows":
+        """Some of the films."""
+        encoders = tuple(self.encoders[row] for row in rows)
+        return FilmRows(self.features[rows], self.logits[rows], self.numbers[rows], encoders)
+
+
+class StoredRows(Record):
+    """Films as a file keeps them."""
+
+    features: str
+    """Base64 of float16, little-endian, (N,K)."""
+    logits: str
+    """Base64 of float32, little-endian, (N,)."""
+    numbers: str
+    """Base64 of float32, little-endian, (N,5)."""
+    encoders: tuple[str, ...]
+    """Each once."""
+    encoder: tuple[Count, ...]
+    """Of each film the place in ``encoders``."""
+
+    @classmethod
+    def of(cls, rows: FilmRows) -> "StoredRows":
+        """The stored form of films."""
+        names = sorted(set(rows.encoders))
+        return cls(
+            features=_encoded(rows.features, "<f2"),
+            logits=_encoded(rows.logits, "<f4"),
+            numbers=_encoded(rows.numbers, "<f4"),
+            encoders=tuple(names),
+            encoder=tuple(names.index(name) for name in rows.encoders),
+        )
+
+    def rows(self) -> FilmRows:
+        """The films.
+
+        Raises:
+            ModelFileError: The numbers are damaged.
+        """
+        count = len(self.encoder)
+        features, logits, numbers = (
+            _decoded(text, kind) for text, kind in ((self.features, "<f2"), (self.logits, "<f4"), (self.numbers, "<f4"))
+        )
+        sound = (
+            count > 0
+            and max(self.encoder) < len(self.encoders)
+            and features.size % count == 0
+            and logits.size == count
+            and numbers.size == count * len(NUMBERS)
+            and all(bool(np.isfinite(part).all()) for part in (features, logits, numbers))
+        )
+        if not sound:
+            raise _damaged()
+        encoders = tuple(self.encoders[place] for place in self.encoder)
+        return FilmRows(features.reshape(count, -1), logits, numbers.reshape(count, -1), encoders)
+
+
+class Reference(Record):
+    """The validation films that a model file keeps, and what must be known to compare with them."""
+
+    schema_version: Literal[1] = 1
+    films: StoredRows
+    labels: tuple[Literal[0, 1], ...]
+    """0 or 1 for each film."""
+
+    @classmethod
+    def read(cls, text: str) -> "Reference":
+        """The reference in a model file.
+
+        Raises:
+            ModelFileError: It is damaged, or from a later version of pneumo.
+        """
+        try:
+            reference = cls.model_validate_json(text)
+        except ValidationError as error:
+            raise _damaged() from error
+        if len(reference.labels) != len(reference.films.encoder):
+            raise _damaged()
+        return reference
+
+
+def _damaged() -> ModelFileError:
+    return ModelFileError("the model file's reference of its validation films is damaged or from another version")
+
+
+def _encoded(values: NDArray[np.floating], kind: str) -> str:
+    return base64.b64encode(np.ascontiguousarray(values, kind).tobytes()).decode()
+
+
+def _decoded(text: str, kind: str) -> Floats:
+    try:
+        return np.frombuffer(base64.b64decode(text, validate=True), kind).astype(np.float32)
+    except (binascii.Error, ValueError) as error:
+        raise _damaged() from error
