@@ -98,6 +98,12 @@ def _inference_device(value: str) -> str:
     return value
 
 
+def _json_name(value: Path | None) -> Path | None:
+    if value is not None and value.suffix.lower() != ".json":
+        raise ValueError("expected a name that ends in .json")
+    return value
+
+
 def _operating_point_rule(value: str) -> str:
     if value in ("0.5", "youden", HARD_BALANCED):
         return value
@@ -359,6 +365,9 @@ class PredictConfig(Settings):
     """Films per forward pass."""
     every: Annotated[bool, Flag(("--all",))] = False
     """List every film on the screen, however many there are."""
+
+    shift: Annotated[Path | None, AfterValidator(_json_name), Flag(metavar="FILE.json")] = None
+    """Write whether the films as a whole are like the model's validation films, and in what they differ."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

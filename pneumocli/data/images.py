@@ -32,6 +32,7 @@ __all__ = [
     "fit_film",
     "is_film_name",
     "make_square",
+    "read_content",
     "read_film",
     "shrink",
 ]
@@ -72,10 +73,7 @@ def read_film(source: Path | bytes, *, draft_side: int | None = None) -> Film:
     Raises:
         UnreadableFilm: The file is missing, no single picture, damaged, absurdly large or tiny, or no radiograph.
     """
-    try:
-        content = source if isinstance(source, bytes) else source.read_bytes()
-    except OSError as error:
-        raise UnreadableFilm(why_unopened(Path(str(source)), error)) from error
+    content = read_content(source)
     if not content:
         raise UnreadableFilm("is empty (0 bytes)")
     if format_of(content[:HEAD_BYTES]) == "DICOM":
@@ -104,6 +102,18 @@ def read_film(source: Path | bytes, *, draft_side: int | None = None) -> Film:
     ) as error:
         # Pillow raises any of these for damaged files, depending on the format and the byte.
         raise UnreadableFilm(f"is damaged: {str(error) or type(error).__name__}") from error
+
+
+def read_content(source: Path | bytes) -> bytes:
+    """The bytes of a file, or those given.
+
+    Raises:
+        UnreadableFilm: The file cannot be opened.
+    """
+    try:
+        return source if isinstance(source, bytes) else source.read_bytes()
+    except OSError as error:
+        raise UnreadableFilm(why_unopened(Path(str(source)), error)) from error
 
 
 def _read_picture(content: bytes, head: bytes, draft_side: int | None) -> Film:

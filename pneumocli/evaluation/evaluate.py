@@ -1,8 +1,9 @@
 """``evaluate()``: scores a split through the model file and reports every metric with its interval."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,13 @@ from pneumocli.evaluation.measure import Choices, Origin, class_name, evaluate_p
 from pneumocli.evaluation.store import write_evaluation
 from pneumocli.evaluation.subject import Subject, subject_of
 from pneumocli.inference.classifier import Classifier
+from pneumocli.inference.folder_shift import shift_of
 from pneumocli.inference.scoring import ScoringResult, score_films
 from pneumocli.metrics.records import DataFlow, Evaluation, ScoredFilm
 from pneumocli.metrics.thresholds import doubts
 from pneumocli.model.card import ModelCard
 from pneumocli.run_folder import RunFolder
+from pneumocli.shift.sample import FilmSample
 from pneumocli.shift.shortcut import hard_films
 
 
@@ -71,11 +74,15 @@ def evaluate_films(run: RunFolder, subject: Subject, config: EvaluateConfig, lis
     classifier = Classifier.of_run(run, config.device, throughput=True)
     films = subject.films
     _warn_about_overlap(run, subject, config.split, listener)
-    scored, flow = _score(classifier, films, config, listener)
+    sample = FilmSample(_patients(films))
+    scored, flow = _score(classifier, films, config, sample, listener)
     origin = Origin(run.name, config.split, run.model_sha256, films.fingerprint, flow, subject.name)
     chosen = Choices(config.threshold, config.prevalence, config.seed)
     hard = _hard(classifier.card, films, scored, listener)
     evaluation = evaluate_predictions(scored, classifier.card, origin, chosen, hard)
+    # Films that the network was fitted to have features of their own: their comparison would mean nothing.
+    shift = None if config.split == "train" else shift_of(sample, classifier, listener)
+    evaluation = evaluation.model_copy(update={"shift": shift})
     _warn_about_threshold(run, classifier.card, evaluation, listener)
     write_evaluation(run, classifier, evaluation, scored, films.folder)
     if subject.name:
@@ -116,12 +123,18 @@ def _warn_about_overlap(run: RunFolder, subject: Subject, split: Split, listener
         )
 
 
+def _patients(films: Manifest) -> Callable[[object], str]:
+    """The patient of a film by its path; empty where the manifest knows none."""
+    known = {films.path(row): row.patient for row in films.rows if not row.patient.startswith("film:")}
+    return lambda source: known.get(source, "") if isinstance(source, Path) else ""
+
+
 def _score(
-    classifier: Classifier, films: Manifest, config: EvaluateConfig, listener: Listener
+    classifier: Classifier, films: Manifest, config: EvaluateConfig, sample: FilmSample, listener: Listener
 ) -> tuple[tuple[ScoredFilm, ...], DataFlow]:
     threshold = classifier.card.operating_point.threshold if config.threshold is None else config.threshold
     paths = [films.path(row) for row in films.rows]
-    results = list(score_films(classifier, paths, batch_size=config.batch_size, listener=listener))
+    results = list(score_films(classifier, paths, batch_size=config.batch_size, sample=sample, listener=listener))
     answers = {row.image: result for row, result in zip(films.rows, results, strict=True)}
     unreadable = {image: result.error for image, result in answers.items() if result.error}
     readable = readable_films(films, unreadable, skip=config.skip_unreadable, listener=listener)

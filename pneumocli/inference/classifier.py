@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, TypeGuard
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import numpy as np
 import onnxruntime as ort
@@ -26,9 +26,12 @@ from pneumocli.model.device import (
     resolve_device,
     to_device,
 )
-from pneumocli.model.onnx_file import GRAPH_INPUT, GRAPH_OUTPUTS, card_text
+from pneumocli.model.onnx_file import GRAPH_INPUT, GRAPH_OUTPUTS, card_text, reference_text
 from pneumocli.model.out_of_distribution import NUM_FEATURES, Familiarity
 from pneumocli.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from pneumocli.model.reference import Reference
 
 ort.disable_telemetry_events()  # Windows does not heed what the package sets in the environment
 
@@ -226,6 +229,23 @@ class Classifier:
     def sha256(self) -> str:
         """Of the model file's content."""
         return sha256_of(self.file)
+
+    @cached_property
+    def reference(self) -> "Reference | None":
+        """What the file keeps of its validation films; ``None`` in files of version 0.1.0.
+
+        Raises:
+            ModelFileError: It is damaged.
+        """
+        from pneumocli.model.reference import Reference  # a single film needs none
+
+        if self.file.suffix == ".pt":
+            from pneumocli.model.weights import load_reference
+
+            text = load_reference(self.file)
+        else:
+            text = reference_text(self.file)
+        return None if text is None else Reference.read(text)
 
     def run(self, pixels: Bytes) -> NetworkOutput:
         """Scores films.

@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import nullcontext
 from itertools import chain, islice
 from pathlib import Path, PurePath
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 from pneumocli.core.config import PredictConfig, validated
 from pneumocli.core.events import FileWritten, Listener, Remark, ignore
@@ -20,6 +20,9 @@ from pneumocli.inference.records import Prediction
 from pneumocli.inference.scoring import Counted, ScoringResult, Source, score_films
 from pneumocli.model.card import ModelCard
 from pneumocli.run_folder import RunFolder, run_from_environment
+
+if TYPE_CHECKING:
+    from pneumocli.inference.folder_shift import FolderShift
 
 # From about so many films on, the faster graph makes up for the slower start.
 _MANY = 16
@@ -84,10 +87,13 @@ def predict(
     films = find_films(settings.inputs, listener)
     first = list(islice(films, _MANY))
     classifier = _classifier(settings, listener, throughput=len(first) == _MANY)
+    folder = _folder(settings, many=len(first) == _MANY)
     # Everything that can be wrong from the start is raised here, not at the first film.
     table = _table(settings, classifier, listener)
     threshold = _threshold(settings, classifier)
-    return Predictions(classifier, threshold, _answers(settings, classifier, table, chain(first, films), listener))
+    return Predictions(
+        classifier, threshold, _answers(settings, classifier, table, chain(first, films), folder, listener)
+    )
 
 
 def choose_model(config: PredictConfig) -> tuple[RunFolder | Path, str]:
@@ -134,15 +140,25 @@ def _table(config: PredictConfig, classifier: Classifier, listener: Listener) ->
     return table
 
 
+def _folder(config: PredictConfig, *, many: bool) -> "FolderShift | None":
+    """Compares the films as a whole, where they can be enough for that."""
+    if not many and config.shift is None:
+        return None
+    from pneumocli.inference.folder_shift import FolderShift  # a single film needs none
+
+    return FolderShift(config.shift, config.shard)
+
+
 def _threshold(config: PredictConfig, classifier: Classifier) -> float:
     return classifier.card.operating_point.threshold if config.threshold is None else config.threshold
 
 
-def _answers(
+def _answers(  # noqa: PLR0913 - what is scored, by what, where answers go, and who listens
     config: PredictConfig,
     classifier: Classifier,
     table: AnswerTable | None,
     films: Iterator[Named],
+    folder: "FolderShift | None",
     listener: Listener,
 ) -> Generator[Prediction, None, None]:
     if config.shard is not None:
@@ -152,13 +168,15 @@ def _answers(
     with table if table is not None else nullcontext():
         if table is not None:
             films = (film for film in films if film.image not in table)
-        pairs = _scored(config, classifier, films, total, listener)
+        pairs = _scored(config, classifier, films, total, folder, listener)
         threshold = _threshold(config, classifier)
         answers = ((named, scored, _prediction(named, scored, threshold)) for named, scored in pairs)
         for prediction in _explained(config, classifier.card, answers):
             if table is not None:
                 table.add(prediction)
             yield prediction
+    if folder is not None:
+        folder.report(classifier, listener)
     if config.csv is not None:
         listener(FileWritten(config.csv, "table"))
     if config.explain is not None and config.explain.is_dir():
@@ -174,8 +192,13 @@ def _total(config: PredictConfig, table: AnswerTable | None) -> int:
     return max(0, total - (0 if table is None else table.num_films))
 
 
-def _scored(
-    config: PredictConfig, classifier: Classifier, films: Iterator[Named], total: int, listener: Listener
+def _scored(  # noqa: PLR0913 - what is scored, how, and who listens
+    config: PredictConfig,
+    classifier: Classifier,
+    films: Iterator[Named],
+    total: int,
+    folder: "FolderShift | None",
+    listener: Listener,
 ) -> Iterator[tuple[Named, ScoringResult]]:
     """Each film with its score; those between reading and scoring wait in a queue."""
     waiting: deque[Named] = deque()
@@ -190,6 +213,7 @@ def _scored(
         Counted(sources(), total),
         batch_size=config.batch_size,
         keep_maps=config.explain is not None,
+        sample=None if folder is None else folder.sample,
         listener=listener,
     )
     for scored in scores:

@@ -4,16 +4,20 @@ from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pneumocli.core.events import Listener, TaskAdvanced, TaskFinished, TaskStarted, ignore
 from pneumocli.core.parallel import ordered_map
 from pneumocli.data.film import FilmWarning
-from pneumocli.data.images import Film, UnreadableFilm, fit_film, read_film
+from pneumocli.data.images import Film, UnreadableFilm, fit_film, read_content, read_film
 from pneumocli.data.polarity import warnings_of
 from pneumocli.inference.classifier import Bytes, Classifier, Floats, logit_of
 from pneumocli.model.out_of_distribution import Appearance
+
+if TYPE_CHECKING:  # not needed for a single film
+    from pneumocli.shift.sample import FilmSample, Look
 
 # Large enough that the network works at its full speed, small enough that memory stays low and decoding keeps ahead.
 _DEFAULT_BATCH = 16
@@ -65,12 +69,13 @@ class Counted:
         return self.total
 
 
-def score_films(
+def score_films(  # noqa: PLR0913 - two that must be given, and options by name
     classifier: Classifier,
     sources: Iterable[Source],
     *,
     batch_size: int = _DEFAULT_BATCH,
     keep_maps: bool = False,
+    sample: "FilmSample | None" = None,
     listener: Listener = ignore,
 ) -> Iterator[ScoringResult]:
     """Scores films one after the other, in constant memory: decoding runs on threads ahead of the network.
@@ -80,6 +85,7 @@ def score_films(
         sources: Read lazily; with a length, such as :class:`Counted` gives, the progress has a total.
         batch_size: Films per forward pass.
         keep_maps: Also hand on the film's pixels and class activation maps.
+        sample: Takes in the films that can be read, to compare them as a whole with the model's validation films.
         listener: Gets the progress.
 
     Yields:
@@ -96,14 +102,17 @@ def score_films(
         try:
             if isinstance(source, UnreadableFilm):
                 raise source
-            film = read_film(source)
+            content = read_content(source)
+            film = read_film(content)
         except UnreadableFilm as error:
             return _Prepared(source, None, None, error.reason)
-        return _Prepared(source, film, fit_film(film.pixels, size, fit), None, warnings_of(film))
+        square = fit_film(film.pixels, size, fit)
+        look = None if sample is None else sample.look(source, content, film, square)
+        return _Prepared(source, film, square, None, warnings_of(film), look)
 
     done = 0
     for batch in _in_batches(ordered_map(prepare, sources), batch_size):
-        yield from _scored(classifier, batch, keep_maps=keep_maps)
+        yield from _scored(classifier, batch, sample, keep_maps=keep_maps)
         done += len(batch)
         listener(TaskAdvanced(task, done))
     listener(TaskFinished(task))
@@ -116,9 +125,12 @@ class _Prepared:
     square: Bytes | None
     error: str | None
     warnings: tuple[FilmWarning, ...] = ()
+    look: "Look | None" = None
 
 
-def _scored(classifier: Classifier, batch: list[_Prepared], *, keep_maps: bool) -> Iterator[ScoringResult]:
+def _scored(
+    classifier: Classifier, batch: list[_Prepared], sample: "FilmSample | None", *, keep_maps: bool
+) -> Iterator[ScoringResult]:
     """The results of one batch."""
     readable = [item for item in batch if item.film is not None]
     answers: Iterator[ScoringResult] = iter(())
@@ -128,6 +140,11 @@ def _scored(classifier: Classifier, batch: list[_Prepared], *, keep_maps: bool) 
         films = [item.film for item in readable if item.film is not None]
         aspects = np.array([film.pixels.shape[1] / film.pixels.shape[0] for film in films], np.float32)
         coloured = np.array([film.coloured for film in films])
+        logits = logit_of(outputs.logits)
+        if sample is not None:
+            coordinates = classifier.familiarity.coordinates(outputs.features)
+            for item, row, logit in zip(readable, coordinates, logits, strict=True):
+                sample.add(item.look, row, float(logit))
         warnings = classifier.familiarity.warnings(outputs.features, Appearance.of(pixels, aspects), coloured)
         answers = (
             ScoringResult(
@@ -138,7 +155,7 @@ def _scored(classifier: Classifier, batch: list[_Prepared], *, keep_maps: bool) 
                 film=item.film if keep_maps else None,
                 cam=outputs.cam[index] if keep_maps else None,
             )
-            for index, (item, logit) in enumerate(zip(readable, logit_of(outputs.logits), strict=True))
+            for index, (item, logit) in enumerate(zip(readable, logits, strict=True))
         )
     for item in batch:
         yield next(answers) if item.film is not None else ScoringResult(item.source, error=item.error)

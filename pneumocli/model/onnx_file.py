@@ -16,6 +16,9 @@ from pathlib import Path
 from pneumocli.core.errors import ModelFileError
 
 CARD_KEY = "pneumo_card"
+REFERENCE_KEY = "pneumo_reference"
+"""Of :class:`pneumocli.model.reference.Reference`, here and in ``best.pt``."""
+
 GRAPH_INPUT = "pixels"
 GRAPH_OUTPUTS = ("logits", "cam", "features")
 
@@ -66,7 +69,7 @@ class _Found:
     tensors: dict[str, list[int]] = field(default_factory=dict)
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
-    card: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 def card_text(file: Path) -> str:
@@ -77,6 +80,20 @@ def card_text(file: Path) -> str:
     Raises:
         ModelFileError: The file is missing, too large, damaged, or holds another network or no card.
     """
+    return _metadata(file)[CARD_KEY]
+
+
+def reference_text(file: Path) -> str | None:
+    """The reference that a file keeps of its validation films as JSON; ``None`` in files of version 0.1.0.
+
+    Raises:
+        ModelFileError: As for :func:`card_text`.
+    """
+    return _metadata(file).get(REFERENCE_KEY)
+
+
+def _metadata(file: Path) -> dict[str, str]:
+    """What a checked file keeps under the names of this module, the card among it."""
     if not file.is_file():
         raise ModelFileError(f"no model file at {file}", "name a run's model.onnx or best.pt")
     size = file.stat().st_size
@@ -95,9 +112,9 @@ def card_text(file: Path) -> str:
         raise _refused(file, "it is damaged") from error
     except _MalformedError as error:
         raise _refused(file, str(error)) from error
-    if found.card is None:
+    if CARD_KEY not in found.metadata:
         raise _refused(file, "it holds no card")
-    return found.card
+    return found.metadata
 
 
 def _refused(file: Path, reason: str) -> ModelFileError:
@@ -113,8 +130,9 @@ def _read_model(content: memoryview) -> _Found:
             _read_graph(_message(value), found)
         elif number == _MODEL_METADATA:
             entry = dict(_fields(_message(value)))
-            if _text(entry.get(1, memoryview(b""))) == CARD_KEY:
-                found.card = _text(entry.get(2, memoryview(b"")))
+            key = _text(entry.get(1, memoryview(b"")))
+            if key in (CARD_KEY, REFERENCE_KEY):
+                found.metadata[key] = _text(entry.get(2, memoryview(b"")))
     return found
 
 

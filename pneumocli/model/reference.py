@@ -15,9 +15,6 @@ from pydantic import ValidationError
 from pneumocli.core.errors import ModelFileError
 from pneumocli.core.records import Count, Record
 
-REFERENCE_KEY = "pneumo_reference"
-"""Of the metadata in ``model.onnx``, and in ``best.pt``."""
-
 NUMBERS = ("size", "aspect", "brightness", "contrast", "sharpness")
 """What is known of each film beside its encoder: root of width x height in pixels, width / height; and of the square
 that the network sees, in grey values, the mean, the standard deviation, and the mean difference of vertical neighbours.
@@ -90,6 +87,7 @@ class StoredRows(Record):
         sound = (
             count > 0
             and max(self.encoder) < len(self.encoders)
+            and features.size >= count
             and features.size % count == 0
             and logits.size == count
             and numbers.size == count * len(NUMBERS)

@@ -10,13 +10,22 @@ from pneumocli.core.errors import ModelFileError
 from pneumocli.core.files import atomic_write
 from pneumocli.model.card import ModelCard
 from pneumocli.model.network import StateDict, check_state_dict, load_tensors
+from pneumocli.model.onnx_file import REFERENCE_KEY
 
 _VERSION = 1
 
 
-def save_best(file: Path, weights: StateDict, card: ModelCard) -> None:
-    """Writes ``best.pt``: the weights in torchvision's names, on the CPU, with the card beside them."""
-    save_tensors(file, {"schema_version": _VERSION, "weights": on_cpu(weights), "card": card.model_dump(mode="json")})
+def save_best(file: Path, weights: StateDict, card: ModelCard, reference: str | None = None) -> None:
+    """Writes ``best.pt``: the weights in torchvision's names, on the CPU, with the card beside them.
+
+    Args:
+        file: Written atomically.
+        weights: Of the network.
+        card: Of the network.
+        reference: Of the validation films, :class:`pneumocli.model.reference.Reference` as JSON.
+    """
+    content = {"schema_version": _VERSION, "weights": on_cpu(weights), "card": card.model_dump(mode="json")}
+    save_tensors(file, content if reference is None else content | {REFERENCE_KEY: reference})
 
 
 def save_tensors(file: Path, content: object) -> None:
@@ -50,6 +59,17 @@ def load_best(file: Path) -> tuple[StateDict, ModelCard]:
     except ValidationError as error:
         raise ModelFileError(f"{file}: its card is damaged or from another version of pneumo") from error
     return dict(loaded["weights"]), card
+
+
+def load_reference(file: Path) -> str | None:
+    """The reference that ``best.pt`` keeps of its validation films as JSON; ``None`` in files of version 0.1.0.
+
+    Raises:
+        ModelFileError: The file is missing, foreign or damaged.
+    """
+    loaded = load_tensors(file)
+    text = loaded.get(REFERENCE_KEY) if isinstance(loaded, Mapping) else None
+    return text if isinstance(text, str) else None
 
 
 def on_cpu(state: StateDict) -> StateDict:

@@ -1,9 +1,12 @@
 """Whether films as a whole are like a model's validation films, and how they differ."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pneumocli.core.shift_records import PropertyShift, Shift
+from pneumocli.model.card import ModelCard
 from pneumocli.model.reference import NUMBERS, FilmRows, Reference
 from pneumocli.shift.sample import FilmSample
 from pneumocli.shift.two_sample import Tested, TwoSamples, holm
@@ -30,7 +33,7 @@ _WORDS = {
 _SQUARE = 0.02  # of 1, within which a median aspect is called square
 
 
-def detect_shift(sample: FilmSample, reference: Reference | None, threshold: float) -> Shift | None:
+def detect_shift(sample: FilmSample, reference: Reference | None, card: ModelCard) -> Shift | None:
     """Compares films with the validation films that a model keeps.
 
     The share of the classes alone is no shift: of each class as many reference films are taken as the answers suggest
@@ -39,7 +42,7 @@ def detect_shift(sample: FilmSample, reference: Reference | None, threshold: flo
     Args:
         sample: The films.
         reference: Of the model file; ``None`` where it keeps none.
-        threshold: Logit at or above which a film is called PNEUMONIA.
+        card: Of the model file: its operating point decides what counts as called PNEUMONIA.
 
     Returns:
         ``None`` with fewer than 20 films in either, or without a reference.
@@ -52,7 +55,7 @@ def detect_shift(sample: FilmSample, reference: Reference | None, threshold: flo
     there, here = reference.films.rows(), sample.rows()
     if there.features.shape[1] != here.features.shape[1]:
         return None  # the network's description was renewed without its reference
-    labels = np.array(reference.labels)
+    labels, threshold = np.array(reference.labels), _logit_threshold(card)
     prevalence = prevalence_here(there.logits >= threshold, labels, here.logits >= threshold)
     there = there.take(matched(labels, prevalence))
     tests = _tests(there, here)
@@ -80,6 +83,14 @@ def detect_shift(sample: FilmSample, reference: Reference | None, threshold: flo
         properties=properties,
     )
     return found.model_copy(update={"sentence": _sentence(found)})
+
+
+def _logit_threshold(card: ModelCard) -> float:
+    """The logit at or above which a film is called PNEUMONIA."""
+    point = card.operating_point.threshold
+    if not 0 < point < 1:
+        return -math.inf if point == 0 else math.inf
+    return math.log(point / (1 - point)) * card.temperature
 
 
 def prevalence_here(called_there: NDArray[np.bool_], labels: NDArray[np.int_], called_here: NDArray[np.bool_]) -> float:

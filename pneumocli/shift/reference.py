@@ -40,5 +40,5 @@ def reference_of(
     if not len(sample):
         return None
     return Reference.model_validate(
-        {"films": StoredRows.of(sample.rows()), "labels": [labels[key] for key in sample.film_keys()]}
+        {"films": StoredRows.of(sample.rows()), "labels": [labels[film.key] for film in sample.kept()]}
     )

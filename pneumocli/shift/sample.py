@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumocli.core.records import Count, Record
 from pneumocli.data.acquisition import Acquisition, read_acquisition
 from pneumocli.data.film import Film, Pixels
-from pneumocli.model.reference import FilmRows
+from pneumocli.model.reference import FilmRows, StoredRows
 
 SAMPLE_SIZE = 400
 """Patients that a sample and a reference hold at most."""
@@ -41,7 +42,9 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class Sampled:
+    """A film of a sample: its :class:`Look`, its coordinates (K,), and its logit."""
+
     key: int
     patient: int
     features: NDArray[np.float16]
@@ -65,7 +68,7 @@ class FilmSample:
         self.num_films = 0
         self._patient_of = patient_of
         self._most = most
-        self._kept: dict[int, _Kept] = {}
+        self._kept: dict[int, Sampled] = {}
         self._largest: list[int] = []  # the patients kept, negated: a heap whose first is the largest
 
     def __len__(self) -> int:
@@ -109,7 +112,7 @@ class FilmSample:
         self.num_films += 1
         if look is not None:
             self._keep(
-                _Kept(look.key, look.patient, features.astype(_FEATURE_PRECISION), logit, look.numbers, look.encoder)
+                Sampled(look.key, look.patient, features.astype(_FEATURE_PRECISION), logit, look.numbers, look.encoder)
             )
 
     def join(self, others: Iterable["FilmSample"]) -> "FilmSample":
@@ -121,13 +124,13 @@ class FilmSample:
                 joined._keep(film)
         return joined
 
-    def film_keys(self) -> list[int]:
-        """The keys of the films in the order of :meth:`rows`."""
-        return [self._kept[patient].key for patient in sorted(self._kept)]
+    def kept(self) -> "list[Sampled]":
+        """The films of the sample, in the order of their patients' hashes."""
+        return [self._kept[patient] for patient in sorted(self._kept)]
 
     def rows(self) -> FilmRows:
-        """The films of the sample, in the order of their patients' hashes."""
-        kept = [self._kept[patient] for patient in sorted(self._kept)]
+        """The numbers of the films of :meth:`kept`."""
+        kept = self.kept()
         return FilmRows(
             features=np.array([film.features for film in kept], np.float32),
             logits=np.array([film.logit for film in kept], np.float32),
@@ -135,7 +138,7 @@ class FilmSample:
             encoders=tuple(film.encoder for film in kept),
         )
 
-    def _keep(self, film: _Kept) -> None:
+    def _keep(self, film: Sampled) -> None:
         known = self._kept.get(film.patient)
         if known is not None:
             if film.key < known.key:
@@ -146,6 +149,46 @@ class FilmSample:
         elif film.patient < -self._largest[0]:
             self._kept[film.patient] = film
             del self._kept[-heapq.heapreplace(self._largest, -film.patient)]
+
+
+class StoredSample(Record):
+    """A sample as a file keeps it, to be joined with the samples of other parts of a folder."""
+
+    num_films: Count
+    """Films that it was drawn from."""
+    patients: tuple[Count, ...]
+    """Hash of each film's patient, or of its picture where the patient is not known."""
+    keys: tuple[Count, ...]
+    """Hash of each film's picture."""
+    films: StoredRows | None
+    """``None`` where there are none."""
+
+    @classmethod
+    def of(cls, sample: FilmSample) -> "StoredSample":
+        """The stored form of a sample."""
+        kept = sample.kept()
+        return cls(
+            num_films=sample.num_films,
+            patients=tuple(film.patient for film in kept),
+            keys=tuple(film.key for film in kept),
+            films=StoredRows.of(sample.rows()) if kept else None,
+        )
+
+    def sample(self) -> FilmSample:
+        """The sample.
+
+        Raises:
+            ModelFileError: The numbers are damaged.
+        """
+        sample = FilmSample()
+        if self.films is not None:
+            rows = self.films.rows()
+            for place, (patient, key) in enumerate(zip(self.patients, self.keys, strict=True)):
+                numbers = tuple(map(float, rows.numbers[place]))
+                look = Look(key, patient, numbers, rows.encoders[place])
+                sample.add(look, rows.features[place], float(rows.logits[place]))
+        sample.num_films = self.num_films
+        return sample
 
 
 def square_appearance(square: Pixels) -> tuple[float, float, float]:

@@ -20,8 +20,8 @@ from pneumocli.core.files import write_bytes
 from pneumocli.inference.classifier import OnnxBackend
 from pneumocli.model.card import ModelCard
 from pneumocli.model.network import DeployableNet, build_network
-from pneumocli.model.onnx_file import CARD_KEY, GRAPH_INPUT, GRAPH_OUTPUTS
-from pneumocli.model.weights import load_best
+from pneumocli.model.onnx_file import CARD_KEY, GRAPH_INPUT, GRAPH_OUTPUTS, REFERENCE_KEY
+from pneumocli.model.weights import load_best, load_reference
 
 # Newest operator set that onnxruntime 1.22, the oldest supported, implements in full; torch 2.9 exports it natively.
 _OPSET = 20
@@ -38,7 +38,7 @@ def export(best_file: Path, onnx_file: Path, card: ModelCard, check_pixels: NDAr
     """Write a model file and prove that it computes what the network computes.
 
     Args:
-        best_file: A run's ``best.pt``: where the weights come from.
+        best_file: A run's ``best.pt``: where the weights and the reference come from.
         onnx_file: Written atomically, and only when the proof succeeds.
         card: Goes into the file as JSON, metadata key ``pneumo_card``.
         check_pixels: uint8 (N,1,S,S), N at least 1, S the card's image size: the films that it is proven on.
@@ -55,7 +55,7 @@ def export(best_file: Path, onnx_file: Path, card: ModelCard, check_pixels: NDAr
     network = build_network(seed=0)
     network.load_state_dict(weights)
     net = DeployableNet(network).eval()
-    content = _graph(net, card)
+    content = _graph(net, card, load_reference(best_file))
     difference = max(_difference(net, content, check_pixels, throughput=level) for level in (False, True))
     if not difference < _LARGEST_DIFFERENCE:  # "not <" catches nan, too
         raise CheckFailed(
@@ -66,7 +66,7 @@ def export(best_file: Path, onnx_file: Path, card: ModelCard, check_pixels: NDAr
     return difference
 
 
-def _graph(net: DeployableNet, card: ModelCard) -> bytes:
+def _graph(net: DeployableNet, card: ModelCard, reference: str | None) -> bytes:
     """The model file's content."""
     # An example of one film would let the exporter take the batch dimension for a constant.
     example = torch.zeros((2, 1, card.image_size, card.image_size), dtype=torch.uint8)
@@ -85,6 +85,8 @@ def _graph(net: DeployableNet, card: ModelCard) -> bytes:
     if program is None:
         raise CheckFailed("torch exported no graph")
     program.model.metadata_props[CARD_KEY] = card.model_dump_json()
+    if reference is not None:
+        program.model.metadata_props[REFERENCE_KEY] = reference
     model = program.model_proto
     # The exporter notes for each node where in which source file it came from: paths of the machine, of no use.
     for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):

@@ -12,22 +12,25 @@ from pneumocli.core.memory import peak_memory_bytes
 from pneumocli.core.parallel import ordered_map
 from pneumocli.core.records import EpochRecord, RunResult
 from pneumocli.core.version import __version__
+from pneumocli.data.acquisition_cache import acquisitions
 from pneumocli.data.film import still_there
 from pneumocli.data.images import fit_film, read_film
 from pneumocli.data.manifest import Manifest
+from pneumocli.inference.classifier import logit_of
 from pneumocli.metrics.calibration import fit_temperature
 from pneumocli.metrics.classification import sigmoid
 from pneumocli.metrics.thresholds import choose_operating_point
 from pneumocli.model.card import ModelCard, ValidationSummary
 from pneumocli.model.network import DeployableNet, StateDict, build_network
-from pneumocli.model.out_of_distribution import Appearance, fit
+from pneumocli.model.out_of_distribution import Appearance, Familiarity, fit
+from pneumocli.model.reference import Reference
 from pneumocli.model.weights import load_best, save_best
 from pneumocli.reporting.model_card import model_card
 from pneumocli.run_folder import RunFolder
+from pneumocli.shift.reference import reference_of
 from pneumocli.training.checkpoint import Progress
 from pneumocli.training.dataset import TrainingData
 from pneumocli.training.export import export
-from pneumocli.training.film_cache import Films
 from pneumocli.training.loader import stacked
 
 # Training films that the Gaussian of the features is fitted to. 512 directions need a few times as many films for a
@@ -94,9 +97,11 @@ def finish(run: RunFolder, config: TrainConfig, data: TrainingData, progress: Pr
     listener(TaskStarted(task, 3, "steps"))
     weights, card = load_best(run.best_file)
     net = _deployable(weights)
-    card = _with_familiarity(net, card, config, data.manifest, data.val_films)
+    val_logits, val_features = _outputs(net, stacked(data.val_films, list(range(len(data.val_films)))))
+    card = _with_familiarity(net, card, config, data.manifest, val_features)
+    reference = _reference(card, data, val_logits, val_features)
     listener(TaskAdvanced(task, 1))
-    save_best(run.best_file, weights, card)
+    save_best(run.best_file, weights, card, None if reference is None else reference.model_dump_json())
     shown = stacked(data.val_films, list(range(min(len(data.val_films), _PARITY_FILMS))))
     export(run.best_file, run.onnx_file, card, shown.numpy())
     listener(TaskAdvanced(task, 2))
@@ -114,7 +119,7 @@ def _deployable(weights: StateDict) -> DeployableNet:
 
 
 def _with_familiarity(
-    net: DeployableNet, card: ModelCard, config: TrainConfig, manifest: Manifest, val_films: Films
+    net: DeployableNet, card: ModelCard, config: TrainConfig, manifest: Manifest, val_features: NDArray[np.float32]
 ) -> ModelCard:
     """Adds to the card what the training films look like, so that a film unlike them can be recognised."""
     rows = manifest.of("train").rows
@@ -130,18 +135,26 @@ def _with_familiarity(
 
     pixels, aspects = zip(*ordered_map(look, range(len(chosen))), strict=True)
     train = torch.from_numpy(np.stack(pixels)).unsqueeze(1)
-    val = stacked(val_films, list(range(len(val_films))))
-    input_range, feature_model = fit(
-        _features(net, train), _features(net, val), Appearance.of(train.numpy(), np.asarray(aspects))
-    )
+    _, features = _outputs(net, train)
+    input_range, feature_model = fit(features, val_features, Appearance.of(train.numpy(), np.asarray(aspects)))
     return card.model_copy(update={"input_range": input_range, "feature_model": feature_model})
 
 
+def _reference(
+    card: ModelCard, data: TrainingData, logits: NDArray[np.float64], features: NDArray[np.float32]
+) -> Reference | None:
+    """What the model file keeps of the validation films, to compare a folder of films with."""
+    val = data.manifest.of("val")
+    familiarity = Familiarity(None, card.feature_model)
+    squares = [data.val_films[index] for index in range(len(data.val_films))]
+    return reference_of(val.rows, acquisitions(val), squares, familiarity.coordinates(features), logits)
+
+
 @torch.no_grad()
-def _features(net: DeployableNet, pixels: Tensor) -> NDArray[np.float32]:
-    """Pooled activations, float32 (N,512)."""
-    rows = [net(batch)[2] for batch in torch.split(pixels, _BATCH)]
-    return torch.cat(rows).numpy()
+def _outputs(net: DeployableNet, pixels: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Logits of pneumonia, float64 (N,), and pooled activations, float32 (N,512)."""
+    rows = [net(batch) for batch in torch.split(pixels, _BATCH)]
+    return logit_of(torch.cat([row[0] for row in rows]).numpy()), torch.cat([row[2] for row in rows]).numpy()
 
 
 def _result(
