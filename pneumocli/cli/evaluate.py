@@ -1,5 +1,7 @@
 """``pneumo evaluate``."""
 
+from collections.abc import Sequence
+
 import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -40,7 +42,7 @@ def register(app: typer.Typer) -> None:
         from pneumocli.evaluation.evaluate import evaluate as run_evaluation
 
         evaluation = run_evaluation(config, output.listener)
-        output.show(evaluation, evaluation_tables)
+        output.show(evaluation, patient_tables if config.by == "patient" and evaluation.patients else evaluation_tables)
 
 
 def evaluation_tables(evaluation: Evaluation) -> RenderableType:
@@ -59,7 +61,47 @@ def evaluation_tables(evaluation: Evaluation) -> RenderableType:
     for name, shown in _SHOWN.items():
         value, interval = metric_text(evaluation.metrics[name])
         table.add_row(shown, value, interval)
-    return Group(f"It {verdict(evaluation)}.", table, _class_table(evaluation), NOTICE)
+    return Group(f"It {verdict(evaluation)}.", table, _class_table(evaluation), *_carry_over(evaluation), NOTICE)
+
+
+def patient_tables(evaluation: Evaluation) -> RenderableType:
+    """An evaluation with one answer per patient, where patients have several films."""
+    from pneumocli.reporting.carry_over import PATIENTS_COLUMNS, patients_rows, patients_sentence
+    from pneumocli.reporting.text import verdict_of
+
+    found = evaluation.patients
+    if found is None:
+        raise ValueError("no patient has several films")
+    point = evaluation.threshold
+    title = f"{evaluation.run} on {evaluation.place}, by patient, threshold {point.value:.3f} ({point.rule})"
+    table = _table(PATIENTS_COLUMNS, patients_rows(found), title)
+    answer = f"By the mean of a patient's logits it {verdict_of(found.mean_logit.metrics)}."
+    return Group(answer, table, patients_sentence(found), *_carry_over(evaluation), NOTICE)
+
+
+def _carry_over(evaluation: Evaluation) -> list[RenderableType]:
+    """Of films of another place: what the stored sensitivity costs there, and what the answers suggest of them."""
+    from pneumocli.reporting import carry_over
+
+    refitted, shifted = evaluation.at_stored_sensitivity, evaluation.label_shift
+    parts: list[RenderableType] = []
+    if evaluation.name and refitted is not None:
+        rows = carry_over.refitted_rows(refitted, evaluation)
+        parts += [_table(("threshold", "value", "sensitivity", "specificity"), rows), carry_over.REFITTED_NOTE]
+    if evaluation.name and shifted is not None:
+        rows = carry_over.label_shift_rows(shifted, evaluation)
+        parts += [_table(("", "as it is", "corrected for the estimate"), rows), carry_over.LABEL_SHIFT_NOTE]
+        parts += [carry_over.CONTRADICTED_NOTE] if shifted.contradicted else []
+    return parts
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> Table:
+    table = Table(title=title, title_justify="left")
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _class_table(evaluation: Evaluation) -> Table:

@@ -333,6 +333,8 @@ class EvaluateConfig(Settings):
     """Of the bootstrap."""
     name: Annotated[EvaluationName | None, Flag(metavar="NAME", default="after the folder or table")] = None
     """Keep the evaluation of films of another place in RUN/evaluations/NAME."""
+    by: Literal["film", "patient"] = "film"
+    """What the table and the report begin with: films, or one answer per patient where patients have several."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

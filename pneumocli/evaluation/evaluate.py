@@ -76,8 +76,10 @@ def evaluate_films(run: RunFolder, subject: Subject, config: EvaluateConfig, lis
     _warn_about_overlap(run, subject, config.split, listener)
     sample = FilmSample(_patients(films))
     scored, flow = _score(classifier, films, config, sample, listener)
-    origin = Origin(run.name, config.split, run.model_sha256, films.fingerprint, flow, subject.name)
-    chosen = Choices(config.threshold, config.prevalence, config.seed)
+    origin = Origin(
+        run.name, config.split, run.model_sha256, films.fingerprint, flow, subject.name, _assumed_prevalence(run)
+    )
+    chosen = Choices(config.threshold, config.prevalence, config.seed, config.by)
     hard = _hard(classifier.card, films, scored, listener)
     evaluation = evaluate_predictions(scored, classifier.card, origin, chosen, hard)
     # Films that the network was fitted to have features of their own: their comparison would mean nothing.
@@ -85,10 +87,20 @@ def evaluate_films(run: RunFolder, subject: Subject, config: EvaluateConfig, lis
     evaluation = evaluation.model_copy(update={"shift": shift})
     _warn_about_threshold(run, classifier.card, evaluation, listener)
     write_evaluation(run, classifier, evaluation, scored, films.folder)
+    if config.by == "patient" and evaluation.patients is None:
+        listener(Remark("no patient is known to have several films here: the figures are those of films", "warning"))
     if subject.name:
         listener(Remark(f"these are not the run's own test films: their evaluation is kept as {evaluation.place}"))
     listener(FileWritten(run.evaluation_folder(evaluation.place).report_file, "report"))
     return Evaluated(evaluation, scored, classifier.card)
+
+
+def _assumed_prevalence(run: RunFolder) -> float | None:
+    """The prevalence that a run's probabilities assume: of its training films, or of equal weights of the classes."""
+    if run.config().class_weights == "balanced":
+        return 0.5
+    labels = [row.label for row in run.manifest().of("train").rows]
+    return sum(labels) / len(labels) if labels else None
 
 
 def _hard(

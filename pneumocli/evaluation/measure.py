@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,11 @@ from pneumocli.metrics.classification import (
 )
 from pneumocli.metrics.delong import auroc_metric, auroc_of_films
 from pneumocli.metrics.edges import edge_metrics
-from pneumocli.metrics.groups import hard_and_easy
+from pneumocli.metrics.groups import hard_and_easy, rates
+from pneumocli.metrics.label_shift import label_shift
+from pneumocli.metrics.patient_level import patient_level
 from pneumocli.metrics.records import DataFlow, Evaluation, Metric, ScoredFilm, Subgroup, ThresholdUsed
+from pneumocli.metrics.refitted import refitted_threshold
 from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.metrics.square_and_add import implied_metrics
 from pneumocli.model.card import ModelCard
@@ -49,6 +53,7 @@ class Origin:
         model_sha256: Of the model file that scored them.
         data_fingerprint: Of the films and their labels.
         data_flow: What became of the films found; ``None``: all were scored.
+        assumed_prevalence: That the model's probabilities assume; ``None`` where it is not known.
     """
 
     run: str
@@ -57,6 +62,7 @@ class Origin:
     data_fingerprint: str = ""
     data_flow: DataFlow | None = None
     name: str = ""
+    assumed_prevalence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,11 +73,13 @@ class Choices:
         threshold: Used instead of the stored one.
         prevalence: Also give ppv and npv at this prevalence.
         seed: Of the bootstrap.
+        by: What the page begins with.
     """
 
     threshold: float | None = None
     prevalence: float | None = None
     seed: int = 0
+    by: Literal["film", "patient"] = "film"
 
 
 def evaluate_predictions(
@@ -121,31 +129,22 @@ def evaluate_predictions(
             "classes": classes,
             "subgroups": _subgroups(scores, value)
             | hard_and_easy(hard, scores.labels, scores.logits, scores.probabilities >= value, scores.patients),
-            "at_half": None if value == 0.5 else _rates(scores, 0.5),
+            "at_half": None if value == 0.5 else rates(scores.labels, scores.probabilities >= 0.5, scores.patients),
             "operating_point": point,
             "temperature": card.temperature,
             "at_prevalence": elsewhere,
             "bootstrap_seed": choices.seed,
             "data_flow": origin.data_flow or _all_scored(len(scores)),
+            "at_stored_sensitivity": refitted_threshold(scores, point.sensitivity, choices.seed),
+            "label_shift": label_shift(scores, origin.assumed_prevalence, value, choices.seed),
+            "patients": patient_level(scores, value),
+            "by": choices.by,
         }
     )
 
 
 def _all_scored(number: int) -> DataFlow:
     return DataFlow(num_found=number, num_unreadable=0, unreadable=(), num_duplicates=0, num_scored=number)
-
-
-def _rates(scores: ScoreArrays, threshold: float) -> dict[str, Metric]:
-    """The rates at a threshold, with Wilson's interval on the effective number of films."""
-    positive, called = scores.labels == 1, scores.probabilities >= threshold
-    right, patients = called == positive, scores.patients
-    return {
-        "accuracy": rate(right, patients),
-        "sensitivity": rate(right[positive], patients[positive]),
-        "specificity": rate(right[~positive], patients[~positive]),
-        "ppv": rate(right[called], patients[called]),
-        "npv": rate(right[~called], patients[~called]),
-    }
 
 
 def _metrics(scores: ScoreArrays, threshold: float, seed: int) -> dict[str, Metric]:
@@ -165,9 +164,9 @@ def _metrics(scores: ScoreArrays, threshold: float, seed: int) -> dict[str, Metr
         values[f"specificity_at_sensitivity_{percent}"] = specificity_at_sensitivity(labels, scores.logits, wanted)
     bootstrap = PatientBootstrap(scores.patients, seed)
     drawn = all_drawn(bootstrap, labels, calibrated, probabilities, threshold)
-    rates = _rates(scores, threshold)
-    metrics = {name: percentiles(value, drawn[name]) for name, value in values.items()} | rates
-    metrics |= implied_metrics(table, rates["sensitivity"], rates["specificity"])
+    found = rates(labels, probabilities >= threshold, scores.patients)
+    metrics = {name: percentiles(value, drawn[name]) for name, value in values.items()} | found
+    metrics |= implied_metrics(table, found["sensitivity"], found["specificity"])
     ranked = auroc_metric(labels, scores.logits, scores.patients)
     metrics["auroc"] = ranked.model_copy(update={"value": values["auroc"]})  # equal but for rounding
     metrics |= edge_metrics(scores, values)

@@ -57,7 +57,14 @@ def evaluation_report(
         settings=run.config().model_dump(mode="json"),
         environment=run.environment().model_dump(mode="json"),
         phantom=(data / PHANTOM_MARK).is_file(),
+        places=_places(run, evaluation),
     )
+
+
+def _places(run: RunFolder, latest: Evaluation) -> tuple[Evaluation, ...]:
+    """Every evaluation of a run with the latest in its place, whether or not it is written yet."""
+    stored = {evaluation.place: evaluation for evaluation in stored_evaluations(run)}
+    return tuple((stored | {latest.place: latest}).values())
 
 
 def read_evaluation(run: RunFolder, place: str) -> tuple[Evaluation, tuple[ScoredFilm, ...]]:

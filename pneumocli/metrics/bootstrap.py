@@ -145,6 +145,15 @@ class PatientBootstrap:
         np.add.at(per_patient, self._patient, columns)
         return np.concatenate([weights @ per_patient for weights in self._patient_weights(0)])
 
+    def film_weights(self, order: NDArray[np.intp]) -> Iterator[Floats]:
+        """How often each film is drawn, (block,N), block by block.
+
+        Args:
+            order: The films, in the order of the columns, (N,).
+        """
+        for weights in self._patient_weights(order.size):
+            yield weights[:, self._patient[order]]
+
     def rankings(self, labels: ArrayLike, scores: ArrayLike) -> dict[str, Floats]:
         """``auroc``, ``average_precision`` and sensitivities at fixed specificities and the reverse, per resample.
 
@@ -159,8 +168,7 @@ class PatientBootstrap:
         order = np.argsort(-values, kind="stable")
         starts = np.flatnonzero(np.r_[True, np.diff(values[order]) != 0])  # first film of each distinct score
         positive = (truth[order] == 1).astype(np.float64)
-        patient = self._patient[order]
-        parts = [_ranked(weights[:, patient], positive, starts) for weights in self._patient_weights(values.size)]
+        parts = [_ranked(weights, positive, starts) for weights in self.film_weights(order)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -1,4 +1,4 @@
-"""Metrics of a group of films, such as those whose label a shortcut contradicts."""
+"""Metrics of a group of films or of patients, such as those whose label a shortcut contradicts."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +11,25 @@ from pneumocli.metrics.square_and_add import implied_metrics
 
 LEAST_FILMS = 5
 """With fewer films of a class in a group, what depends on this class is undefined: one film would be a fifth of it."""
+
+
+def rates(labels: ArrayLike, called: ArrayLike, patients: ArrayLike) -> dict[str, Metric]:
+    """Accuracy, sensitivity, specificity, ppv and npv, with Wilson's interval on the effective number of films.
+
+    Args:
+        labels: 0 or 1, (n,).
+        called: Whether each is called PNEUMONIA, (n,).
+        patients: Patient of each, (n,).
+    """
+    positive, answers, whom = np.asarray(labels) == 1, np.asarray(called, dtype=bool), np.asarray(patients)
+    right = answers == positive
+    return {
+        "accuracy": rate(right, whom),
+        "sensitivity": rate(right[positive], whom[positive]),
+        "specificity": rate(right[~positive], whom[~positive]),
+        "ppv": rate(right[answers], whom[answers]),
+        "npv": rate(right[~answers], whom[~answers]),
+    }
 
 
 def group_of(labels: ArrayLike, logits: ArrayLike, called: ArrayLike, patients: ArrayLike) -> Subgroup:

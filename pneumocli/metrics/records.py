@@ -93,6 +93,60 @@ class DataFlow(Record):
     num_scored: Count
 
 
+class RefittedThreshold(Record):
+    """The threshold that would give the stored sensitivity here, fitted on these very films: no result of the model."""
+
+    wanted_sensitivity: Fraction
+    """Stored with the model, of the validation films."""
+    threshold: Metric
+    """The highest whose sensitivity on these films is at least the wanted one."""
+    sensitivity: Metric
+    """Of these films, there."""
+    specificity: Metric
+    """Of these films, there: what keeping the sensitivity costs."""
+
+
+class LabelShift(Record):
+    """What the answers suggest about the prevalence if nothing but the shares of the classes has changed."""
+
+    assumed_prevalence: Fraction
+    """That the model's probabilities assume: of its training films, 0.5 with balanced class weights."""
+    estimated_prevalence: Metric
+    """From the probabilities alone, without labels."""
+    true_prevalence: Metric
+    """From the labels, with Wilson's interval."""
+    contradicted: bool | None
+    """Whether the intervals of the two exclude each other: then more than the prevalence has changed."""
+    corrected: dict[str, Metric]
+    """``accuracy``, ``sensitivity``, ``specificity`` and ``brier_score`` at the same threshold of the probabilities as
+    corrected for the estimated prevalence."""
+
+
+class PatientAnswers(Record):
+    """One answer per patient, by one rule."""
+
+    confusion: Confusion
+    metrics: dict[str, Metric]
+
+
+class PatientLevel(Record):
+    """One answer per patient, where some have several films."""
+
+    num_patients: Count
+    """Patients with films of one label."""
+    num_normal: Count
+    num_pneumonia: Count
+    num_with_several_films: Count
+    most_films: Count
+    """Of one patient."""
+    num_with_both_labels: Count
+    """Patients with films of both labels: they have no single truth, and are left out."""
+    mean_logit: PatientAnswers
+    """PNEUMONIA where the mean of the patient's logits is at or above the threshold."""
+    any_positive: PatientAnswers
+    """PNEUMONIA where any of the patient's films is called so; ranked by the highest logit."""
+
+
 class Evaluation(Record):
     """``metrics.json``."""
 
@@ -127,6 +181,14 @@ class Evaluation(Record):
     shift: Shift | None = None
     """Whether the films are like the model's validation films; ``None`` for fewer than 20, and where the model keeps no
     reference, as those of version 0.1.0."""
+    at_stored_sensitivity: RefittedThreshold | None = None
+    """``None`` where no sensitivity is stored, where the films are of one class, and in files of version 0.1.0."""
+    label_shift: LabelShift | None = None
+    """``None`` where the prevalence among the training films is not known, and in files of version 0.1.0."""
+    patients: PatientLevel | None = None
+    """``None`` where no patient has several films, and in files of version 0.1.0."""
+    by: Literal["film", "patient"] = "film"
+    """What the page begins with, as ``--by`` chose; the other fields are of films all the same."""
 
     @property
     def place(self) -> str:

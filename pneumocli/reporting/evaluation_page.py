@@ -13,9 +13,21 @@ from pneumocli.metrics.records import Evaluation
 from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.metrics.thresholds import net_benefits
 from pneumocli.model.card import ModelCard
+from pneumocli.reporting.carry_over import (
+    CONTRADICTED_NOTE,
+    LABEL_SHIFT_NOTE,
+    PATIENTS_COLUMNS,
+    PLACES_COLUMNS,
+    REFITTED_NOTE,
+    label_shift_rows,
+    patients_rows,
+    patients_sentence,
+    places_rows,
+    refitted_rows,
+)
 from pneumocli.reporting.film_pictures import ShownFilms
 from pneumocli.reporting.html import page_figure, render, thinned, thinned_rows
-from pneumocli.reporting.text import hard_rows, interval, number, percent, verdict
+from pneumocli.reporting.text import hard_rows, interval, number, percent, verdict, verdict_of
 
 _CHOSEN = {
     "fixed": "fixed beforehand",
@@ -39,6 +51,7 @@ class EvaluationReport:
         settings: Of the training, by name.
         environment: Of the training, by name.
         phantom: Whether the films are synthetic.
+        places: All evaluations of the run, this one among them.
     """
 
     evaluation: Evaluation
@@ -50,6 +63,7 @@ class EvaluationReport:
     settings: Mapping[str, object]
     environment: Mapping[str, object]
     phantom: bool
+    places: tuple[Evaluation, ...] = ()
 
 
 def evaluation_page(report: EvaluationReport) -> str:
@@ -61,7 +75,10 @@ def evaluation_page(report: EvaluationReport) -> str:
         evaluation=evaluation,
         card=report.card,
         phantom=report.phantom,
-        verdict=verdict(evaluation),
+        verdict=_verdict(report),
+        carry_over=_carry_over(evaluation),
+        patients=_patients(evaluation),
+        places={"columns": PLACES_COLUMNS, "rows": places_rows(report.places)},
         chosen=_CHOSEN[evaluation.threshold.chosen_on],
         class_rows=_class_rows(evaluation),
         subgroup_rows=_subgroup_rows(evaluation),
@@ -73,6 +90,45 @@ def evaluation_page(report: EvaluationReport) -> str:
         settings=list(report.settings.items()),
         environment=list(report.environment.items()),
     )
+
+
+def _verdict(report: EvaluationReport) -> str:
+    found = report.evaluation.patients
+    if report.evaluation.by == "film" or found is None:
+        return verdict(report.evaluation)
+    return f"{verdict_of(found.mean_logit.metrics)} (patients, by the mean of their films' logits)"
+
+
+def _carry_over(evaluation: Evaluation) -> list[dict[str, object]]:
+    """The sections on how the operating point and the probabilities carry over to these films."""
+    sections: list[dict[str, object]] = []
+    refitted, shifted = evaluation.at_stored_sensitivity, evaluation.label_shift
+    if refitted is not None:
+        sections.append(
+            {
+                "title": "The stored sensitivity on these films",
+                "notes": [REFITTED_NOTE],
+                "columns": ["threshold", "value", "sensitivity", "specificity"],
+                "rows": refitted_rows(refitted, evaluation),
+            }
+        )
+    if shifted is not None:
+        sections.append(
+            {
+                "title": "Another prevalence",
+                "notes": [LABEL_SHIFT_NOTE, *([CONTRADICTED_NOTE] if shifted.contradicted else [])],
+                "columns": ["", "as it is", "corrected for the estimate"],
+                "rows": label_shift_rows(shifted, evaluation),
+            }
+        )
+    return sections
+
+
+def _patients(evaluation: Evaluation) -> dict[str, object] | None:
+    found = evaluation.patients
+    if found is None:
+        return None
+    return {"sentence": patients_sentence(found), "columns": PATIENTS_COLUMNS, "rows": patients_rows(found)}
 
 
 def _class_rows(evaluation: Evaluation) -> list[list[str]]:

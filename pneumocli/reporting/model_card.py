@@ -14,6 +14,8 @@ from pneumocli.data.layout import PHANTOM_MARK
 from pneumocli.data.manifest import Manifest
 from pneumocli.metrics.records import Evaluation
 from pneumocli.model.card import ModelCard
+from pneumocli.reporting import carry_over
+from pneumocli.reporting.carry_over import PLACES_COLUMNS, places_rows
 from pneumocli.reporting.text import interval, number, percent, verdict
 from pneumocli.run_folder import RunFolder
 
@@ -47,6 +49,7 @@ def model_card(run: RunFolder, card: ModelCard, evaluations: Sequence[Evaluation
         disjoint=_DISJOINT[card.validation.method],
         evaluations=evaluations,
         verdicts=[verdict(evaluation) for evaluation in evaluations],
+        places=[list(PLACES_COLUMNS), *places_rows(evaluations)],
     )
 
 
@@ -67,5 +70,5 @@ def _template() -> Template:
     environment = Environment(  # noqa: S701 - Markdown, no HTML: names are shown in code spans
         loader=PackageLoader("pneumocli"), undefined=StrictUndefined, keep_trailing_newline=True
     )
-    environment.globals.update(percent=percent, number=number, interval=interval)
+    environment.globals.update(percent=percent, number=number, interval=interval, carry_over=carry_over)
     return environment.get_template("model_card.md.j2")

@@ -64,7 +64,12 @@ def listed(names: Sequence[str]) -> str:
 
 def verdict(evaluation: Evaluation) -> str:
     """How many pneumonias the classifier misses and how many healthy it alarms on, in one line."""
-    sens, spec = evaluation.metrics["sensitivity"].value, evaluation.metrics["specificity"].value
+    return verdict_of(evaluation.metrics)
+
+
+def verdict_of(metrics: Mapping[str, Metric]) -> str:
+    """The verdict on films or patients with these metrics, see :func:`verdict`."""
+    sens, spec = metrics["sensitivity"].value, metrics["specificity"].value
     parts = []
     if sens is not None:
         parts.append(f"misses {(1 - sens) * 100:.0f} of 100 pneumonias")

@@ -24,8 +24,8 @@ FLOORS: dict[int, dict[str, str]] = {
     },
     3: {
         "metrics": (
-            "bootstrap calibration classification delong edges groups paired_tests records scores square_and_add"
-            " thresholds"
+            "bootstrap calibration classification delong edges groups label_shift paired_tests patient_level"
+            " records refitted scores square_and_add thresholds"
         ),
         "run_folder": "",
         "shift": "detection reference sample shortcut two_sample",
@@ -39,8 +39,8 @@ FLOORS: dict[int, dict[str, str]] = {
     5: {
         "release": "download http http_errors installed kaggle records sources staging unzip zip_file",
         "reporting": (
-            "comparison_figures comparison_page comparison_verdict evaluation_page figures film_pictures html"
-            " model_card text"
+            "carry_over comparison_figures comparison_page comparison_verdict evaluation_page figures"
+            " film_pictures html model_card text"
         ),
     },
     6: {

@@ -1,0 +1,128 @@
+"""How an operating point carries over to other films, as people read it: rows of pages, cards and tables."""
+
+from collections.abc import Sequence
+
+from pneumocli.metrics.records import Evaluation, LabelShift, Metric, PatientLevel, RefittedThreshold
+from pneumocli.reporting.text import metric_label, percent
+
+REFITTED_NOTE = (
+    "Fitted on these very films: what a threshold could reach here at best, no result of the model. It is to be proven "
+    "on films that it was not fitted on."
+)
+LABEL_SHIFT_NOTE = (
+    "Estimated from the answers alone, as if nothing but the share of the classes had changed since the training "
+    "(label shift; Saerens 2002). Where anything else has changed, the estimate and the correction are wrong."
+)
+CONTRADICTED_NOTE = (
+    "The labels contradict it: the two intervals exclude each other, so more than the prevalence has changed here."
+)
+PATIENTS_COLUMNS = ("patients", "by the mean of the logits", "by any positive film")
+
+
+def percents(metric: Metric) -> str:
+    """A fraction with its interval in percent.
+
+    >>> (
+    ...     percents(Metric(value=0.5, low=0.25, high=None, method="")),
+    ...     percents(Metric(value=1, low=0.9, high=1, method="")),
+    ... )
+    ('50.0 %', '100.0 % (90.0 to 100.0)')
+    """
+    if metric.value is None:
+        return "undefined"
+    value = f"{metric.value * 100:.1f} %"
+    if metric.low is None or metric.high is None:
+        return value
+    return f"{value} ({metric.low * 100:.1f} to {metric.high * 100:.1f})"
+
+
+def decimals(metric: Metric) -> str:
+    """A number with its interval, three decimals.
+
+    >>> decimals(Metric(value=0.5, low=0.25, high=0.75, method=""))
+    '0.500 (0.250 to 0.750)'
+    """
+    if metric.value is None:
+        return "undefined"
+    ends = "" if metric.low is None or metric.high is None else f" ({metric.low:.3f} to {metric.high:.3f})"
+    return f"{metric.value:.3f}{ends}"
+
+
+def refitted_rows(found: RefittedThreshold, evaluation: Evaluation) -> list[list[str]]:
+    """The stored threshold beside the one that would give the stored sensitivity, with both rates at each."""
+    stored = evaluation.metrics
+    return [
+        [
+            "stored with the model" if evaluation.threshold.rule != "given" else "given",
+            f"{evaluation.threshold.value:.3f}",
+            percents(stored["sensitivity"]),
+            percents(stored["specificity"]),
+        ],
+        [
+            f"for the stored sensitivity of {percent(found.wanted_sensitivity)}, fitted on these films",
+            decimals(found.threshold),
+            percents(found.sensitivity),
+            percents(found.specificity),
+        ],
+    ]
+
+
+def label_shift_rows(found: LabelShift, evaluation: Evaluation) -> list[list[str]]:
+    """The prevalences, then the metrics without and with a correction for the estimated one."""
+    rows = [
+        ["prevalence that the model assumes", percent(found.assumed_prevalence), ""],
+        ["prevalence estimated from the answers", "", percents(found.estimated_prevalence)],
+        ["prevalence by the labels", percents(found.true_prevalence), ""],
+    ]
+    for name, corrected in found.corrected.items():
+        show = decimals if name == "brier_score" else percents
+        rows.append([metric_label(name), show(evaluation.metrics[name]), show(corrected)])
+    return rows
+
+
+def patients_sentence(found: PatientLevel) -> str:
+    """How many patients were answered, and which were left out."""
+    several = f"{found.num_with_several_films:,} of them with several films, up to {found.most_films}"
+    text = (
+        f"{found.num_patients:,} patients ({found.num_normal:,} NORMAL, {found.num_pneumonia:,} PNEUMONIA), {several}."
+    )
+    if found.num_with_both_labels:
+        text += f" {found.num_with_both_labels:,} more have films of both labels, so no single truth, and are left out."
+    return text
+
+
+def patients_rows(found: PatientLevel) -> list[list[str]]:
+    """Metrics of patients by the two rules, then the counts."""
+    rows = [
+        [metric_label(name), percents(metric), percents(found.any_positive.metrics[name])]
+        for name, metric in found.mean_logit.metrics.items()
+    ]
+    counts = [
+        f"{found_by.confusion.fn:,} of {found.num_pneumonia:,}, {found_by.confusion.fp:,} of {found.num_normal:,}"
+        for found_by in (found.mean_logit, found.any_positive)
+    ]
+    return [*rows, ["missed, false alarms", *counts]]
+
+
+def shift_mark(evaluation: Evaluation) -> str:
+    """Whether films differ from the validation films, in a word or two."""
+    if evaluation.shift is None:
+        return "not measured"
+    return evaluation.shift.strength if evaluation.shift.detected else "none found"
+
+
+PLACES_COLUMNS = ("films", "of", "number", "sensitivity", "specificity", "AUROC", "shift")
+
+
+def places_rows(evaluations: Sequence[Evaluation]) -> list[list[str]]:
+    """One row per evaluation of a run; films of other places are marked, with their shift."""
+    return [
+        [
+            evaluation.place,
+            "another place" if evaluation.name else "the run",
+            f"{evaluation.num_images:,}",
+            *(percents(evaluation.metrics[name]) for name in ("sensitivity", "specificity", "auroc")),
+            shift_mark(evaluation),
+        ]
+        for evaluation in evaluations
+    ]
