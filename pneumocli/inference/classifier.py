@@ -181,7 +181,7 @@ class Classifier:
         self.file = file
         self.card = card
         self._backend = backend
-        self.familiarity = Familiarity(card.input_range, card.feature_model)
+        self.familiarity = Familiarity(card.input_range, card.feature_model, card.brightness_map)
 
     @classmethod
     def load(cls, file: Path, *, device: str = "cpu", throughput: bool = False) -> "Classifier":

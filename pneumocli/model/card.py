@@ -88,6 +88,17 @@ class FeatureModel(Record):
     """Mahalanobis distance beyond which a film is unlike the training films; set on the validation films."""
 
 
+class BrightnessMap(Record):
+    """Where the training films are bright and dark: Gaussian of their standardised thumbnails of 8 x 8 cells."""
+
+    mean: str
+    """Base64 of float32, little-endian, (64,)."""
+    whitening: str
+    """Base64 of float32, little-endian, (64, 64): the columns divide by the standard deviations of the directions."""
+    limit: Finite
+    """Mahalanobis distance beyond which a film is unlike the training films; set on the validation films."""
+
+
 class Shortcut(Record):
     """A logistic regression of the class on how films were made, fitted on the training films.
 
@@ -142,3 +153,5 @@ class ModelCard(Record):
     shortcut_model: ShortcutModel | None = None
     """``None`` in models of version 0.1.0, which mark no films as hard."""
     notice: str = NOTICE
+    brightness_map: BrightnessMap | None = None
+    """``None`` in models of version 0.1.0."""

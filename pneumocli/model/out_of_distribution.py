@@ -1,8 +1,9 @@
 """Whether a film looks like the training films: a prediction for any other picture means nothing.
 
-Two looks. The first is plain: colour, aspect, brightness and contrast against the range of the training films. The
-second asks the network: the Mahalanobis distance of its features to those of the training films. Both are fitted at
-the end of training and travel in the card; a check needs numpy alone.
+Three looks. The first is plain: colour, aspect, brightness and contrast against the range of the training films. The
+second: whether the film is bright and dark where they are, see :mod:`pneumocli.model.brightness_map`. The third asks
+the network: the Mahalanobis distance of its features to those of the training films. All are fitted at the end of
+training and travel in the card; a check needs numpy alone.
 
 The distance is taken between square roots of features. Pooled activations are non-negative and skewed: a Gaussian of
 the plain values gives clear-cut films the largest distances and phantoms, which excite little, small ones. On real
@@ -24,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumocli.core.errors import ModelFileError
-from pneumocli.model.card import FeatureModel, InputRange
+from pneumocli.model.brightness_map import map_distances, thumbnails
+from pneumocli.model.card import BrightnessMap, FeatureModel, InputRange
 
 Floats = NDArray[np.float32]
 
@@ -55,11 +57,13 @@ class Appearance:
         aspect: Width / height of the files, (N,).
         brightness: Mean grey value after preprocessing, 0-255, (N,).
         contrast: Standard deviation of the grey values after preprocessing, (N,).
+        maps: :func:`pneumocli.model.brightness_map.thumbnails`, (N,64); ``None`` where they are not looked at.
     """
 
     aspect: Floats
     brightness: Floats
     contrast: Floats
+    maps: Floats | None = None
 
     @classmethod
     def of(cls, pixels: NDArray[np.uint8], aspects: NDArray[np.floating]) -> "Appearance":
@@ -74,6 +78,7 @@ class Appearance:
             aspect=np.asarray(aspects, np.float32),
             brightness=flat.mean(axis=1, dtype=np.float32),
             contrast=flat.std(axis=1, dtype=np.float32),
+            maps=thumbnails(pixels),
         )
 
 
@@ -124,13 +129,20 @@ class Familiarity:
     Args:
         input_range: Of the card; ``None`` leaves out the check of aspect, brightness and contrast.
         feature_model: Of the card; ``None`` leaves out the check of features.
+        brightness_map: Of the card; ``None``, as in models of version 0.1.0, leaves out that check.
 
     Raises:
         ModelFileError: The card's numbers are damaged.
     """
 
-    def __init__(self, input_range: InputRange | None, feature_model: FeatureModel | None) -> None:
+    def __init__(
+        self,
+        input_range: InputRange | None,
+        feature_model: FeatureModel | None,
+        brightness_map: BrightnessMap | None = None,
+    ) -> None:
         self._range = input_range
+        self._map = brightness_map
         self._model = feature_model
         if feature_model is not None:
             self._arrays  # noqa: B018 - a damaged card shows now, not at the first film
@@ -196,6 +208,13 @@ class Familiarity:
             _warn_outside(found, appearance.aspect, self._range.aspect, "an aspect (width / height)", ".2f")
             _warn_outside(found, appearance.brightness, self._range.brightness, "a brightness", ".0f")
             _warn_outside(found, appearance.contrast, self._range.contrast, "a contrast", ".0f")
+        if self._map is not None and appearance.maps is not None:
+            for film, distance in zip(found, map_distances(self._map, appearance.maps), strict=True):
+                if not distance <= self._map.limit:
+                    film.append(
+                        "is bright and dark in other places than the training films "
+                        f"(distance {distance:.0f}, limit {self._map.limit:.0f})"
+                    )
         if self._model is not None and len(features):
             for film, distance in zip(found, self.distances(features), strict=True):
                 if not distance <= self._model.limit:

@@ -15,11 +15,11 @@ from pneumocli.core.version import __version__
 from pneumocli.data.acquisition_cache import acquisitions
 from pneumocli.data.film import still_there
 from pneumocli.data.images import fit_film, read_film
-from pneumocli.data.manifest import Manifest
 from pneumocli.inference.classifier import logit_of
 from pneumocli.metrics.calibration import fit_temperature
 from pneumocli.metrics.classification import sigmoid
 from pneumocli.metrics.thresholds import choose_operating_point
+from pneumocli.model.brightness_map import fit_brightness_map, thumbnails
 from pneumocli.model.card import ModelCard, ValidationSummary
 from pneumocli.model.network import DeployableNet, StateDict, build_network
 from pneumocli.model.out_of_distribution import Appearance, Familiarity, fit
@@ -98,7 +98,7 @@ def finish(run: RunFolder, config: TrainConfig, data: TrainingData, progress: Pr
     weights, card = load_best(run.best_file)
     net = _deployable(weights)
     val_logits, val_features = _outputs(net, stacked(data.val_films, list(range(len(data.val_films)))))
-    card = _with_familiarity(net, card, config, data.manifest, val_features)
+    card = _with_familiarity(net, card, config, data, val_features)
     reference = _reference(card, data, val_logits, val_features)
     listener(TaskAdvanced(task, 1))
     save_best(run.best_file, weights, card, None if reference is None else reference.model_dump_json())
@@ -119,9 +119,10 @@ def _deployable(weights: StateDict) -> DeployableNet:
 
 
 def _with_familiarity(
-    net: DeployableNet, card: ModelCard, config: TrainConfig, manifest: Manifest, val_features: NDArray[np.float32]
+    net: DeployableNet, card: ModelCard, config: TrainConfig, data: TrainingData, val_features: NDArray[np.float32]
 ) -> ModelCard:
     """Adds to the card what the training films look like, so that a film unlike them can be recognised."""
+    manifest = data.manifest
     rows = manifest.of("train").rows
     step = max(1, len(rows) // _FAMILIAR_FILMS)
     chosen = rows[::step][:_FAMILIAR_FILMS]
@@ -137,7 +138,10 @@ def _with_familiarity(
     train = torch.from_numpy(np.stack(pixels)).unsqueeze(1)
     _, features = _outputs(net, train)
     input_range, feature_model = fit(features, val_features, Appearance.of(train.numpy(), np.asarray(aspects)))
-    return card.model_copy(update={"input_range": input_range, "feature_model": feature_model})
+    val = stacked(data.val_films, list(range(len(data.val_films))))
+    brightness_map = fit_brightness_map(thumbnails(train.numpy()), thumbnails(val.numpy()))
+    described = {"input_range": input_range, "feature_model": feature_model, "brightness_map": brightness_map}
+    return card.model_copy(update=described)
 
 
 def _reference(

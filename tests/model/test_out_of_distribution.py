@@ -63,8 +63,8 @@ def test_the_distance_is_that_of_the_shrunk_covariance(fitted: tuple[InputRange,
 
 
 def test_appearance_of_pixels():
-    pixels = np.zeros((2, 1, 4, 4), np.uint8)
-    pixels[1, :, :2] = 200
+    pixels = np.zeros((2, 1, 8, 8), np.uint8)
+    pixels[1, :, :4] = 200
     found = Appearance.of(pixels, np.array([1.5, 0.5]))
     assert found.brightness.tolist() == [0, 100]
     assert found.contrast.tolist() == [0, 100]
