@@ -1,16 +1,20 @@
 """Results as tables and text for people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
-from pneumocli.core.amounts import duration
+from pneumocli.core.amounts import counted, duration
+from pneumocli.core.config import SELECTED_BY, TrainConfig
 from pneumocli.core.errors import shell_word
 from pneumocli.core.records import NOTICE, RunResult
 from pneumocli.metrics.records import Metric
-from pneumocli.run_folder import RunFolder
+from pneumocli.model.card import map_cells
+from pneumocli.reporting.text import percent
+from pneumocli.run_folder import RunFolder, default_run
 from pneumocli.training.records import SeedSummary
 
 # What a training spends its time on, by the names of RunResult.time_shares.
@@ -22,26 +26,44 @@ _SPENT = {
     "save": "saving",
 }
 
+_NOTABLE = 0.01  # of accuracy
+
 
 def training_summary(run: RunFolder, result: RunResult) -> RenderableType:
-    """The result of a training, and the next command."""
-    table = Table(
-        title=f"Run {run.path}", title_justify="left", show_header=False, caption=NOTICE, caption_justify="left"
-    )
+    """The result of a training, what its best epoch was chosen by, and the next command."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
-    stopped = ", stopped early" if result.stopped_early else ""
-    auroc = "undefined" if result.val_auroc is None else f"{result.val_auroc:.4f}"
-    table.add_row("best epoch", f"{result.best_epoch} of {result.num_epochs}{stopped}")
-    table.add_row("validation", f"auroc {auroc}, accuracy {result.val_accuracy:.1%}")
+    config, stopped = run.config(), ", stopped early" if result.stopped_early else ""
+    chosen_by = f"by {SELECTED_BY[config.select]} on validation films"
+    table.add_row("best epoch", f"{result.best_epoch} of {result.num_epochs}, {chosen_by}{stopped}")
+    table.add_row("validation", f"AUROC {percent(result.val_auroc)}, accuracy {percent(result.val_accuracy)}")
     table.add_row("time", f"{duration(result.seconds)}, {result.images_per_second:,.1f} images/s")
     table.add_row("spent on", ", ".join(f"{_SPENT[name]} {share:.0%}" for name, share in result.time_shares.items()))
     if result.peak_memory_bytes is not None:
         table.add_row("peak memory", f"{result.peak_memory_bytes / 1e9:.2f} GB")
     if result.num_unreadable:
-        table.add_row("unreadable", f"{result.num_unreadable} films left out, named in {run.result_file.name}")
-    table.add_row("next", f"pneumo evaluate {shell_word(run.path)}")
-    return table
+        number = counted(result.num_unreadable, "film")
+        table.add_row("unreadable", f"{number} left out, named in {run.result_file.name}")
+    remarks = [Text(f"note: {text}", style="yellow") for text in _doubts(run, config, result)]
+    following = f"next: pneumo evaluate {shell_word(run.path)}"
+    return Group(Text(f"Run {run.path}", "bold"), table, *remarks, Text(following), Text(NOTICE, "dim"))
+
+
+def _doubts(run: RunFolder, config: TrainConfig, result: RunResult) -> Iterator[str]:
+    """What a user would not expect: a folder of another name, a best epoch that is not the most accurate one."""
+    first = default_run(pretrained=config.pretrained)
+    if config.run_dir is None and run.path != first:
+        yield f"{first} exists already: this run is {run.path}"
+    best = max(run.history(), key=lambda record: record.val_accuracy, default=None)
+    if best is not None and best.val_accuracy - result.val_accuracy >= _NOTABLE:
+        yield (
+            f"epoch {best.epoch} was more accurate on the validation films, {percent(best.val_accuracy)}: accuracy "
+            "depends on the threshold, AUROC does not; --operating-point youden stores a threshold chosen on them"
+        )
+    cells = map_cells(config.image_size)
+    if cells < map_cells(224):
+        yield f"heat maps of this run have {cells} x {cells} cells; 7 x 7 from --image-size 193 on"
 
 
 def where_to_look(folder: Path, runs: Sequence[RunFolder]) -> RenderableType:
@@ -70,14 +92,12 @@ def metric_text(metric: Metric) -> tuple[str, str]:
 def seeds_summary(summary: SeedSummary) -> RenderableType:
     """The runs of several seeds, with mean, SD and range."""
     table = Table(caption=NOTICE, caption_justify="left")
-    for name in ("run", "best epoch", "val auroc", "val accuracy"):
+    for name in ("run", "best epoch", "val AUROC", "val accuracy"):
         table.add_column(name, justify="left" if name == "run" else "right", overflow="fold")
     for run in summary.runs:
-        auroc = "undefined" if run.val_auroc is None else f"{run.val_auroc:.4f}"
-        table.add_row(run.path, str(run.best_epoch), auroc, f"{run.val_accuracy:.1%}")
+        table.add_row(run.path, str(run.best_epoch), percent(run.val_auroc), percent(run.val_accuracy))
     table.add_section()
     aurocs, accuracies = (summary.metrics.get(name, {}) for name in ("val_auroc", "val_accuracy"))
     for key in ("mean", "sd", "low", "high"):
-        shown = f"{aurocs[key]:.4f}" if aurocs else "undefined"
-        table.add_row(key, "", shown, f"{accuracies[key]:.1%}" if accuracies else "undefined")
+        table.add_row(key, "", percent(aurocs.get(key)), percent(accuracies.get(key)))
     return table

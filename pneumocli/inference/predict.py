@@ -18,7 +18,7 @@ from pneumocli.inference.csv_output import AnswerTable
 from pneumocli.inference.inputs import Named, count_films, find_films
 from pneumocli.inference.records import Prediction
 from pneumocli.inference.scoring import Counted, ScoringResult, Source, score_films
-from pneumocli.model.card import ModelCard
+from pneumocli.model.card import ModelCard, map_cells
 from pneumocli.run_folder import RunFolder, run_from_environment
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # From about so many films on, the faster graph makes up for the slower start.
 _MANY = 16
 
+_FINE_CELLS = 7  # along a side of a heat map, at the usual image size of 224
 _LONGEST_NAME = 200  # of an explanation: file systems take 255 bytes, some of them less
 
 Paths = str | Path | Iterable[str | Path]
@@ -88,6 +89,9 @@ def predict(
     first = list(islice(films, _MANY))
     classifier = _classifier(settings, listener, throughput=len(first) == _MANY)
     folder = _folder(settings, many=len(first) == _MANY)
+    cells = map_cells(classifier.card.image_size)
+    if settings.explain is not None and cells < _FINE_CELLS:
+        listener(Remark(f"heat maps of this model are coarse, {cells} x {cells} cells: they show a region, no finding"))
     # Everything that can be wrong from the start is raised here, not at the first film.
     table = _table(settings, classifier, listener)
     threshold = _threshold(settings, classifier)

@@ -128,6 +128,15 @@ class ShortcutModel(Record):
     """Those that predict the class; none where no property does, then no film is hard or easy."""
 
 
+def map_cells(image_size: int) -> int:
+    """Cells along a side of a heat map: ResNet-18 halves the image five times, rounding up.
+
+    >>> map_cells(224), map_cells(64)
+    (7, 2)
+    """
+    return -(-image_size // 32)
+
+
 class ModelCard(Record):
     """Everything that must travel with the weights for a prediction to mean something."""
 

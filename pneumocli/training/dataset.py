@@ -15,6 +15,8 @@ from pneumocli.training.film_cache import Films, FilmsOnDisk, Selected, cached_f
 from pneumocli.training.hard_films import HardFilms, find_hard_films
 from pneumocli.training.loader import CropSource
 
+_NOTABLE_SHARE = 0.02  # by which more films are held out than --val-fraction names
+
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -120,13 +122,18 @@ def _with_films(
     val = manifest.of("val")
     if config.cache:
         val_films: Films
-        val_films, broken = cached_films(val, decode, decode.form, listener)
+        val_films, broken = cached_films(val, decode, decode.form, _without_notes(listener))
         readable_films(val, broken, skip=False)  # a draft read may take what a full read refuses
     else:
         val_films = FilmsOnDisk(tuple(val.path(row) for row in val.rows), decode)
     hard = find_hard_films(manifest, listener)
     hard.check(config)
     return TrainingData(manifest, crops, val_films, unreadable, hard)
+
+
+def _without_notes(listener: Listener) -> Listener:
+    """Progress and warnings of the second cache; what it has to note, the first has noted."""
+    return lambda event: None if isinstance(event, Remark) and event.level == "note" else listener(event)
 
 
 def _check_and_describe_split(config: TrainConfig, manifest: Manifest, fraction: float, listener: Listener) -> None:
@@ -140,6 +147,13 @@ def _check_and_describe_split(config: TrainConfig, manifest: Manifest, fraction:
             f"{len(val.rows):,} validation films of {val.num_patients:,} (by {config.val}, {fraction:.1%})"
         )
     )
+    if config.val != "official" and fraction - config.val_fraction > _NOTABLE_SHARE:
+        listener(
+            Remark(
+                f"--val-fraction {config.val_fraction:g} is a share of the patients of train; the films of val join "
+                f"them, and patients differ in films: {fraction:.1%} of all"
+            )
+        )
     if config.val == "official":
         listener(
             Remark(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pneumocli.verification.film_properties import Examined, FilmFacts
 
 # Below this many films a validation figure is a coin toss: with 16 one film is 6 points of accuracy.
+_BALANCED = 0.05  # by which the share of a class may lie off one half
 _FEW_VALIDATION_FILMS = 100
 
 
@@ -125,8 +126,8 @@ def _judge_patients_by_folder(rows: Sequence[ManifestRow]) -> Iterator[Verdict]:
 def judge_balance(rows: Sequence[ManifestRow], weights: Mapping[ClassName, float] | None) -> Iterator[Verdict]:
     """The class imbalance of the training films, and validation sets too small to choose by."""
     training = [row.label for row in rows if row.split == "train"]
-    if weights is not None:
-        share = sum(training) / len(training)
+    share = sum(training) / len(training) if training else 0.5
+    if weights is not None and abs(share - 0.5) > _BALANCED:
         named = ", ".join(f"{name} {weight:.3f}" for name, weight in weights.items())
         yield note(
             "imbalance",

@@ -119,12 +119,12 @@ def judge_probe(probe: ShortcutProbe) -> Iterator[Verdict]:
     best = max(known, key=lambda name: known[name])
     yield note(
         "shortcut",
-        f"shortcut probe: how films were made and look as a whole predicts the label with auroc {probe.auroc:.3f} "
-        f"(0.5 is chance; {PROPERTY_WORDS[best]} alone {known[best]:.3f}): a model can learn that instead of lungs",
+        f"shortcut probe: how films were made and look as a whole predicts the label with AUROC {probe.auroc:.1%} "
+        f"(50% is chance; {PROPERTY_WORDS[best]} alone {known[best]:.1%}): a model can learn that instead of lungs",
     )
     strong = sorted((name for name in known if known[name] > STRONG_AUROC), key=lambda name: -known[name])
     if strong:
-        named = ", ".join(f"{PROPERTY_WORDS[name]} {known[name]:.3f}" for name in strong)
+        named = ", ".join(f"{PROPERTY_WORDS[name]} {known[name]:.1%}" for name in strong)
         predict = "predicts" if len(strong) == 1 else "predict"
         yield note(
             "shortcut-property",

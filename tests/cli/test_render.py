@@ -1,0 +1,67 @@
+"""cli/render.py: what a training's summary shows, and warns about."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from pneumocli.cli.render import seeds_summary, training_summary
+from pneumocli.core.records import EpochRecord
+from pneumocli.run_folder import RunFolder
+from pneumocli.training.records import SeedRun, SeedSummary
+from tests.conftest import copy_of
+
+
+def shown(renderable: object) -> str:
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(renderable)
+    return console.export_text()
+
+
+def epoch(number: int, accuracy: float, auroc: float) -> EpochRecord:
+    return EpochRecord(
+        epoch=number, train_loss=0.5, val_loss=0.4, val_accuracy=accuracy, val_auroc=auroc, learning_rate=0.001,
+        seconds=30, images_per_second=67.8,
+    )  # fmt: skip
+
+
+def test_the_best_epoch_says_by_what_and_names_a_more_accurate_one(trained: RunFolder, tmp_path: Path):
+    run = copy_of(trained, tmp_path / "run")
+    run.write_history((epoch(1, 0.924, 0.90), epoch(2, 0.781, 0.95)))
+    result = run.result().model_copy(update={"best_epoch": 2, "val_accuracy": 0.781, "val_auroc": 0.95})
+    text = " ".join(shown(training_summary(run, result)).split())
+    assert "2 of 2, by AUROC on validation films" in text
+    assert "AUROC 95.0%, accuracy 78.1%" in text
+    assert "epoch 1 was more accurate on the validation films, 92.4%" in text
+    assert "--operating-point youden" in text
+    run.write_history((epoch(1, 0.785, 0.90), epoch(2, 0.781, 0.95)))
+    assert "more accurate" not in shown(training_summary(run, result))
+
+
+def test_a_run_in_a_folder_of_another_name_reports_it_last(
+    trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    run = copy_of(trained, Path("runs/scratch-2"))
+    run.write_config(run.config().model_copy(update={"run_dir": None}))
+    text = shown(training_summary(run, run.result()))
+    assert "runs/scratch exists already: this run is runs/scratch-2" in text
+    named = run.config().model_copy(update={"run_dir": run.path})
+    run.write_config(named)
+    assert "exists already" not in shown(training_summary(run, run.result()))
+
+
+def test_coarse_heat_maps_are_noted(trained: RunFolder):
+    assert "heat maps of this run have 2 x 2 cells" in shown(training_summary(trained, trained.result()))
+
+
+def test_numbers_are_in_percent_and_lines_fit(trained: RunFolder):
+    run = SeedRun(path="runs/scratch-seed0", seed=0, best_epoch=1, val_auroc=0.9543, val_accuracy=0.91)
+    spread = {"mean": 0.9543, "sd": 0.01, "low": 0.94, "high": 0.96}
+    text = shown(seeds_summary(SeedSummary(runs=(run,), metrics={"val_auroc": spread})))
+    assert "95.4%" in text
+    assert "0.9543" not in text
+    assert "undefined" in text
+    for line in [*text.splitlines(), *shown(training_summary(trained, trained.result())).splitlines()]:
+        assert len(line) <= 80
