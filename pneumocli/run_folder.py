@@ -104,7 +104,7 @@ class RunFolder:
         """
         run = cls(path)
         if not path.is_dir():
-            raise RunError(f"no run folder at {path}", "pneumo train makes one; ls runs shows what there is")
+            raise RunError(f"no run folder at {path}", "pneumo train makes one; pneumo runs shows what there is")
         if not run.config_file.is_file():
             raise RunError(f"{path} is no run folder: it holds no config.json", "name a folder that pneumo train made")
         return run

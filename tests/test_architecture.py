@@ -107,6 +107,7 @@ def loaded_after(*argv: str, code: int = 0) -> set[str]:
         (["train", "--resume", "none"], 1),
         (["evaluate", "none"], 1),
         (["compare", "none", "neither"], 1),
+        (["runs", "none"], 1),
     ],
 )
 def test_help_and_mistakes_load_nothing_heavy(argv: list[str], code: int):

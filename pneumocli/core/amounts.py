@@ -31,15 +31,15 @@ def age(seconds: float) -> str:
     """How long ago something was, in one unit.
 
     >>> age(30), age(7300), age(200_000)
-    ('now', '2 h ago', '2 days ago')
+    ('now', '2 h', '2 days')
     """
     if seconds < _MINUTE:
         return "now"
     if seconds < _HOUR:
-        return f"{int(seconds // _MINUTE)} min ago"
+        return f"{int(seconds // _MINUTE)} min"
     if seconds < _DAY:
-        return f"{int(seconds // _HOUR)} h ago"
-    return f"{counted(int(seconds // _DAY), 'day')} ago"
+        return f"{int(seconds // _HOUR)} h"
+    return counted(int(seconds // _DAY), "day")
 
 
 def size(num_bytes: int) -> str:

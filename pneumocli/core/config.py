@@ -438,6 +438,22 @@ class VerifyDataConfig(Settings):
     """Also write a page with contact sheets, histograms and duplicates."""
 
 
+RunSort = Literal["name", "age", "size", "val-auroc", "val-accuracy", "auroc", "accuracy", "sensitivity", "specificity"]
+
+
+class RunsConfig(Settings):
+    """Settings of ``pneumo runs``."""
+
+    folder: Annotated[Path, Flag(argument=True, metavar="[DIR]")] = DEFAULT_RUNS
+    """Folder of runs, or one run."""
+    sort: RunSort = "name"
+    """Order: name, age (newest first), size, or a metric (highest first); those without val- are of the test films."""
+
+
+class DoctorConfig(Settings):
+    """Settings of ``pneumo doctor``: it has none."""
+
+
 class DemoConfig(Settings):
     """Settings of ``pneumo demo``."""
 

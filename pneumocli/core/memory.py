@@ -1,9 +1,11 @@
 """Memory of this process: the most it has held, and giving back what it no longer needs."""
 
+import contextlib
 import os
 import platform
 import sys
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,6 +27,21 @@ def peak_memory_bytes() -> int | None:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # bytes on macOS, kilobytes elsewhere
+
+
+def available_memory_bytes() -> int | None:
+    """Memory that a program can have now, within a container's limit; ``None`` on systems that do not report it."""
+    found = []
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        found.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
+    with contextlib.suppress(OSError, ValueError):  # "max" without a limit
+        root = Path("/sys/fs/cgroup")
+        limit = int((root / "memory.max").read_text(encoding="ascii"))
+        found.append(max(0, limit - int((root / "memory.current").read_text(encoding="ascii"))))
+    if not found and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))  # all there is, on macOS
+    return min(found, default=None)
 
 
 def return_large_blocks() -> None:

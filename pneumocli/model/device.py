@@ -36,7 +36,7 @@ def resolve_device(name: str) -> "torch.device":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         index = device.index or 0
         if index >= count:
-            found = f"this machine has {count} CUDA devices" if count else _why_no_cuda()
+            found = f"this machine has {count} CUDA devices" if count else why_no_cuda()
             raise DeviceError(f"device {name} was asked for, but {found}", "--device cpu trains without a GPU")
         device = torch.device("cuda", index)
         _check_code(device)
@@ -46,7 +46,8 @@ def resolve_device(name: str) -> "torch.device":
     return device
 
 
-def _why_no_cuda() -> str:
+def why_no_cuda() -> str:
+    """Why torch finds no CUDA device, for a sentence: how it was built, and which program knows more."""
     import torch
 
     # A build for AMD's GPUs calls its devices cuda, too, and has no CUDA version.

@@ -177,6 +177,15 @@ def _settings_folders() -> list[Path]:
     return [Path.home() / ".kaggle", (Path(config) if config else Path.home() / ".config") / "kaggle"]
 
 
+def credentials() -> list[str]:
+    """Where credentials are, as the client looks for them: names of variables and files, never their content."""
+    names = ["KAGGLE_API_TOKEN"] if os.environ.get("KAGGLE_API_TOKEN") else []
+    if os.environ.get("KAGGLE_USERNAME") and os.environ.get("KAGGLE_KEY"):
+        names.append("KAGGLE_USERNAME and KAGGLE_KEY")
+    files = [Path.home() / ".kaggle" / "access_token", *(folder / "kaggle.json" for folder in _settings_folders())]
+    return names + [str(file) for file in files if file.is_file()]
+
+
 def _refuse_damaged_settings() -> None:
     """Names a damaged kaggle.json: the client would pass over it in silence, or fall over it.
 

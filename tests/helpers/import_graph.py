@@ -50,11 +50,12 @@ FLOORS: dict[int, dict[str, str]] = {
             " gpu_probe hard_films loader loop plan records schedule seeds step tensorboard timing train"
         ),
     },
-    7: {"demo": "", "__init__": ""},
+    7: {"demo": "", "doctor": "", "runs": "", "__init__": ""},
     8: {
         "cli": (
-            "app boundary collector compare demo download encoding epoch_table evaluate lines options other_tools"
-            " output predict predict_tables progress render tally train usage verify_data verify_data_tables"
+            "app boundary collector compare demo doctor download encoding epoch_table evaluate lines options"
+            " other_tools output predict predict_tables progress render runs tally train usage verify_data"
+            " verify_data_tables"
         ),
     },
     9: {"__main__": ""},

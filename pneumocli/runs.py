@@ -1,0 +1,173 @@
+"""``runs()``: the runs of a folder at a glance, finished, unfinished and broken; torch is never loaded."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pneumocli.core.config import RunsConfig, RunSort, TrainConfig
+from pneumocli.core.errors import PneumoError, RunError, shell_word
+from pneumocli.core.files import read_record
+from pneumocli.core.records import Count, Finite, Fraction, Record
+from pneumocli.metrics.records import Evaluation, Metric
+from pneumocli.run_folder import RunFolder
+
+RunState = Literal["finished", "training", "unfinished", "broken"]
+
+_SHOWN = ("auroc", "accuracy", "sensitivity", "specificity", "balanced_accuracy")
+
+
+class RunAtAGlance(Record):
+    """One run of ``pneumo runs``."""
+
+    name: str
+    path: str
+    state: RunState
+    problem: str | None
+    """What is wrong with a broken run; ``None`` for the others."""
+    todo: str | None
+    """What to do about an unfinished or broken run, best a command."""
+    recipe: str
+    """Weights, image size and the named recipe; empty where the settings cannot be read."""
+    num_epochs: Count
+    """Finished so far."""
+    num_epochs_planned: Count
+    best_epoch: Annotated[int, Field(ge=1)] | None
+    val_auroc: Fraction | None
+    """At the best epoch."""
+    val_accuracy: Fraction | None
+    evaluations: dict[str, dict[str, Metric]]
+    """Metrics with intervals by the evaluation's name, ``test`` and others."""
+    size_bytes: Count
+    age_seconds: Finite
+    """Since the run was last written to."""
+
+
+def runs(config: RunsConfig) -> tuple[RunAtAGlance, ...]:
+    """The runs in a folder, sorted.
+
+    Args:
+        config: The folder (or a run), and the order.
+
+    Raises:
+        RunError: There is no such folder, or no run in it.
+    """
+    folder = config.folder
+    if not folder.is_dir():
+        raise RunError(f"no folder of runs at {folder}", "pneumo train makes one: runs/scratch or runs/transfer")
+    folders = [folder] if RunFolder(folder).config_file.is_file() else sorted(filter(_is_run, folder.iterdir()))
+    if not folders:
+        raise RunError(
+            f"no runs in {folder}: none of its folders holds what a training writes", "pneumo train makes one"
+        )
+    return tuple(sorted((_glance(RunFolder(path)) for path in folders), key=lambda run: _place(run, config.sort)))
+
+
+def _is_run(path: Path) -> bool:
+    run = RunFolder(path)
+    files = (run.config_file, run.checkpoint_file, run.best_file, run.onnx_file, run.history_file)
+    return path.is_dir() and any(file.is_file() for file in files)
+
+
+def _place(run: RunAtAGlance, order: RunSort) -> tuple[bool, float, str]:
+    """Names and ages ascending, everything else from the highest; what is undefined comes last."""
+    if order == "name":
+        return False, 0.0, run.name
+    if order == "age":
+        return False, run.age_seconds, run.name
+    if order == "size":
+        return False, -float(run.size_bytes), run.name
+    known = {"val-auroc": run.val_auroc, "val-accuracy": run.val_accuracy}
+    found = known[order] if order in known else _of_test(run, order)
+    return found is None, -(found or 0.0), run.name
+
+
+def _of_test(run: RunAtAGlance, metric: str) -> float | None:
+    found = run.evaluations.get("test", {}).get(metric)
+    return None if found is None else found.value
+
+
+def _glance(run: RunFolder) -> RunAtAGlance:
+    config, evaluations = None, {}
+    problem: PneumoError | None = None
+    best_epoch, val_auroc, val_accuracy, num_epochs = None, None, None, 0
+    state: RunState = "finished" if run.finished else "unfinished"
+    try:
+        config = run.config()
+        num_epochs = len(run.history())
+        if run.finished:
+            result = run.result()
+            best_epoch, val_auroc, val_accuracy = result.best_epoch, result.val_auroc, result.val_accuracy
+            num_epochs = result.num_epochs
+            _check_files(run)
+        evaluations = _evaluations(run)
+    except PneumoError as error:
+        problem, state = error, "broken"
+    if state == "unfinished" and _is_training(run):
+        state = "training"
+    return RunAtAGlance(
+        name=run.name,
+        path=run.path.as_posix(),
+        state=state,
+        problem=problem.message if problem else None,
+        todo=_todo(run, state, problem),
+        recipe=_recipe(config) if config else "",
+        num_epochs=num_epochs,
+        num_epochs_planned=config.epochs if config else 0,
+        best_epoch=best_epoch,
+        val_auroc=val_auroc,
+        val_accuracy=val_accuracy,
+        evaluations=evaluations,
+        size_bytes=sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file()),
+        age_seconds=max(0.0, time.time() - _last_written(run)),
+    )
+
+
+def _check_files(run: RunFolder) -> None:
+    """Whether the model files of a finished run are there; their content is proven when they are used.
+
+    Raises:
+        RunError: One is missing.
+    """
+    for file in (run.onnx_file, run.best_file):
+        if not file.is_file():
+            raise RunError(f"{file.name} is missing", f"restore {file.name} from a backup, or train again")
+
+
+def _evaluations(run: RunFolder) -> dict[str, dict[str, Metric]]:
+    found: dict[str, dict[str, Metric]] = {}
+    for folder in run.evaluation_folders():
+        if folder.metrics_file.is_file():
+            metrics: Mapping[str, Metric] = read_record(folder.metrics_file, Evaluation).metrics
+            found[folder.path.name] = {name: metrics[name] for name in _SHOWN if name in metrics}
+    return found
+
+
+def _is_training(run: RunFolder) -> bool:
+    """Whether a process trains into the run now: it holds the lock."""
+    if not run.manifest_file.is_file():
+        return False
+    try:
+        with run.locked():
+            return False
+    except PneumoError:
+        return True
+
+
+def _todo(run: RunFolder, state: RunState, problem: PneumoError | None) -> str | None:
+    if problem is not None:
+        return problem.hint or f"remove the folder, or restore it from a backup: {shell_word(run.path)}"
+    return run.continue_hint if state == "unfinished" else None
+
+
+def _recipe(config: TrainConfig) -> str:
+    named = "" if config.recipe == "assignment" else f" {config.recipe}"
+    return f"{'transfer' if config.pretrained else 'scratch'}{named} {config.image_size} px"
+
+
+def _last_written(run: RunFolder) -> float:
+    files = (run.result_file, run.history_file, run.checkpoint_file, run.config_file)
+    times = [file.stat().st_mtime for file in files if file.is_file()]
+    return max(times, default=run.path.stat().st_mtime)

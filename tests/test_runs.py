@@ -1,0 +1,90 @@
+"""``pneumo runs``: every state of a run, the order, and the width of what is shown."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from pneumocli.cli.app import app
+from pneumocli.cli.runs import runs_table
+from pneumocli.core.config import RunsConfig
+from pneumocli.core.errors import RunError
+from pneumocli.metrics.records import Evaluation
+from pneumocli.run_folder import RunFolder
+from pneumocli.runs import runs
+from tests.conftest import copy_of
+
+
+@pytest.fixture
+def folder(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path) -> Path:
+    """Runs in every state: one evaluated, one not, one unfinished, one damaged, one that lacks its model."""
+    run, _ = evaluated
+    copy_of(run, tmp_path / "evaluated", evaluations=True)
+    copy_of(run, tmp_path / "plain")
+    copy_of(run, tmp_path / "unfinished").result_file.unlink()
+    copy_of(run, tmp_path / "damaged").config_file.write_text("x")
+    copy_of(run, tmp_path / "incomplete").onnx_file.unlink()
+    (tmp_path / "notes").mkdir()
+    return tmp_path
+
+
+def test_every_state_is_named_with_what_to_do(folder: Path, evaluated: tuple[RunFolder, Evaluation]):
+    found = {run.name: run for run in runs(RunsConfig(folder=folder))}
+    assert {name: run.state for name, run in found.items()} == {
+        "damaged": "broken", "evaluated": "finished", "incomplete": "broken", "plain": "finished",
+        "unfinished": "unfinished",
+    }  # fmt: skip
+    assert found["plain"].todo is None
+    assert found["unfinished"].todo == f"pneumo train --resume {folder / 'unfinished'}"
+    assert "model.onnx is missing" in (found["incomplete"].problem or "")
+    assert "config.json" in (found["damaged"].problem or "")
+    assert found["evaluated"].evaluations["test"]["auroc"] == evaluated[1].metrics["auroc"]
+    assert found["evaluated"].recipe == "scratch 64 px"
+    assert found["plain"].size_bytes > found["incomplete"].size_bytes
+
+
+def test_a_run_that_is_being_trained_is_no_unfinished_one(folder: Path):
+    with RunFolder(folder / "unfinished").locked():
+        assert {run.name: run.state for run in runs(RunsConfig(folder=folder))}["unfinished"] == "training"
+
+
+def test_runs_are_sorted_with_what_is_undefined_last(folder: Path):
+    os.utime(folder / "plain" / "result.json", (2e9, 2e9))
+    order = {
+        sort: [run.name for run in runs(RunsConfig.model_validate({"folder": folder, "sort": sort}))]
+        for sort in ("name", "age", "auroc", "size")
+    }
+    assert order["name"] == sorted(order["name"])
+    assert order["age"][0] == "plain"
+    assert order["auroc"][0] == "evaluated"
+    assert order["size"][0] == "evaluated"
+
+
+def test_a_folder_without_runs_is_refused(tmp_path: Path):
+    with pytest.raises(RunError, match="no runs in"):
+        runs(RunsConfig(folder=tmp_path))
+    with pytest.raises(RunError, match="no folder of runs"):
+        runs(RunsConfig(folder=tmp_path / "none"))
+
+
+def test_the_list_fits_80_columns(folder: Path):
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(runs_table(runs(RunsConfig(folder=folder))))
+    text = console.export_text()
+    table = text.partition("\n\n")[0]
+    assert "…" not in table
+    assert max(map(len, table.splitlines())) <= 80
+    assert "test AUROC" in table
+    assert "unfinished after 2 epochs" in " ".join(text.split())
+    assert "–" in table  # an interval
+
+
+def test_json_lists_them_all(folder: Path):
+    done = CliRunner().invoke(app, ["runs", str(folder / "plain"), "--json"])
+    (run,) = json.loads(done.stdout)
+    assert run["name"] == "plain"
+    assert run["state"] == "finished"
