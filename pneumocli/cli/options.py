@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from pneumocli.cli.boundary import guarded
+from pneumocli.cli.completion import completion_of
 from pneumocli.cli.other_tools import suggested_value
 from pneumocli.cli.output import Output
 from pneumocli.cli.usage import command_class
@@ -130,9 +131,13 @@ def _annotation(model: type[Settings], name: str, field: FieldInfo) -> object:
     # Typer's own way of showing a default would show the None that stands for "not given".
     if flag.argument:
         annotation = kind if field.is_required() else kind | None
-        return Annotated[annotation, typer.Argument(metavar=flag.metavar, help=help_text, show_default=False)]
+        complete = completion_of(flag.metavar)
+        argument = typer.Argument(metavar=flag.metavar, help=help_text, show_default=False, autocompletion=complete)
+        return Annotated[annotation, argument]
     names = flag.names or (flag_name(model, name),)
-    return Annotated[kind | None, typer.Option(*names, metavar=flag.metavar, help=help_text, show_default=False)]
+    complete = completion_of(flag.metavar)
+    option = typer.Option(*names, metavar=flag.metavar, help=help_text, show_default=False, autocompletion=complete)
+    return Annotated[kind | None, option]
 
 
 def _typer_type(annotation: object) -> object:

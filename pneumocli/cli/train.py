@@ -5,9 +5,19 @@ import typer
 from pneumocli.cli.options import parameters_of, register_command
 from pneumocli.cli.output import Output
 from pneumocli.cli.render import seeds_summary, training_summary
-from pneumocli.core.config import ContinueConfig, ResumeConfig, SeedsConfig, Settings, TrainConfig, flag_name, validated
+from pneumocli.core.config import (
+    ContinueConfig,
+    ResumeConfig,
+    SeedsConfig,
+    Settings,
+    StartConfig,
+    TrainConfig,
+    flag_name,
+    validated,
+)
 from pneumocli.core.errors import SettingError
 from pneumocli.core.parallel import process_count, process_number, restarts
+from pneumocli.core.settings_file import chosen_settings, read_settings
 from pneumocli.run_folder import RunFolder, refuse_taken
 
 
@@ -15,8 +25,8 @@ def register(app: typer.Typer) -> None:
     """Adds the command to ``app``."""
     settings = parameters_of(TrainConfig)
     resume = [parameter for parameter in parameters_of(ResumeConfig) if parameter.name == "resume"]
-    seeds, until_done = parameters_of(SeedsConfig), parameters_of(ContinueConfig)
-    register_command(app, "train", [*settings, *seeds, *resume, *until_done], _train, json=True)
+    seeds, until_done, start = parameters_of(SeedsConfig), parameters_of(ContinueConfig), parameters_of(StartConfig)
+    register_command(app, "train", [*settings, *seeds, *resume, *until_done, *start], _train, json=True)
 
 
 def _train(output: Output, given: dict[str, object]) -> int | None:
@@ -29,10 +39,25 @@ def _train(output: Output, given: dict[str, object]) -> int | None:
     if "resume" in given:
         _resume(output, given)
     elif "seeds" in given:
-        _train_seeds(output, given)
+        _train_seeds(output, _with_start(given))
     else:
-        _train_once(output, given)
+        _train_once(output, _with_start(given))
     return None
+
+
+def _with_start(given: dict[str, object]) -> dict[str, object]:
+    """What was given, on top of the settings of another run and of a file."""
+    flags, start = _apart(given, StartConfig)
+    places = validated(StartConfig, start)
+    values: dict[str, object] = {}
+    if places.like is not None:
+        run = RunFolder.open(places.like)
+        values |= chosen_settings(run.config().model_dump(), run.config_file)
+    if places.config is not None:
+        values |= read_settings(places.config)
+    if flags.get("pretrained") is False:
+        values.pop("weights", None)  # --scratch on top of a run that began with weights
+    return values | flags
 
 
 def _train_once(output: Output, given: dict[str, object]) -> None:

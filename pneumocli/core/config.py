@@ -291,6 +291,15 @@ class ContinueConfig(Settings):
     finished: the same command until it is done. Only --epochs and --device may change."""
 
 
+class StartConfig(Settings):
+    """Where settings of a new training come from, beside its flags; a flag wins."""
+
+    like: Annotated[Path | None, Flag(metavar="RUN")] = None
+    """Start from the settings of this run; flags beside it win."""
+    config: Annotated[Path | None, Flag(metavar="FILE")] = None
+    """Start from the settings in a TOML file, or a run's config.json; flags beside it win."""
+
+
 class SeedsConfig(Settings):
     """What ``pneumo train --seeds N`` adds to the settings of a run."""
 

@@ -117,6 +117,8 @@ class Environment(Record):
     """Processes that prepare batches; 0 for none beside the training process."""
     world_size: Annotated[int, Field(ge=1)]
     """Training processes."""
+    requirements: tuple[str, ...] = ()
+    """Every installed package as a line of a requirements file, ``name==version``; empty in old runs."""
 
 
 class RunResult(Record):

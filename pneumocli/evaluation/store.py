@@ -55,7 +55,7 @@ def evaluation_report(
         card=classifier.card,
         history=history,
         settings=run.config().model_dump(mode="json"),
-        environment=run.environment().model_dump(mode="json"),
+        environment=run.environment().model_dump(mode="json", exclude={"requirements"}),
         phantom=(data / PHANTOM_MARK).is_file(),
         places=_places(run, evaluation),
     )

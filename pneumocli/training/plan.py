@@ -210,7 +210,16 @@ def describe(plan: Plan) -> Environment:
         threads=plan.threads,
         workers=plan.workers,
         world_size=plan.world_size,
+        requirements=_requirements(),
     )
+
+
+def _requirements() -> tuple[str, ...]:
+    """Every installed package but this one, as ``pip install -r`` takes them."""
+    found = {item.metadata["Name"]: item.version for item in importlib.metadata.distributions()}
+    own = __name__.partition(".")[0]
+    lines = (f"{name}=={number}" for name, number in found.items() if name and name.lower() != own)
+    return tuple(sorted(lines, key=str.lower))
 
 
 def _source_commit() -> str | None:

@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parents[2] / "pneumocli"
 FLOORS: dict[int, dict[str, str]] = {
     1: {
         "core": (
-            "amounts config errors events files locks memory parallel recipes records setting_faults shift_records"
-            " version"
+            "amounts config errors events files locks memory parallel recipes records setting_faults"
+            " settings_file shift_records version"
         ),
     },
     2: {
@@ -53,7 +53,7 @@ FLOORS: dict[int, dict[str, str]] = {
     7: {"demo": "", "doctor": "", "runs": "", "__init__": ""},
     8: {
         "cli": (
-            "app boundary collector compare demo doctor download encoding epoch_table evaluate lines options"
+            "app boundary collector compare completion demo doctor download encoding epoch_table evaluate lines options"
             " other_tools output predict predict_tables progress render runs tally train usage verify_data"
             " verify_data_tables"
         ),

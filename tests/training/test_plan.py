@@ -1,5 +1,6 @@
 """What a training settles once, before its first step: device, precision, compiling, workers."""
 
+import importlib.metadata
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from pneumocli.core.config import ResumeConfig, TrainConfig
 from pneumocli.core.errors import DeviceError, RunError
-from pneumocli.core.events import Remark
+from pneumocli.core.events import Remark, ignore
 from pneumocli.model.device import has_cpp_compiler
 from pneumocli.training.alterations import Alterations
 from pneumocli.training.augmentation import Augmentation
@@ -156,3 +157,11 @@ def test_cuda_resizes_crops_itself(device: str, place: str):
 
 def test_crops_that_are_altered_are_resized_by_workers_on_every_device():
     assert where_to_resize(torch.device("cuda"), Augmentation(alterations=Alterations(tone=0.1))) == "workers"
+
+
+def test_the_environment_lists_every_package_as_pip_takes_it():
+    requirements = describe(make_plan(TrainConfig(device="cpu"), torch.device("cpu"), 10, Team(), ignore)).requirements
+    assert f"torch=={importlib.metadata.version('torch')}" in requirements
+    assert all("==" in line and " " not in line for line in requirements)
+    assert not any(line.lower().startswith("pneumocli==") for line in requirements)
+    assert list(requirements) == sorted(requirements, key=str.lower)
