@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "compare", CompareConfig, json=True)
     def compare(config: CompareConfig, output: Output) -> None:
-        """Compare two or more runs on the same films, with intervals of their differences.
+        """Compare runs on the same films, with 95 % intervals.
 
         Evaluates a run first if its predictions are missing or stale. The paired patient bootstrap is the headline;
         exact McNemar and, for AUROC, cluster DeLong stand beside it.

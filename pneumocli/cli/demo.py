@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "demo", DemoConfig)
     def demo(config: DemoConfig, output: Output) -> None:
-        """Run everything on synthetic films: the newcomer's first command.
+        """Run everything on synthetic films, in about two minutes.
 
         Draws phantoms, trains two short runs from scratch that differ in the learning rate, evaluates both, predicts,
         and compares them. On the CPU, without network, in about two minutes.

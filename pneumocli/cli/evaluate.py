@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "evaluate", EvaluateConfig, json=True)
     def evaluate(config: EvaluateConfig, output: Output) -> None:
-        """Score a split with a finished run, with intervals for every number.
+        """Score films with a finished run, with 95 % intervals.
 
         Writes predictions, metrics, figures and a report into RUN/evaluations/SPLIT and renews the model card; films
         that are not the run's own go into RUN/evaluations/NAME. The threshold is the one

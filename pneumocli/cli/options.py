@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from pneumocli.cli.boundary import guarded
 from pneumocli.cli.completion import completion_of
+from pneumocli.cli.help_texts import examples_of
 from pneumocli.cli.other_tools import suggested_value
 from pneumocli.cli.output import Output
 from pneumocli.cli.usage import command_class
@@ -90,7 +91,7 @@ def register_command(
     wrapper.__signature__ = inspect.Signature([*parameters, *extra])  # type: ignore[attr-defined]
     wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in [*parameters, *extra]}
     wrapper.__name__ = name
-    app.command(name, cls=command_class(parameters), help=inspect.getdoc(run))(wrapper)
+    app.command(name, cls=command_class(parameters), help=inspect.getdoc(run), epilog=examples_of(name))(wrapper)
 
 
 _app_wide = {"quiet": False, "debug": False}

@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "verify-data", VerifyDataConfig, json=True)
     def verify_data(config: VerifyDataConfig, output: Output) -> int:
-        """Check a data folder: which release it is, whether it is whole, and every film in it.
+        """Check a data folder: its release, and every film in it.
 
         Problems end with exit code 3: films missing, extra or in another split than the recognised release has them,
         unreadable files, labels that contradict names, a patient or identical pictures across splits or classes.

@@ -455,8 +455,9 @@ class RunsConfig(Settings):
 
     folder: Annotated[Path, Flag(argument=True, metavar="[DIR]")] = DEFAULT_RUNS
     """Folder of runs, or one run."""
-    sort: RunSort = "name"
-    """Order: name, age (newest first), size, or a metric (highest first); those without val- are of the test films."""
+    sort: Annotated[RunSort, Flag(metavar="METRIC")] = "name"
+    """Order: name, age (newest first), size, or from the highest val-auroc, val-accuracy, or auroc, accuracy,
+    sensitivity, specificity of the test films."""
 
 
 class DoctorConfig(Settings):

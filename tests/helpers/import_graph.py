@@ -53,9 +53,9 @@ FLOORS: dict[int, dict[str, str]] = {
     7: {"demo": "", "doctor": "", "runs": "", "__init__": ""},
     8: {
         "cli": (
-            "app boundary collector compare completion demo doctor download encoding epoch_table evaluate lines options"
-            " other_tools output predict predict_tables progress render runs tally train usage verify_data"
-            " verify_data_tables"
+            "app boundary collector compare completion demo doctor download encoding epoch_table evaluate help_texts"
+            " lines options other_tools output predict predict_tables progress render runs tally train usage"
+            " verify_data verify_data_tables"
         ),
     },
     9: {"__main__": ""},
