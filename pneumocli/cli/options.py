@@ -7,7 +7,7 @@ given"; only what was given reaches the model, which fills in its own defaults a
 import inspect
 import types
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
@@ -148,6 +148,8 @@ def _typer_type(annotation: object) -> object:
         return _typer_type(get_args(annotation)[0])
     if origin in (Union, types.UnionType):
         return _typer_type(next(item for item in get_args(annotation) if item is not type(None)))
+    if origin is Literal and isinstance(get_args(annotation)[0], int):
+        return int  # Typer's choices are texts; the model checks which numbers
     if origin is tuple:
         return types.GenericAlias(list, get_args(annotation)[:1])
     return annotation

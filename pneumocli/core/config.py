@@ -260,6 +260,9 @@ class TrainConfig(Settings):
     """Run folder to make; must not exist."""
     tensorboard: bool = False
     """Also write TensorBoard event files into the run folder."""
+    views: Annotated[Literal[1, 2, 4], Flag(metavar="<1|2|4>")] = 1
+    """Views of each film that the finished model averages: 1, the film; 2, and its mirror image; 4, these of the
+    film's centre and of the whole frame, squashed (or padded, with --fit pad)."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

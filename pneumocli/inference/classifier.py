@@ -138,7 +138,8 @@ class TorchBackend:
     def __init__(self, file: Path, device: str) -> None:
         import torch
 
-        from pneumocli.model.network import DeployableNet, build_network
+        from pneumocli.model.network import build_network
+        from pneumocli.model.views import deployable
         from pneumocli.model.weights import load_best
 
         self._torch = torch
@@ -147,7 +148,7 @@ class TorchBackend:
         network = build_network(seed=0)
         network.load_state_dict(weights)
         with memory_errors_translated(*_no_memory(self._device, 1)):
-            self.net = DeployableNet(network).eval().to(self._device)
+            self.net = deployable(network, self.card.image_size, self.card.views).eval().to(self._device)
 
     def run(self, pixels: Bytes) -> NetworkOutput:
         """Scores films, uint8 (N,1,S,S)."""

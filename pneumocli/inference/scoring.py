@@ -83,7 +83,7 @@ def score_films(  # noqa: PLR0913 - two that must be given, and options by name
     Args:
         classifier: Scores.
         sources: Read lazily; with a length, such as :class:`Counted` gives, the progress has a total.
-        batch_size: Films per forward pass.
+        batch_size: Films per forward pass; a film that the model looks at in several views counts as so many.
         keep_maps: Also hand on the film's pixels and class activation maps.
         sample: Takes in the films that can be read, to compare them as a whole with the model's validation films.
         listener: Gets the progress.
@@ -111,7 +111,8 @@ def score_films(  # noqa: PLR0913 - two that must be given, and options by name
         return _Prepared(source, film, square, None, warnings_of(film), look)
 
     done = 0
-    for batch in _in_batches(ordered_map(prepare, sources), batch_size):
+    films_at_once = max(1, batch_size // classifier.card.views)
+    for batch in _in_batches(ordered_map(prepare, sources), films_at_once):
         yield from _scored(classifier, batch, sample, keep_maps=keep_maps)
         done += len(batch)
         listener(TaskAdvanced(task, done))

@@ -145,8 +145,10 @@ class ModelCard(Record):
     architecture: Literal["resnet18"] = "resnet18"
     class_names: tuple[Literal["NORMAL"], Literal["PNEUMONIA"]] = ("NORMAL", "PNEUMONIA")
     positive_class: Literal["PNEUMONIA"] = "PNEUMONIA"
-    image_size: Annotated[int, Field(ge=32, le=1024)]
+    image_size: Annotated[int, Field(ge=32, le=1170)]
+    """Side of the square that the model takes; with four views 8/7 of what the network sees."""
     fit: Fit
+    """How films become that square."""
     initial_weights: str
     """``scratch``, ``IMAGENET1K_V1``, or the name of the file they came from."""
     operating_point: OperatingPoint
@@ -164,3 +166,5 @@ class ModelCard(Record):
     notice: str = NOTICE
     brightness_map: BrightnessMap | None = None
     """``None`` in models of version 0.1.0."""
+    views: Literal[1, 2, 4] = 1
+    """Views of each film that the network averages, see :mod:`pneumocli.model.views`; 1 in models of version 0.1.0."""

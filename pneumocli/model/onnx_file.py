@@ -26,6 +26,9 @@ GRAPH_OUTPUTS = ("logits", "cam", "features")
 _MOST_BYTES = 200_000_000
 _MOST_NODES = 300
 _LARGEST_DIMENSION = 512  # channels of the last layer
+_LARGEST_SIDE = 1170  # of a frame of four views, and so of the matrix that reduces it
+_MOST_VIEWS = 4
+_STEEPEST = 1.25  # of a matrix that reduces a frame, its longer side to its shorter one: 8/7
 _LARGEST_NUMBER = 8  # of kernels, strides, pads, dilations: 7 in the first layer
 
 _OPERATORS = frozenset(
@@ -33,19 +36,26 @@ _OPERATORS = frozenset(
         "Add",
         "BatchNormalization",
         "Cast",
+        "Concat",
         "Conv",
         "Div",
         "Einsum",
         "Gemm",
         "Identity",
+        "MatMul",
         "MaxPool",
         "Mul",
         "ReduceMean",
         "Relu",
+        "Shape",
+        "Slice",
         "Sub",
     }
 )
 _ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div"})
+
+# What enlarges the data, and how often the views need it: a chain of them would use up the memory.
+_MOST_OF = {"Concat": 1, "MatMul": 4}
 _EQUATION = "ck,nkhw->nchw"
 
 # Field numbers of onnx.proto that are looked at.
@@ -192,7 +202,8 @@ def _read_tensor(content: memoryview) -> tuple[str, list[int]]:
             dimensions.extend(_integers(value))
         elif number == _TENSOR_NAME:
             name = _text(value)
-    if len(dimensions) > 4 or any(not 0 < size <= _LARGEST_DIMENSION for size in dimensions):
+    largest = _LARGEST_SIDE if len(dimensions) == 2 else _LARGEST_DIMENSION
+    if len(dimensions) > 4 or any(not 0 < size <= largest for size in dimensions):
         raise _MalformedError(f"the weights {name[:40]!r} have the shape {dimensions[:8]}, which no ResNet-18 has")
     return name, dimensions
 
@@ -203,12 +214,23 @@ def _check(found: _Found) -> None:
         raise _MalformedError(
             f"it takes {inputs[:4]} and gives {found.outputs[:4]}, not pixels and logits, cam, features"
         )
+    for operator, most in _MOST_OF.items():
+        if sum(name == operator for name, _ in found.operators) > most:
+            raise _MalformedError(f"it uses the operator {operator!r} more often than {_MOST_VIEWS} views need")
     for operator, names in found.operators:
+        if operator == "Concat" and len(names) > _MOST_VIEWS:
+            raise _MalformedError(f"it joins more than {_MOST_VIEWS} views")
+        if operator == "MatMul" and not any(_is_nearly_square(found.tensors.get(name, [])) for name in names):
+            raise _MalformedError("it multiplies by a matrix that no view needs")
         for name in names:
             shape = found.tensors.get(name, []) if operator in _ELEMENTWISE else []
             # Weights spread over the batch would multiply the memory.
             if len(shape) == 4 and (shape[0] != 1 or shape[2:] != [1, 1]):
                 raise _MalformedError(f"the weights {name[:40]!r} have the shape {shape}, which no ResNet-18 has")
+
+
+def _is_nearly_square(shape: list[int]) -> bool:
+    return len(shape) == 2 and max(shape) <= _STEEPEST * min(shape)
 
 
 def _name_of(content: memoryview) -> str:

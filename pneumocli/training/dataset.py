@@ -118,17 +118,31 @@ def _with_films(
     config: TrainConfig, manifest: Manifest, crops: Films, unreadable: dict[str, str], listener: Listener
 ) -> TrainingData:
     """Adds the validation films; those are kept after the evaluation preprocessing itself."""
-    decode = EvaluationForm(config.image_size, config.fit)
-    val = manifest.of("val")
-    if config.cache:
-        val_films: Films
-        val_films, broken = cached_films(val, decode, decode.form, _without_notes(listener))
-        readable_films(val, broken, skip=False)  # a draft read may take what a full read refuses
-    else:
-        val_films = FilmsOnDisk(tuple(val.path(row) for row in val.rows), decode)
+    form = EvaluationForm(config.image_size, config.fit)
+    val_films = validation_films(manifest, form, cache=config.cache, listener=listener)
     hard = find_hard_films(manifest, listener)
     hard.check(config)
     return TrainingData(manifest, crops, val_films, unreadable, hard)
+
+
+def validation_films(manifest: Manifest, form: EvaluationForm, *, cache: bool, listener: Listener) -> Films:
+    """The validation films of a manifest after the evaluation preprocessing.
+
+    Args:
+        manifest: Of the run.
+        form: The preprocessing.
+        cache: Keep them in the user's cache folder.
+        listener: Gets progress.
+
+    Raises:
+        DataError: A film cannot be read.
+    """
+    val = manifest.of("val")
+    if not cache:
+        return FilmsOnDisk(tuple(val.path(row) for row in val.rows), form)
+    films, broken = cached_films(val, form, form.form, _without_notes(listener))
+    readable_films(val, broken, skip=False)  # a draft read may take what a full read refuses
+    return films
 
 
 def _without_notes(listener: Listener) -> Listener:

@@ -21,6 +21,7 @@ from pneumocli.inference.classifier import OnnxBackend
 from pneumocli.model.card import ModelCard
 from pneumocli.model.network import DeployableNet, build_network
 from pneumocli.model.onnx_file import CARD_KEY, GRAPH_INPUT, GRAPH_OUTPUTS, REFERENCE_KEY
+from pneumocli.model.views import deployable
 from pneumocli.model.weights import load_best, load_reference
 
 # Newest operator set that onnxruntime 1.22, the oldest supported, implements in full; torch 2.9 exports it natively.
@@ -54,7 +55,7 @@ def export(best_file: Path, onnx_file: Path, card: ModelCard, check_pixels: NDAr
     weights, _ = load_best(best_file)
     network = build_network(seed=0)
     network.load_state_dict(weights)
-    net = DeployableNet(network).eval()
+    net = deployable(network, card.image_size, card.views).eval()
     content = _graph(net, card, load_reference(best_file))
     difference = max(_difference(net, content, check_pixels, throughput=level) for level in (False, True))
     if not difference < _LARGEST_DIFFERENCE:  # "not <" catches nan, too

@@ -1,5 +1,7 @@
 """From the best epoch to a model file: operating point, temperature, card, export, proof."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,19 +19,21 @@ from pneumocli.data.film import still_there
 from pneumocli.data.images import fit_film, read_film
 from pneumocli.inference.classifier import logit_of
 from pneumocli.metrics.calibration import fit_temperature
-from pneumocli.metrics.classification import sigmoid
+from pneumocli.metrics.classification import accuracy, auroc, log_loss, sigmoid
 from pneumocli.metrics.thresholds import choose_operating_point
 from pneumocli.model.brightness_map import fit_brightness_map, thumbnails
 from pneumocli.model.card import ModelCard, ValidationSummary
 from pneumocli.model.network import DeployableNet, StateDict, build_network
-from pneumocli.model.out_of_distribution import Appearance, Familiarity, fit
+from pneumocli.model.out_of_distribution import Appearance, Familiarity
+from pneumocli.model.out_of_distribution import fit as describe_films
 from pneumocli.model.reference import Reference
+from pneumocli.model.views import delivered, deployable
 from pneumocli.model.weights import load_best, save_best
 from pneumocli.reporting.model_card import model_card
 from pneumocli.run_folder import RunFolder
 from pneumocli.shift.reference import reference_of
 from pneumocli.training.checkpoint import Progress
-from pneumocli.training.dataset import TrainingData
+from pneumocli.training.dataset import EvaluationForm, TrainingData, validation_films
 from pneumocli.training.export import export
 from pneumocli.training.loader import stacked
 
@@ -96,9 +100,15 @@ def finish(run: RunFolder, config: TrainConfig, data: TrainingData, progress: Pr
     task = "exporting the model"
     listener(TaskStarted(task, 3, "steps"))
     weights, card = load_best(run.best_file)
-    net = _deployable(weights)
+    side, fit = delivered(config.image_size, config.fit, config.views)
+    if (side, fit) != (config.image_size, config.fit):
+        form = EvaluationForm(side, fit)
+        data = replace(data, val_films=validation_films(data.manifest, form, cache=config.cache, listener=listener))
+    net = _deployable(weights, side, config.views)
     val_logits, val_features = _outputs(net, stacked(data.val_films, list(range(len(data.val_films)))))
-    card = _with_familiarity(net, card, config, data, val_features)
+    if config.views > 1:
+        card = _card_of_views(config, data, progress.history[card.best_epoch - 1], val_logits.astype(np.float32))
+    card = _with_familiarity(net, card, data, val_features)
     reference = _reference(card, data, val_logits, val_features)
     listener(TaskAdvanced(task, 1))
     save_best(run.best_file, weights, card, None if reference is None else reference.model_dump_json())
@@ -112,14 +122,36 @@ def finish(run: RunFolder, config: TrainConfig, data: TrainingData, progress: Pr
     listener(TaskFinished(task))
 
 
-def _deployable(weights: StateDict) -> DeployableNet:
+def _deployable(weights: StateDict, side: int, views: int) -> DeployableNet:
     network = build_network(seed=0)
     network.load_state_dict(weights)
-    return DeployableNet(network.to(memory_format=torch.channels_last)).eval()
+    return deployable(network.to(memory_format=torch.channels_last), side, views).eval()
+
+
+def _card_of_views(
+    config: TrainConfig, data: TrainingData, record: EpochRecord, val_logits: NDArray[np.float32]
+) -> ModelCard:
+    """The card of the best epoch's weights where films are looked at in several views: epochs are validated by one.
+
+    Args:
+        config: The run's settings.
+        data: The run's films.
+        record: Of the best epoch.
+        val_logits: Mean logit over the views of each validation film, float32 (N,).
+    """
+    labels = np.asarray(data.val_labels)
+    figures = {
+        "val_loss": log_loss(labels, val_logits),
+        "val_accuracy": accuracy(labels, val_logits >= 0),
+        "val_auroc": auroc(labels, val_logits),
+    }
+    card = card_of(config, data, record.model_copy(update=figures), val_logits)
+    side, fit = delivered(config.image_size, config.fit, config.views)
+    return card.model_copy(update={"image_size": side, "fit": fit, "views": config.views})
 
 
 def _with_familiarity(
-    net: DeployableNet, card: ModelCard, config: TrainConfig, data: TrainingData, val_features: NDArray[np.float32]
+    net: DeployableNet, card: ModelCard, data: TrainingData, val_features: NDArray[np.float32]
 ) -> ModelCard:
     """Adds to the card what the training films look like, so that a film unlike them can be recognised."""
     manifest = data.manifest
@@ -132,12 +164,13 @@ def _with_familiarity(
         with still_there(path):
             film = read_film(path)
         height, width = film.pixels.shape
-        return fit_film(film.pixels, config.image_size, config.fit), width / height
+        return fit_film(film.pixels, card.image_size, card.fit), width / height
 
     pixels, aspects = zip(*ordered_map(look, range(len(chosen))), strict=True)
     train = torch.from_numpy(np.stack(pixels)).unsqueeze(1)
     _, features = _outputs(net, train)
-    input_range, feature_model = fit(features, val_features, Appearance.of(train.numpy(), np.asarray(aspects)))
+    appearance = Appearance.of(train.numpy(), np.asarray(aspects))
+    input_range, feature_model = describe_films(features, val_features, appearance)
     val = stacked(data.val_films, list(range(len(data.val_films))))
     brightness_map = fit_brightness_map(thumbnails(train.numpy()), thumbnails(val.numpy()))
     described = {"input_range": input_range, "feature_model": feature_model, "brightness_map": brightness_map}

@@ -20,7 +20,7 @@ FLOORS: dict[int, dict[str, str]] = {
             "acquisition acquisition_cache dicom dicom_values film film_files formats grey images jpeg2000"
             " layout manifest patients phantom polarity release_lists splits table tiff"
         ),
-        "model": "brightness_map card device network onnx_file out_of_distribution reference weights",
+        "model": "brightness_map card device network onnx_file out_of_distribution reference views weights",
     },
     3: {
         "metrics": (

@@ -81,6 +81,20 @@ def sparse(model: onnx.ModelProto) -> None:
     model.graph.sparse_initializer.add()
 
 
+def joined_again_and_again(model: onnx.ModelProto) -> None:
+    for number in range(2):
+        model.graph.node.append(onnx.helper.make_node("Concat", ["pixels"] * 4, [f"x{number}"], axis=0))
+
+
+def joined_of_five(model: onnx.ModelProto) -> None:
+    model.graph.node.append(onnx.helper.make_node("Concat", ["pixels"] * 5, ["x"], axis=0))
+
+
+def steep(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(onnx.helper.make_tensor("steep", onnx.TensorProto.FLOAT, [1, 500], [0.0] * 500))
+    model.graph.node.append(onnx.helper.make_node("MatMul", ["pixels", "steep"], ["x"]))
+
+
 def many(model: onnx.ModelProto) -> None:
     for number in range(400):
         model.graph.node.append(onnx.helper.make_node("Relu", ["pixels"], [f"x{number}"]))
@@ -107,6 +121,10 @@ BRANCH = onnx.helper.make_graph([], "branch", [], [])
         (function, "functions of its own"),
         (sparse, "sparse weights"),
         (many, "more operations than a ResNet-18"),
+        (joined_again_and_again, "'Concat' more often than 4 views need"),
+        (joined_of_five, "joins more than 4 views"),
+        (operator("MatMul"), "a matrix that no view needs"),
+        (steep, "a matrix that no view needs"),
     ],
 )
 def test_what_no_export_writes_is_refused(
