@@ -6,10 +6,11 @@ from itertools import combinations
 import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
-from pneumocli.cli.render import metric_text
+from pneumocli.cli.render import SCORES, metric_text
 from pneumocli.core.config import CompareConfig
 from pneumocli.core.records import NOTICE
 from pneumocli.metrics.records import Comparison, Difference
@@ -44,7 +45,7 @@ def comparison_table(comparison: Comparison) -> RenderableType:
     that the sentence is about, because the 15 pairs of 6 runs fill screens; the page shows all.
     """
     parts = _both_runs(comparison) if len(comparison.runs) == 2 else _many_runs(comparison)
-    return Group(comparison.sentence, *parts, NOTICE)
+    return Group(Text(comparison.sentence, "bold"), *parts, NOTICE)
 
 
 def _both_runs(comparison: Comparison) -> list[Table]:
@@ -53,7 +54,7 @@ def _both_runs(comparison: Comparison) -> list[Table]:
     for run in comparison.runs:
         runs.add_column(run.name, justify="right", overflow="fold")
     for name in _SHOWN:
-        runs.add_row(metric_label(name), *(_below(*metric_text(run.metrics[name])) for run in comparison.runs))
+        runs.add_row(metric_label(name), *(_below(*metric_text(run.metrics[name], name)) for run in comparison.runs))
     return [runs, _difference_table(comparison, *(run.name for run in comparison.runs))]
 
 
@@ -129,8 +130,10 @@ def _difference_table(comparison: Comparison, a: str, b: str) -> Table:
 
 
 def _cells(row: Difference) -> tuple[str, str, str]:
-    points = "undefined" if row.difference is None else f"{row.difference * 100:+.1f}"
-    interval = "" if row.low is None or row.high is None else f"{row.low * 100:+.1f} to {row.high * 100:+.1f}"
+    factor, form = (1, "+.3f") if row.metric in SCORES else (100, "+.1f")
+    points = "undefined" if row.difference is None else format(row.difference * factor, form)
+    ends = [None if end is None else format(end * factor, form) for end in (row.low, row.high)]
+    interval = "" if None in ends else f"{ends[0]} to {ends[1]}"
     return points, interval, p_text(row.p_value)
 
 

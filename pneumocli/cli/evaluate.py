@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
 from pneumocli.cli.render import metric_text
+from pneumocli.core.amounts import counted
 from pneumocli.core.config import EvaluateConfig
 from pneumocli.core.records import NOTICE
 from pneumocli.metrics.records import Evaluation
@@ -49,19 +51,23 @@ def evaluation_tables(evaluation: Evaluation) -> RenderableType:
     """An evaluation as tables: the verdict, the metrics, the classes."""
     from pneumocli.reporting.text import verdict
 
-    point = evaluation.threshold
-    title = (
-        f"{evaluation.run} on {evaluation.place}: {evaluation.num_images:,} films of {evaluation.num_patients:,} "
-        f"patients, threshold {point.value:.3f} ({point.rule})"
-    )
-    table = Table(title=title, title_justify="left")
+    films = f"{counted(evaluation.num_images, 'film')} of {counted(evaluation.num_patients, 'patient')}"
+    title = Text(f"{evaluation.run} on {evaluation.place}: {films}, {_threshold(evaluation)}")
+    table = Table()
     table.add_column("metric")
     table.add_column("value", justify="right")
     table.add_column("95 % interval", justify="right")
     for name, shown in _SHOWN.items():
         value, interval = metric_text(evaluation.metrics[name])
         table.add_row(shown, value, interval)
-    return Group(f"It {verdict(evaluation)}.", table, _class_table(evaluation), *_carry_over(evaluation), NOTICE)
+    return Group(
+        title,
+        Text(f"It {verdict(evaluation)}.", "bold"),
+        table,
+        _class_table(evaluation),
+        *_carry_over(evaluation),
+        NOTICE,
+    )
 
 
 def patient_tables(evaluation: Evaluation) -> RenderableType:
@@ -72,11 +78,16 @@ def patient_tables(evaluation: Evaluation) -> RenderableType:
     found = evaluation.patients
     if found is None:
         raise ValueError("no patient has several films")
-    point = evaluation.threshold
-    title = f"{evaluation.run} on {evaluation.place}, by patient, threshold {point.value:.3f} ({point.rule})"
-    table = _table(PATIENTS_COLUMNS, patients_rows(found), title)
+    title = Text(f"{evaluation.run} on {evaluation.place}, by patient, {_threshold(evaluation)}")
+    table = _table(PATIENTS_COLUMNS, patients_rows(found))
     answer = f"By the mean of a patient's logits it {verdict_of(found.mean_logit.metrics)}."
-    return Group(answer, table, patients_sentence(found), *_carry_over(evaluation), NOTICE)
+    return Group(title, answer, table, patients_sentence(found), *_carry_over(evaluation), NOTICE)
+
+
+def _threshold(evaluation: Evaluation) -> str:
+    """``threshold 50.0%``, or with the rule that chose it."""
+    point = evaluation.threshold
+    return f"threshold {point.value:.1%}" + ("" if point.chosen_on == "fixed" else f" ({point.rule})")
 
 
 def _carry_over(evaluation: Evaluation) -> list[RenderableType]:
@@ -95,8 +106,8 @@ def _carry_over(evaluation: Evaluation) -> list[RenderableType]:
     return parts
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> Table:
-    table = Table(title=title, title_justify="left")
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table()
     for number, name in enumerate(columns):
         table.add_column(name, justify="right" if number else "left")
     for row in rows:

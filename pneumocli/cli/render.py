@@ -28,6 +28,9 @@ _SPENT = {
 
 _NOTABLE = 0.01  # of accuracy
 
+SCORES = frozenset({"brier_score", "log_loss", "mcc", "brier_skill"})
+"""Metrics that are no shares."""
+
 
 def training_summary(run: RunFolder, result: RunResult) -> RenderableType:
     """The result of a training, what its best epoch was chosen by, and the next command."""
@@ -82,10 +85,11 @@ def where_to_look(folder: Path, runs: Sequence[RunFolder]) -> RenderableType:
     return table
 
 
-def metric_text(metric: Metric) -> tuple[str, str]:
-    """A metric and its interval in percent; ``undefined`` where there is no value."""
-    value = "undefined" if metric.value is None else f"{metric.value:.1%}"
-    interval = "" if metric.low is None or metric.high is None else f"{metric.low:.1%} to {metric.high:.1%}"
+def metric_text(metric: Metric, name: str = "") -> tuple[str, str]:
+    """A metric and its interval: shares in percent, Brier's score and the like as numbers."""
+    form = ".3f" if name in SCORES else ".1%"
+    value = "undefined" if metric.value is None else format(metric.value, form)
+    interval = "" if metric.low is None or metric.high is None else f"{metric.low:{form}} to {metric.high:{form}}"
     return value, interval
 
 

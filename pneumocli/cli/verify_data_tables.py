@@ -81,7 +81,7 @@ def encoder_table(cells: Iterable[EncoderCell]) -> Table:
     by_place: dict[tuple[str, str, str], EncoderCell] = {(cell.encoder, cell.split, cell.label): cell for cell in cells}
     splits = [split for split in SPLITS if any(split == place[1] for place in by_place)]
     encoders = list(dict.fromkeys(place[0] for place in by_place))
-    table = Table(title="program that saved the films: NORMAL / PNEUMONIA", title_justify="left")
+    table = Table(title="programs: NORMAL / PNEUMONIA", title_justify="left")
     table.add_column("encoder", overflow="fold")
     for split in splits:
         table.add_column(split, justify="right")

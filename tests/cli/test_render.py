@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pneumocli.cli.render import seeds_summary, training_summary
+from pneumocli.cli.render import metric_text, seeds_summary, training_summary
 from pneumocli.core.records import EpochRecord
+from pneumocli.metrics.records import Metric
 from pneumocli.run_folder import RunFolder
 from pneumocli.training.records import SeedRun, SeedSummary
 from tests.conftest import copy_of
@@ -65,3 +66,9 @@ def test_numbers_are_in_percent_and_lines_fit(trained: RunFolder):
     assert "undefined" in text
     for line in [*text.splitlines(), *shown(training_summary(trained, trained.result())).splitlines()]:
         assert len(line) <= 80
+
+
+def test_a_score_that_is_no_share_is_a_number():
+    metric = Metric(value=0.0331, low=0.02, high=0.05, method="")
+    assert metric_text(metric, "brier_score") == ("0.033", "0.020 to 0.050")
+    assert metric_text(metric, "accuracy") == ("3.3%", "2.0% to 5.0%")
