@@ -27,6 +27,7 @@ from pneumocli.reporting.carry_over import (
 )
 from pneumocli.reporting.film_pictures import ShownFilms
 from pneumocli.reporting.html import page_figure, render, thinned, thinned_rows
+from pneumocli.reporting.shift_section import shift_section
 from pneumocli.reporting.text import hard_rows, interval, number, percent, verdict, verdict_of
 
 _CHOSEN = {
@@ -84,6 +85,7 @@ def evaluation_page(report: EvaluationReport) -> str:
         subgroup_rows=_subgroup_rows(evaluation),
         hard_rows=hard_rows(evaluation.subgroups),
         figures=_evaluation_figures(report),
+        shift=shift_section(evaluation.shift),
         num_wrong=report.films.num_wrong,
         wrong=report.films.worst,
         uncertain=report.films.uncertain,

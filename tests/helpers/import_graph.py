@@ -40,7 +40,7 @@ FLOORS: dict[int, dict[str, str]] = {
         "release": "download http http_errors installed kaggle records sources staging unzip zip_file",
         "reporting": (
             "carry_over comparison_figures comparison_page comparison_verdict evaluation_page figures"
-            " film_pictures html model_card text"
+            " film_pictures html model_card shift_section text"
         ),
     },
     6: {
