@@ -90,7 +90,8 @@ def evaluate_films(run: RunFolder, subject: Subject, config: EvaluateConfig, lis
     if config.by == "patient" and evaluation.patients is None:
         listener(Remark("no patient is known to have several films here: the figures are those of films", "warning"))
     if subject.name:
-        listener(Remark(f"these are not the run's own test films: their evaluation is kept as {evaluation.place}"))
+        place = run.evaluation_folder(evaluation.place).path
+        listener(Remark(f"these are not the run's own test films: their evaluation is kept in {place}"))
     listener(FileWritten(run.evaluation_folder(evaluation.place).report_file, "report"))
     return Evaluated(evaluation, scored, classifier.card)
 
