@@ -2,6 +2,7 @@
 
 import re
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Group, RenderableType
@@ -13,9 +14,11 @@ from pneumocli.cli.output import Output
 from pneumocli.cli.render import SCORES, metric_text
 from pneumocli.core.config import CompareConfig
 from pneumocli.core.records import NOTICE
-from pneumocli.metrics.records import Comparison, Difference
 from pneumocli.reporting.text import metric_label, p_text
 from pneumocli.run_folder import RunFolder
+
+if TYPE_CHECKING:  # a prediction starts without these records
+    from pneumocli.metrics.records import Comparison, Difference
 
 _SHOWN = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "auroc", "brier_score")
 _SHOWN_OF_MANY = ("accuracy", "sensitivity", "specificity", "auroc")
@@ -38,7 +41,7 @@ def register(app: typer.Typer) -> None:
         output.show(run_comparison(config, output.listener), comparison_table)
 
 
-def comparison_table(comparison: Comparison) -> RenderableType:
+def comparison_table(comparison: "Comparison") -> RenderableType:
     """A comparison as tables: the sentence, the runs, how they differ, and how far the seeds of a setting lie apart.
 
     Two runs stand side by side with every metric and method. More of them stand below each other with the metrics
@@ -48,7 +51,7 @@ def comparison_table(comparison: Comparison) -> RenderableType:
     return Group(Text(comparison.sentence, "bold"), *parts, NOTICE)
 
 
-def _both_runs(comparison: Comparison) -> list[Table]:
+def _both_runs(comparison: "Comparison") -> list[Table]:
     runs = Table(title=_films(comparison), title_justify="left")
     runs.add_column("metric")
     for run in comparison.runs:
@@ -58,7 +61,7 @@ def _both_runs(comparison: Comparison) -> list[Table]:
     return [runs, _difference_table(comparison, *(run.name for run in comparison.runs))]
 
 
-def _many_runs(comparison: Comparison) -> list[Table]:
+def _many_runs(comparison: "Comparison") -> list[Table]:
     runs = Table(title=_films(comparison), title_justify="left")
     runs.add_column("run", overflow="fold")
     for name in _SHOWN_OF_MANY:
@@ -72,11 +75,11 @@ def _many_runs(comparison: Comparison) -> list[Table]:
     return tables
 
 
-def _films(comparison: Comparison) -> str:
+def _films(comparison: "Comparison") -> str:
     return f"{comparison.place}: {comparison.num_images:,} films of {comparison.num_patients:,} patients"
 
 
-def _pairs_table(comparison: Comparison) -> Table:
+def _pairs_table(comparison: "Comparison") -> Table:
     """A line per pair of runs: accuracy with Holm's p-value, and AUROC, both by the patient bootstrap."""
     table = Table(
         title="Differences in points, by the patient bootstrap", title_justify="left",
@@ -99,7 +102,7 @@ def _pairs_table(comparison: Comparison) -> Table:
     return table
 
 
-def _seeds_table(comparison: Comparison) -> Table:
+def _seeds_table(comparison: "Comparison") -> Table:
     """Runs of one setting: mean and standard deviation over their seeds."""
     table = Table(title="Seeds of one setting, mean and standard deviation", title_justify="left")
     table.add_column("runs", overflow="fold")
@@ -116,7 +119,7 @@ def _below(value: str, interval: str) -> str:
     return f"{value}\n[dim]{interval}[/]"
 
 
-def _difference_table(comparison: Comparison, a: str, b: str) -> Table:
+def _difference_table(comparison: "Comparison", a: str, b: str) -> Table:
     table = Table(title=f"{b} minus {a}", title_justify="left")
     table.add_column("metric")
     table.add_column("points", justify="right")
@@ -129,7 +132,7 @@ def _difference_table(comparison: Comparison, a: str, b: str) -> Table:
     return table
 
 
-def _cells(row: Difference) -> tuple[str, str, str]:
+def _cells(row: "Difference") -> tuple[str, str, str]:
     factor, form = (1, "+.3f") if row.metric in SCORES else (100, "+.1f")
     points = "undefined" if row.difference is None else format(row.difference * factor, form)
     ends = [None if end is None else format(end * factor, form) for end in (row.low, row.high)]

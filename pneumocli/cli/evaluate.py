@@ -1,6 +1,7 @@
 """``pneumo evaluate``."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Group, RenderableType
@@ -13,8 +14,10 @@ from pneumocli.cli.render import metric_text
 from pneumocli.core.amounts import counted
 from pneumocli.core.config import EvaluateConfig
 from pneumocli.core.records import NOTICE
-from pneumocli.metrics.records import Evaluation
 from pneumocli.run_folder import RunFolder
+
+if TYPE_CHECKING:  # a prediction starts without these records
+    from pneumocli.metrics.records import Evaluation
 
 _SHOWN = {
     "accuracy": "accuracy",
@@ -47,7 +50,7 @@ def register(app: typer.Typer) -> None:
         output.show(evaluation, patient_tables if config.by == "patient" and evaluation.patients else evaluation_tables)
 
 
-def evaluation_tables(evaluation: Evaluation) -> RenderableType:
+def evaluation_tables(evaluation: "Evaluation") -> RenderableType:
     """An evaluation as tables: the verdict, the metrics, the classes."""
     from pneumocli.reporting.text import verdict
 
@@ -70,7 +73,7 @@ def evaluation_tables(evaluation: Evaluation) -> RenderableType:
     )
 
 
-def patient_tables(evaluation: Evaluation) -> RenderableType:
+def patient_tables(evaluation: "Evaluation") -> RenderableType:
     """An evaluation with one answer per patient, where patients have several films."""
     from pneumocli.reporting.carry_over import PATIENTS_COLUMNS, patients_rows, patients_sentence
     from pneumocli.reporting.text import verdict_of
@@ -84,13 +87,13 @@ def patient_tables(evaluation: Evaluation) -> RenderableType:
     return Group(title, answer, table, patients_sentence(found), *_carry_over(evaluation), NOTICE)
 
 
-def _threshold(evaluation: Evaluation) -> str:
+def _threshold(evaluation: "Evaluation") -> str:
     """``threshold 50.0%``, or with the rule that chose it."""
     point = evaluation.threshold
     return f"threshold {point.value:.1%}" + ("" if point.chosen_on == "fixed" else f" ({point.rule})")
 
 
-def _carry_over(evaluation: Evaluation) -> list[RenderableType]:
+def _carry_over(evaluation: "Evaluation") -> list[RenderableType]:
     """Of films of another place: what the stored sensitivity costs there, and what the answers suggest of them."""
     from pneumocli.reporting import carry_over
 
@@ -115,7 +118,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     return table
 
 
-def _class_table(evaluation: Evaluation) -> Table:
+def _class_table(evaluation: "Evaluation") -> Table:
     """Precision, recall, F1 and support per class, beside the counts they come from."""
     table = Table()
     table.add_column("class")

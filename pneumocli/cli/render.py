@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -11,11 +12,13 @@ from pneumocli.core.amounts import counted, duration
 from pneumocli.core.config import SELECTED_BY, TrainConfig
 from pneumocli.core.errors import shell_word
 from pneumocli.core.records import NOTICE, RunResult
-from pneumocli.metrics.records import Metric
 from pneumocli.model.card import map_cells
 from pneumocli.reporting.text import percent
 from pneumocli.run_folder import RunFolder, default_run
-from pneumocli.training.records import SeedSummary
+
+if TYPE_CHECKING:  # a prediction starts without these records
+    from pneumocli.metrics.records import Metric
+    from pneumocli.training.records import SeedSummary
 
 # What a training spends its time on, by the names of RunResult.time_shares.
 _SPENT = {
@@ -85,7 +88,7 @@ def where_to_look(folder: Path, runs: Sequence[RunFolder]) -> RenderableType:
     return table
 
 
-def metric_text(metric: Metric, name: str = "") -> tuple[str, str]:
+def metric_text(metric: "Metric", name: str = "") -> tuple[str, str]:
     """A metric and its interval: shares in percent, Brier's score and the like as numbers."""
     form = ".3f" if name in SCORES else ".1%"
     value = "undefined" if metric.value is None else format(metric.value, form)
@@ -93,7 +96,7 @@ def metric_text(metric: Metric, name: str = "") -> tuple[str, str]:
     return value, interval
 
 
-def seeds_summary(summary: SeedSummary) -> RenderableType:
+def seeds_summary(summary: "SeedSummary") -> RenderableType:
     """The runs of several seeds, with mean, SD and range."""
     table = Table(caption=NOTICE, caption_justify="left")
     for name in ("run", "best epoch", "val AUROC", "val accuracy"):

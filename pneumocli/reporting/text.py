@@ -1,8 +1,11 @@
 """Metrics and p-values as people read them, on pages, in figures and in tables."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from pneumocli.metrics.records import Evaluation, Metric, Subgroup
+if TYPE_CHECKING:  # the screen of a prediction starts without these records
+    from pneumocli.metrics.records import Evaluation, Metric, Subgroup
+
 
 _NAMES = {
     "f1": "F1",
@@ -62,12 +65,12 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def verdict(evaluation: Evaluation) -> str:
+def verdict(evaluation: "Evaluation") -> str:
     """How many pneumonias the classifier misses and how many healthy it alarms on, in one line."""
     return verdict_of(evaluation.metrics)
 
 
-def verdict_of(metrics: Mapping[str, Metric]) -> str:
+def verdict_of(metrics: Mapping[str, "Metric"]) -> str:
     """The verdict on films or patients with these metrics, see :func:`verdict`."""
     sens, spec = metrics["sensitivity"].value, metrics["specificity"].value
     parts = []
@@ -88,12 +91,12 @@ def number(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.4f}"
 
 
-def interval(metric: Metric) -> str:
+def interval(metric: "Metric") -> str:
     """The ends of a metric's interval, or a dash."""
     return "-" if metric.low is None or metric.high is None else f"{metric.low:.4f} to {metric.high:.4f}"
 
 
-def hard_rows(subgroups: Mapping[str, Subgroup]) -> list[list[str]]:
+def hard_rows(subgroups: Mapping[str, "Subgroup"]) -> list[list[str]]:
     """Hard and easy films: counts by class, then sensitivity, specificity and AUROC with their intervals."""
     shown = ("sensitivity", "specificity", "auroc")
     return [
