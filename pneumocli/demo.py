@@ -1,12 +1,17 @@
-"""``demo()``: everything the program does, on synthetic films, on any machine, without network."""
+"""``demo()``: the program's own story on synthetic films, on any machine, without network.
+
+The same network learns from the same few films twice: from scratch, and from weights that another task has trained.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pneumocli.core.config import CompareConfig, DemoConfig, EvaluateConfig, PredictConfig, TrainConfig
 from pneumocli.core.errors import PneumoError, shell_word
-from pneumocli.core.events import Listener, Remark, ignore
+from pneumocli.core.events import Event, Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
 from pneumocli.data.phantom import write_phantoms
+from pneumocli.data.textures import write_textures
 from pneumocli.evaluation.compare import compare
 from pneumocli.evaluation.evaluate import evaluate
 from pneumocli.inference.predict import predict
@@ -15,8 +20,38 @@ from pneumocli.metrics.records import Comparison, Evaluation
 from pneumocli.run_folder import RunFolder
 from pneumocli.training.train import train
 
-_LEARNING_RATES = (0.001, 0.0001)
-_PREDICTED = 6
+_NUM_STEPS = 6
+_EXPLAINED_PER_CLASS = 3
+_STRENGTHS = (1.1, 1.6)  # plain opacities: a few dozen films must be enough to learn them from
+
+
+# No cache, and no process beside this one: what the demo writes lies in its folder, and each start would take seconds.
+_COMMON: dict[str, Any] = {"recipe": "robust", "crop_scale": 0.5, "device": "cpu", "cache": False, "workers": 0}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is drawn and how long is trained. The defaults take about two minutes on two cores.
+
+    Attributes:
+        textures: Pictures of the first task.
+        texture_epochs: Passes over them.
+        num_train: Training films.
+        num_val: Films that join the validation films held out of those.
+        num_test: Test films.
+        epochs: Passes over the training films, of either run.
+        texture_side: What the network sees of a picture, in pixels.
+        image_size: What the network sees of a film, in pixels.
+    """
+
+    textures: int = 600
+    texture_epochs: int = 8
+    num_train: int = 96
+    num_val: int = 96
+    num_test: int = 120
+    epochs: int = 8
+    texture_side: int = 64
+    image_size: int = 128
 
 
 @dataclass(frozen=True)
@@ -24,62 +59,130 @@ class Demonstration:
     """What a demo left behind.
 
     Attributes:
-        folder: Holds ``data``, ``runs`` and ``comparison``.
-        runs: The two runs.
+        folder: Holds ``data``, ``textures``, ``runs``, ``explanations`` and ``comparison``.
+        runs: From scratch, and transferred.
         evaluations: Of the test films, one per run.
-        predictions: Of a few test films, by the first run.
+        predictions: Of a few test films, by the transferred run.
         comparison: Of the two runs.
     """
 
     folder: Path
-    runs: tuple[RunFolder, ...]
+    runs: tuple[RunFolder, RunFolder]
     evaluations: tuple[Evaluation, ...]
     predictions: tuple[Prediction, ...]
     comparison: Comparison
 
+    @property
+    def explanations(self) -> Path:
+        """The folder of the pictures with heat maps."""
+        return self.folder / "explanations"
 
-def demo(config: DemoConfig, listener: Listener = ignore) -> Demonstration:
-    """Draws phantoms, trains two small networks that differ in the learning rate, and measures, uses and compares them.
+    @property
+    def comparison_page(self) -> Path:
+        """The page of the comparison."""
+        return self.folder / "comparison" / "comparison.html"
+
+
+def demo(config: DemoConfig, listener: Listener = ignore, sizes: Sizes | None = None) -> Demonstration:
+    """Trains a small network from scratch and from another task's weights, and measures, explains and compares both.
 
     Args:
         config: Where to.
-        listener: Gets the progress of every step.
+        listener: Gets one remark per step, the progress within it, and warnings.
+        sizes: How much is drawn and how long is trained.
 
     Raises:
         PneumoError: The folder exists, or a step failed.
     """
-    folder = config.output
+    folder, sizes = config.output, sizes or Sizes()
     if folder.exists() and any(folder.iterdir()):
         raise PneumoError(
             f"{folder} exists already and is not empty", f"rm -r {shell_word(folder)}, or choose another --output"
         )
-    data = folder / "data"
-    listener(Remark(f"1/5  drawing synthetic films into {data}"))
-    write_phantoms(data, num_train=240, num_val=16, num_test=80, listener=listener)
-    listener(Remark("2/5  training two small networks that differ in the learning rate"))
-    runs = tuple(
-        train(
-            TrainConfig(
-                data=data,
-                run_dir=folder / "runs" / f"lr-{rate:g}",
-                learning_rate=rate,
-                epochs=6,
-                image_size=96,
-                batch_size=16,
-                device="cpu",
-                cache=False,
-            ),
-            listener,
-        )
-        for rate in _LEARNING_RATES
-    )
-    listener(Remark("3/5  evaluating both on the test films"))
-    evaluations = tuple(evaluate(EvaluateConfig(run=run.path), listener) for run in runs)
-    listener(Remark("4/5  predicting a few test films"))
-    films = sorted(str(film) for film in (data / "test").rglob("*.jpeg"))[:: 80 // _PREDICTED][:_PREDICTED]
-    predictions = tuple(
-        predict(PredictConfig(inputs=tuple(films), run=runs[0].path, explain=folder / "explanations"), listener)
-    )
-    listener(Remark("5/5  comparing the two runs"))
+    inner = _without_details(listener)
+    _step(listener, 1, f"draw {sizes.textures} textures and {_num_films(sizes)} synthetic chest films")
+    table = write_textures(folder / "textures", number=sizes.textures, side=sizes.texture_side * 8 // 7, listener=inner)
+    data = _drawn_films(folder / "data", sizes, inner)
+    _step(listener, 2, "learn another task first: which textures hold a cloud?")
+    textures = train(_texture_training(table, folder / "runs" / "textures", sizes), inner)
+    _step(listener, 3, f"learn pneumonia from {sizes.num_train} films, from scratch")
+    scratch = train(_film_training(data, folder / "runs" / "scratch", sizes), inner)
+    _step(listener, 4, "learn it from the same films, with the weights of step 2: transfer")
+    transfer = train(_film_training(data, folder / "runs" / "transfer", sizes, weights=textures.best_file), inner)
+    _step(listener, 5, f"score both on {sizes.num_test} films that neither has seen")
+    runs = (scratch, transfer)
+    evaluations = tuple(evaluate(EvaluateConfig(run=run.path), inner) for run in runs)
+    _step(listener, 6, "draw where the network looked, and compare the two")
+    predictions = _explained(data, transfer, folder / "explanations", inner)
     settings = CompareConfig(runs=tuple(run.path for run in runs), output=folder / "comparison")
-    return Demonstration(folder, runs, evaluations, predictions, compare(settings, listener))
+    return Demonstration(folder, runs, evaluations, predictions, compare(settings, inner))
+
+
+def _step(listener: Listener, number: int, text: str) -> None:
+    listener(Remark(f"{number}/{_NUM_STEPS}  {text}"))
+
+
+def _without_details(listener: Listener) -> Listener:
+    """Hands on progress and warnings, and neither epochs nor notes: one line per step is what a newcomer follows."""
+
+    def hand_on(event: Event) -> None:
+        if isinstance(event, TaskStarted | TaskAdvanced | TaskFinished) or (
+            isinstance(event, Remark) and event.level == "warning"
+        ):
+            listener(event)
+
+    return hand_on
+
+
+def _num_films(sizes: Sizes) -> int:
+    return sizes.num_train + sizes.num_val + sizes.num_test
+
+
+def _drawn_films(folder: Path, sizes: Sizes, listener: Listener) -> Path:
+    side = sizes.image_size * 8 // 7  # what --fit crop scales a film to
+    write_phantoms(
+        folder,
+        num_train=sizes.num_train,
+        num_val=sizes.num_val,
+        num_test=sizes.num_test,
+        short_sides=(side, side * 3 // 2),
+        strengths=_STRENGTHS,
+        listener=listener,
+    )
+    return folder
+
+
+def _texture_training(table: Path, run_dir: Path, sizes: Sizes) -> TrainConfig:
+    return TrainConfig(
+        data=table.parent,
+        manifest=table,
+        run_dir=run_dir,
+        epochs=sizes.texture_epochs,
+        image_size=sizes.texture_side,
+        batch_size=32,
+        **_COMMON,
+    )
+
+
+def _film_training(data: Path, run_dir: Path, sizes: Sizes, weights: Path | None = None) -> TrainConfig:
+    """The same settings for both runs: only the weights that they start from differ."""
+    return TrainConfig(
+        data=data,
+        run_dir=run_dir,
+        weights=weights,
+        learning_rate=5e-4,
+        epochs=sizes.epochs,
+        image_size=sizes.image_size,
+        batch_size=8,
+        operating_point="youden",
+        **_COMMON,
+    )
+
+
+def _explained(data: Path, run: RunFolder, folder: Path, listener: Listener) -> tuple[Prediction, ...]:
+    """The answers for a few test films of either class, with a picture each."""
+    films: list[str] = []
+    for place in sorted((data / "test").iterdir()):
+        found = sorted(place.glob("*.jpeg"))
+        films += map(str, found[:: max(1, len(found) // _EXPLAINED_PER_CLASS)][:_EXPLAINED_PER_CLASS])
+    return tuple(predict(PredictConfig(inputs=tuple(films), run=run.path, explain=folder), listener))

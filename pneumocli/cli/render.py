@@ -1,7 +1,6 @@
 """Results as tables and text for people."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -70,22 +69,6 @@ def _doubts(run: RunFolder, config: TrainConfig, result: RunResult) -> Iterator[
     cells = map_cells(config.image_size)
     if cells < map_cells(224):
         yield f"heat maps of this run have {cells} x {cells} cells; 7 x 7 from --image-size 193 on"
-
-
-def where_to_look(folder: Path, runs: Sequence[RunFolder]) -> RenderableType:
-    """What the demo wrote, and the next command."""
-    table = Table(
-        title="Where to look", title_justify="left", show_header=False, caption=NOTICE, caption_justify="left"
-    )
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    first = runs[0]
-    table.add_row("report", str(first.evaluation_folder("test").report_file))
-    table.add_row("comparison", str(folder / "comparison" / "comparison.html"))
-    table.add_row("heat maps", str(folder / "explanations"))
-    table.add_row("model", f"{first.onnx_file} (uint8 pixels in, logits out; see {first.card_file.name})")
-    table.add_row("next", "pneumo download, then pneumo train: the same on real films")
-    return table
 
 
 def metric_text(metric: "Metric", name: str = "") -> tuple[str, str]:

@@ -472,3 +472,5 @@ class DemoConfig(Settings):
 
     output: Annotated[Path, Flag(metavar="DIR")] = Path("demo")
     """Folder for the demo's data, runs and comparison."""
+    open: bool = False
+    """Open the report in the browser at the end."""

@@ -26,6 +26,9 @@ _README = """Synthetic radiographs drawn by pneumo, for trying the program out a
 They show no person. A model trained on them knows nothing about patients.
 """
 
+STRENGTHS = (0.60, 1.40)
+"""Of opacities: from ones that a careful eye may miss to plain ones."""
+
 _KINDS: tuple[Kind, ...] = ("normal", "bacteria", "virus")
 
 
@@ -42,7 +45,12 @@ class _Body:
 
 
 def draw_phantom(
-    rng: np.random.Generator, kind: Kind, *, short_side: int, body: "_Body | None" = None
+    rng: np.random.Generator,
+    kind: Kind,
+    *,
+    short_side: int,
+    body: "_Body | None" = None,
+    strengths: tuple[float, float] = STRENGTHS,
 ) -> NDArray[np.uint8]:
     """Draws one film.
 
@@ -51,6 +59,7 @@ def draw_phantom(
         kind: ``normal``, ``bacteria`` or ``virus``.
         short_side: Length of the film's shorter side in pixels.
         body: The patient; a new one unless given.
+        strengths: Range of how dense the opacities of a pneumonia are.
 
     Returns:
         uint8 (H,W), bright where much is absorbed.
@@ -62,7 +71,7 @@ def draw_phantom(
     y, x = y / height, (x / width - 0.5) * min(aspect, 1.25) / 1.1 + 0.5 - body.lean * (y / height - 0.5)
     absorbed, lungs = _anatomy(x, y, body, rng)
     if kind != "normal":
-        absorbed += _opacities(x, y, lungs, body, kind, rng)
+        absorbed += _opacities(x, y, lungs, body, kind, rng, strengths)
     return _exposed(absorbed, rng)
 
 
@@ -135,11 +144,17 @@ def _bones(x: _Map, y: _Map, tissue: _Map, body: _Body) -> _Map:
 
 
 def _opacities(  # noqa: PLR0913 - the film's coordinates are two of them
-    x: _Map, y: _Map, lungs: _Map, body: _Body, kind: Kind, rng: np.random.Generator
+    x: _Map,
+    y: _Map,
+    lungs: _Map,
+    body: _Body,
+    kind: Kind,
+    rng: np.random.Generator,
+    strengths: tuple[float, float],
 ) -> _Map:
     """Fluid where air should be: one dense lobe for bacteria, many faint patches on both sides for viruses."""
     added = np.zeros_like(x)
-    strength = float(rng.uniform(0.60, 1.40))
+    strength = float(rng.uniform(*strengths))
     cloud = _clouds(x.shape, rng)
     if kind == "bacteria":
         side = int(rng.choice((-1, 1)))
@@ -190,6 +205,7 @@ def write_phantoms(  # noqa: PLR0913 - sizes of the set, all named by the caller
     num_test: int = 80,
     seed: int = 0,
     short_sides: tuple[int, int] = (220, 380),
+    strengths: tuple[float, float] = STRENGTHS,
     listener: Listener = ignore,
 ) -> None:
     """Writes a set of phantoms in the release's layout and with its naming scheme.
@@ -204,6 +220,7 @@ def write_phantoms(  # noqa: PLR0913 - sizes of the set, all named by the caller
         num_test: Test films.
         seed: Decides the set.
         short_sides: Range of the films' short sides in pixels.
+        strengths: Range of how dense the opacities of a pneumonia are.
         listener: Gets progress.
     """
     task = "drawing phantoms"
@@ -219,7 +236,9 @@ def write_phantoms(  # noqa: PLR0913 - sizes of the set, all named by the caller
             while written < films:
                 body, size = _new_body(rng), min(int(rng.choice((1, 1, 1, 2, 2, 3, 4))), films - written)
                 for film in range(size):
-                    pixels = draw_phantom(rng, kind, short_side=int(rng.integers(*short_sides)), body=body)
+                    pixels = draw_phantom(
+                        rng, kind, short_side=int(rng.integers(*short_sides)), body=body, strengths=strengths
+                    )
                     name = _name(kind, patient, film, drawn)
                     place = folder / split / ("NORMAL" if kind == "normal" else "PNEUMONIA") / name
                     write_bytes(place, _jpeg(pixels))

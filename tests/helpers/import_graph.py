@@ -18,7 +18,7 @@ FLOORS: dict[int, dict[str, str]] = {
     2: {
         "data": (
             "acquisition acquisition_cache dicom dicom_values film film_files formats grey images jpeg2000"
-            " layout manifest patients phantom polarity release_lists splits table tiff"
+            " layout manifest patients phantom polarity release_lists splits table textures tiff"
         ),
         "model": "brightness_map card device network onnx_file out_of_distribution reference views weights",
     },
