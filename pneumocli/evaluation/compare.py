@@ -35,6 +35,7 @@ from pneumocli.reporting.comparison_figures import comparison_figures
 from pneumocli.reporting.comparison_page import ComparisonReport, comparison_page
 from pneumocli.reporting.comparison_verdict import comparison_verdict
 from pneumocli.reporting.figures import png
+from pneumocli.reporting.html import link
 from pneumocli.run_folder import RunFolder
 
 
@@ -104,7 +105,9 @@ def _compared(name: str, run: RunFolder, config: CompareConfig, listener: Listen
         evaluated = Evaluated(*stored, card_of_run(run))
     ordered = tuple(sorted(evaluated.films, key=lambda film: film.image))
     scores = ScoreArrays.of(ordered, evaluated.evaluation.temperature)
-    return Compared(_described(name, run, evaluated), run.history(), evaluated.evaluation, ordered, scores)
+    return Compared(
+        _described(name, run, evaluated), run.history(), evaluated.evaluation, ordered, scores, subject.films.folder
+    )
 
 
 def _check_same_films(a: Compared, b: Compared) -> None:
@@ -183,13 +186,16 @@ def _seed_groups(
 
 
 def _write(folder: Path, comparison: Comparison, runs: Sequence[Compared], listener: Listener) -> None:
-    report = ComparisonReport(comparison, tuple(runs), comparison_figures(comparison, runs))
+    page = folder / "comparison.html"
+    reports = [(run, RunFolder(Path(run.described.path)).evaluation_folder(comparison.place)) for run in runs]
+    links = tuple((f"{run.name} on {comparison.place}", link(place.report_file, page)) for run, place in reports)
+    report = ComparisonReport(comparison, tuple(runs), comparison_figures(comparison, runs), links)
     write_bytes(folder / "comparison.png", png(report.figures["overview"]))
     results = assignment_results(comparison)
     if results is not None:
         write_json(folder / "results.json", results)
     write_json(folder / "comparison.json", comparison)
-    write_text(folder / "comparison.html", comparison_page(report))
+    write_text(page, comparison_page(report))
     listener(FileWritten(folder / "comparison.html", "comparison"))
 
 

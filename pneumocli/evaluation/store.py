@@ -13,6 +13,7 @@ from pneumocli.metrics.scores import ScoreArrays, read_predictions, write_predic
 from pneumocli.reporting.evaluation_page import EvaluationReport, evaluation_page
 from pneumocli.reporting.figures import evaluation_figures, png
 from pneumocli.reporting.film_pictures import shown_films
+from pneumocli.reporting.html import link
 from pneumocli.reporting.model_card import model_card
 from pneumocli.run_folder import RunFolder
 
@@ -58,6 +59,7 @@ def evaluation_report(
         environment=run.environment().model_dump(mode="json", exclude={"requirements"}),
         phantom=(data / PHANTOM_MARK).is_file(),
         places=_places(run, evaluation),
+        links=_links(run, evaluation.place),
     )
 
 
@@ -65,6 +67,18 @@ def _places(run: RunFolder, latest: Evaluation) -> tuple[Evaluation, ...]:
     """Every evaluation of a run with the latest in its place, whether or not it is written yet."""
     stored = {evaluation.place: evaluation for evaluation in stored_evaluations(run)}
     return tuple((stored | {latest.place: latest}).values())
+
+
+def _links(run: RunFolder, place: str) -> tuple[tuple[str, str], ...]:
+    """The other pages of a run, as an evaluation's page links to them."""
+    page = run.evaluation_folder(place).report_file
+    others = [
+        (f"{run.name} on {folder.path.name}", folder.report_file)
+        for folder in run.evaluation_folders()
+        if folder.report_file.is_file() and folder.report_file != page
+    ]
+    pages = [("Model card", run.card_file), ("Numbers (metrics.json)", run.evaluation_folder(place).metrics_file)]
+    return tuple((text, link(file, page)) for text, file in [*others, *pages])
 
 
 def read_evaluation(run: RunFolder, place: str) -> tuple[Evaluation, tuple[ScoredFilm, ...]]:

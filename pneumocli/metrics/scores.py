@@ -126,6 +126,7 @@ class Compared:
         evaluation: Of the split compared on.
         films: Sorted by image.
         scores: The films as arrays.
+        folder: Data folder that the films are below.
     """
 
     described: ComparedRun
@@ -133,6 +134,7 @@ class Compared:
     evaluation: Evaluation
     films: tuple[ScoredFilm, ...]
     scores: ScoreArrays
+    folder: Path
 
     @property
     def name(self) -> str:

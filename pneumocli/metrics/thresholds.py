@@ -79,6 +79,23 @@ def _lacking(truth: NDArray[np.generic], rule: str, hard: NDArray[np.bool_] | No
     return "both classes" if truth.size == 0 or truth.min() == truth.max() else None
 
 
+def counts_at(thresholds: Floats, scores: ScoreArrays) -> NDArray[np.int64]:
+    """Counts of right and wrong predictions at each of several thresholds on the probability.
+
+    Args:
+        thresholds: (T,), 0-1.
+        scores: The films.
+
+    Returns:
+        (T,4): true positives, false positives, false negatives, true negatives.
+    """
+    positive = np.sort(scores.probabilities[scores.labels == 1])
+    negative = np.sort(scores.probabilities[scores.labels == 0])
+    missed = np.searchsorted(positive, thresholds, side="left")
+    cleared = np.searchsorted(negative, thresholds, side="left")
+    return np.stack([positive.size - missed, negative.size - cleared, missed, cleared], axis=1)
+
+
 def _rates(truth: Floats, probabilities: Floats, thresholds: Floats) -> tuple[Floats, Floats]:
     """Sensitivity and specificity at each threshold."""
     positive, negative = np.sort(probabilities[truth == 1]), np.sort(probabilities[truth == 0])

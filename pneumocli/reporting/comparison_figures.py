@@ -3,8 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
@@ -12,7 +15,7 @@ from pneumocli.core.records import EpochRecord
 from pneumocli.metrics.classification import CALIBRATION_BINS
 from pneumocli.metrics.records import Comparison
 from pneumocli.metrics.scores import Compared, ScoreArrays
-from pneumocli.reporting.figures import as_label, draw_undefined, frame_roc, has_both_classes, new_figure
+from pneumocli.reporting.figures import PAGE_STYLE, as_label, draw_undefined, frame_roc, has_both_classes, new_figure
 from pneumocli.reporting.text import metric_label
 
 # Distinct to the colour-blind (Okabe and Ito 2008).
@@ -26,35 +29,69 @@ def colour_of(index: int) -> str:
 
 
 def comparison_figures(comparison: Comparison, runs: Sequence[Compared]) -> dict[str, Figure]:
-    """Every figure of a comparison, drawn once: ``overview`` (also saved as PNG), ``roc`` and ``calibration``.
+    """Every figure of a comparison, drawn once.
 
     Args:
         comparison: The numbers.
         runs: The runs compared, in the same order.
+
+    Returns:
+        ``overview``, the one that is also saved as PNG; ``loss``, ``accuracy``, ``roc`` and ``calibration``.
     """
     named = [(run.name, run.scores) for run in runs]
-    return {
-        "overview": comparison_figure(comparison, {run.name: run.history for run in runs}),
-        "roc": roc_overlay(named),
-        "calibration": calibration_overlay(named),
-    }
+    histories = {run.name: run.history for run in runs}
+    overview = comparison_figure(comparison, histories)
+    with mpl.rc_context(PAGE_STYLE):
+        loss, accuracy = new_figure(), new_figure()
+        _draw_loss(loss.subplots(), histories)
+        _draw_accuracy(accuracy.subplots(), histories)
+        return {
+            "overview": overview,
+            "loss": loss,
+            "accuracy": accuracy,
+            "roc": roc_overlay(named),
+            "calibration": calibration_overlay(named),
+        }
 
 
 def comparison_figure(comparison: Comparison, histories: Mapping[str, Sequence[EpochRecord]]) -> Figure:
     """Learning curves of all runs, and their metrics side by side with intervals."""
     figure = new_figure(12.0, 4.2)
     loss, accuracy, intervals = figure.subplots(1, 3, width_ratios=(1, 1, 1.35))
-    for index, run in enumerate(comparison.runs):
-        history = histories[run.name]
+    _draw_loss(loss, histories)
+    _draw_accuracy(accuracy, histories)
+    _draw_intervals(intervals, comparison)
+    return figure
+
+
+def _draw_loss(axes: Axes, histories: Mapping[str, Sequence[EpochRecord]]) -> None:
+    for index, (name, history) in enumerate(histories.items()):
         epochs = [record.epoch for record in history]
-        colour = colour_of(index)
-        loss.plot(epochs, [record.train_loss for record in history], "--", color=colour, linewidth=1)
-        loss.plot(epochs, [record.val_loss for record in history], "o-", ms=3, color=colour, label=as_label(run.name))
-        accuracy.plot(
-            epochs, [record.val_accuracy for record in history], "o-", ms=3, color=colour, label=as_label(run.name)
-        )
-    loss.set(xlabel="epoch", ylabel="cross-entropy", title="Loss (training dashed, validation solid)")
-    accuracy.set(xlabel="epoch", title="Validation accuracy")
+        axes.plot(epochs, [record.train_loss for record in history], "--", color=colour_of(index), linewidth=1)
+        losses = [record.val_loss for record in history]
+        axes.plot(epochs, losses, "o-", ms=3, color=colour_of(index), label=as_label(name))
+    axes.set(xlabel="epoch", ylabel="cross-entropy", title="Loss (training dashed)")
+    _frame(axes)
+
+
+def _draw_accuracy(axes: Axes, histories: Mapping[str, Sequence[EpochRecord]]) -> None:
+    for index, (name, history) in enumerate(histories.items()):
+        values = [record.val_accuracy for record in history]
+        epochs = [record.epoch for record in history]
+        axes.plot(epochs, values, "o-", ms=3, color=colour_of(index), label=as_label(name))
+    axes.set(xlabel="epoch", title="Validation accuracy")
+    _frame(axes)
+    axes.legend(frameon=False)
+
+
+def _frame(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(visible=True, axis="y", color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _draw_intervals(axes: Axes, comparison: Comparison) -> None:
     # Points, not bars: an axis that does not begin at 0 would lengthen some bars more than others.
     step = 0.6 / len(comparison.runs)
     places = np.arange(len(_SHOWN))
@@ -63,7 +100,7 @@ def comparison_figure(comparison: Comparison, histories: Mapping[str, Sequence[E
         values = np.array([math.nan if metric.value is None else metric.value for metric in metrics])  # nan: no point
         low = np.where([metric.low is None for metric in metrics], values, [metric.low or 0 for metric in metrics])
         high = np.where([metric.high is None for metric in metrics], values, [metric.high or 0 for metric in metrics])
-        intervals.errorbar(
+        axes.errorbar(
             places + (index - (len(comparison.runs) - 1) / 2) * step,
             values,
             yerr=np.clip(np.stack([values - low, high - values]), 0, None),
@@ -73,22 +110,13 @@ def comparison_figure(comparison: Comparison, histories: Mapping[str, Sequence[E
             color=colour_of(index),
             label=as_label(run.name),
         )
-    intervals.set_xticks(places, [metric_label(name) for name in _SHOWN], fontsize=8)
     smallest = min(
         (m.low for run in comparison.runs for name in _SHOWN if (m := run.metrics[name]).low is not None), default=0
     )
-    intervals.set(
-        title=f"{comparison.place}: {comparison.num_images:,} films, 95 % intervals",
-        ylim=(max(0.0, smallest - 0.1), 1.02),
-    )
-    for axes in (loss, accuracy, intervals):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(visible=True, axis="y", color="#dddddd", linewidth=0.6)
-        axes.set_axisbelow(True)
-    for axes in (loss, accuracy):
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    accuracy.legend(frameon=False, fontsize=8)
-    return figure
+    title = f"{comparison.split}: {comparison.num_images:,} films, 95 % intervals"
+    axes.set(title=title, ylim=(max(0.0, smallest - 0.1), 1.02))
+    _frame(axes)
+    axes.set_xticks(places, [metric_label(name) for name in _SHOWN], fontsize=8)
 
 
 def roc_overlay(runs: Sequence[tuple[str, ScoreArrays]]) -> Figure:
@@ -102,7 +130,7 @@ def roc_overlay(runs: Sequence[tuple[str, ScoreArrays]]) -> Figure:
         false_positive, true_positive, _ = roc_curve(scores.labels, scores.logits)
         axes.plot(false_positive, true_positive, color=colour_of(index), label=as_label(name))
     frame_roc(axes)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(frameon=False, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -116,6 +144,6 @@ def calibration_overlay(runs: Sequence[tuple[str, ScoreArrays]]) -> Figure:
         axes.plot(predicted, share, "o-", ms=3, color=colour_of(index), label=as_label(name))
     axes.plot([0, 1], [0, 1], ":", color="#777777", linewidth=1)
     axes.set(xlabel="probability of pneumonia", ylabel="share of pneumonias", title="Calibration")
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    axes.legend(frameon=False, loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)
     return figure

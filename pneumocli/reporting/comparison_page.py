@@ -1,17 +1,31 @@
 """The page of a comparison."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from pneumocli.core.records import CLASS_NAMES
 from pneumocli.metrics.records import Comparison, Difference, SeedGroup
 from pneumocli.metrics.scores import Compared
-from pneumocli.reporting.html import page_figure, render, signed
-from pneumocli.reporting.text import hard_rows, interval, listed, metric_label, number, p_text
+from pneumocli.reporting.comparison_figures import colour_of
+from pneumocli.reporting.film_pictures import plain_picture
+from pneumocli.reporting.html import page_figure, render, scale_marks
+from pneumocli.reporting.text import (
+    HEADLINE,
+    difference_text,
+    ends_text,
+    hard_rows,
+    listed,
+    metric_label,
+    p_text,
+    percent,
+    value_text,
+    with_ends,
+)
 
 
 @dataclass(frozen=True)
@@ -22,11 +36,17 @@ class ComparisonReport:
         comparison: The numbers.
         runs: The runs compared, in the same order.
         figures: Of :func:`pneumocli.reporting.comparison_figures.comparison_figures`.
+        links: Text and relative address of the runs' own pages.
     """
 
     comparison: Comparison
     runs: tuple[Compared, ...]
     figures: Mapping[str, Figure]
+    links: tuple[tuple[str, str], ...] = ()
+
+
+_CALIBRATION = ("calibration_error", "brier_score")
+_SHOWN_CHANGED = 8  # films that changed sides, on each side of a pair
 
 
 def comparison_page(report: ComparisonReport) -> str:
@@ -38,24 +58,37 @@ def comparison_page(report: ComparisonReport) -> str:
         title=listed(names),
         comparison=comparison,
         names=names,
+        headline=_headline(comparison),
         metric_rows=_metric_rows(comparison),
         hard_rows=[[run.name, *row] for run in comparison.runs for row in hard_rows(run.subgroups)],
         holm_rows=[[pair, p_text(p)] for pair, p in (comparison.holm_p_values or {}).items()],
         seed_rows=[_seed_rows(group) for group in comparison.seed_groups],
-        figures=_comparison_figures(report),
+        scores=_score_figures(report),
+        training=_training_figures(report),
         pairs=[
             _changed(a, b) | {"rows": _difference_rows(comparison, a.name, b.name)} for a, b in combinations(runs, 2)
         ],
+        links=report.links,
     )
+
+
+def _headline(comparison: Comparison) -> dict[str, object]:
+    """The four main metrics, each with a mark per run, all on one scale."""
+    colours = {run.name: colour_of(index) for index, run in enumerate(comparison.runs)}
+    places = [(name, run) for name in HEADLINE for run in comparison.runs]
+    floor, marks = scale_marks({f"{name} of {run.name}": run.metrics[name] for name, run in places})
+    rows = [
+        (name, mark | {"label": run.name, "colour": colours[run.name]})
+        for (name, run), mark in zip(places, marks, strict=True)
+    ]
+    metrics = [{"label": metric_label(name), "runs": [row for of, row in rows if of == name]} for name in HEADLINE]
+    return {"floor": floor, "metrics": metrics}
 
 
 def _metric_rows(comparison: Comparison) -> list[list[str]]:
     """One row per metric, one cell per run."""
     return [
-        [
-            metric_label(name),
-            *(f"{number(run.metrics[name].value)} ({interval(run.metrics[name])})" for run in comparison.runs),
-        ]
+        [metric_label(name), *(with_ends(name, run.metrics[name]) for run in comparison.runs)]
         for name in comparison.runs[0].metrics
     ]
 
@@ -66,12 +99,17 @@ def _difference_rows(comparison: Comparison, a: str, b: str) -> list[list[str]]:
 
 
 def _difference_row(row: Difference) -> list[str]:
-    ends = "-" if row.low is None or row.high is None else f"{row.low:+.4f} to {row.high:+.4f}"
+    metric = row.metric
+    ends = (
+        "-"
+        if row.low is None or row.high is None
+        else f"{difference_text(metric, row.low)} to {difference_text(metric, row.high)}"
+    )
     return [
-        metric_label(row.metric),
-        number(row.a),
-        number(row.b),
-        signed(row.difference),
+        metric_label(metric),
+        value_text(metric, row.a),
+        value_text(metric, row.b),
+        difference_text(metric, row.difference),
         ends,
         p_text(row.p_value),
         row.method,
@@ -80,61 +118,74 @@ def _difference_row(row: Difference) -> list[str]:
 
 def _seed_rows(group: SeedGroup) -> list[list[str]]:
     keys = ("mean", "sd", "low", "high")
-    return [[metric_label(name), *(f"{spread[key]:.4f}" for key in keys)] for name, spread in group.metrics.items()]
+    return [
+        [metric_label(name), *(value_text(name, spread[key]) for key in keys)] for name, spread in group.metrics.items()
+    ]
 
 
 def _changed(a: Compared, b: Compared) -> dict[str, object]:
-    """The films that one run of a pair has right and the other wrong."""
+    """The films that one run of a pair has right and the other wrong: those that it is surest of as pictures."""
     truth = a.scores.labels == 1
     probabilities = (a.scores.probabilities, b.scores.probabilities)
     right_a, right_b = ((p >= run.threshold) == truth for p, run in zip(probabilities, (a, b), strict=True))
+    apart = np.abs(probabilities[0] - probabilities[1])
 
-    def rows(chosen: Iterable[int]) -> list[list[str]]:
-        return [
+    def side(chosen: NDArray[np.bool_]) -> dict[str, object]:
+        places = np.flatnonzero(chosen)
+        places = places[np.argsort(-apart[places], kind="stable")]
+        rows = [
             [a.scores.images[i], CLASS_NAMES[a.scores.labels[i]], *(f"{p[i]:.3f}" for p in probabilities)]
-            for i in chosen
+            for i in places
         ]
+        pictures = [plain_picture(a.folder / row[0]) for row in rows[:_SHOWN_CHANGED]]
+        return {"rows": rows, "films": [[*row, picture] for row, picture in zip(rows, pictures, strict=False)]}
 
-    return {
-        "a": a.name,
-        "b": b.name,
-        "only_a": rows(np.flatnonzero(right_a & ~right_b)),
-        "only_b": rows(np.flatnonzero(right_b & ~right_a)),
-    }
+    return {"a": a.name, "b": b.name, "only_a": side(right_a & ~right_b), "only_b": side(right_b & ~right_a)}
 
 
-def _comparison_figures(report: ComparisonReport) -> list[dict[str, object]]:
-    comparison, drawn = report.comparison, report.figures
-    areas = [[run.name, number(run.metrics["auroc"].value), interval(run.metrics["auroc"])] for run in comparison.runs]
-    errors = [
-        [run.name, number(run.metrics["calibration_error"].value), number(run.metrics["brier_score"].value)]
-        for run in comparison.runs
-    ]
-    last = [
-        [run.name, len(run.history), f"{run.history[-1].train_loss:.4f}", f"{run.history[-1].val_loss:.4f}"]
-        for run in report.runs
-        if run.history
-    ]
+def _training_figures(report: ComparisonReport) -> list[dict[str, object]]:
+    """Learning curves of all runs."""
+    histories = [(run.name, run.history[-1]) for run in report.runs if run.history]
     return [
         page_figure(
-            drawn["overview"],
-            "Learning curves and metrics of all runs",
-            "Loss and validation accuracy over epochs; metrics with 95 % intervals.",
-            ["run", "epochs", "last train loss", "last val loss"],
-            last,
+            report.figures["loss"],
+            "Loss of all runs over epochs",
+            "Loss over epochs; training films dashed, validation films solid.",
+            ["run", "epochs", "last training loss", "last validation loss"],
+            [[name, last.epoch, f"{last.train_loss:.4f}", f"{last.val_loss:.4f}"] for name, last in histories],
         ),
         page_figure(
-            drawn["roc"],
+            report.figures["accuracy"],
+            "Validation accuracy of all runs over epochs",
+            "Accuracy on the validation films over epochs.",
+            ["run", "last validation accuracy"],
+            [[name, percent(last.val_accuracy)] for name, last in histories],
+        ),
+    ]
+
+
+def _score_figures(report: ComparisonReport) -> list[dict[str, object]]:
+    """Ranking and calibration of all runs."""
+    runs = report.comparison.runs
+    return [
+        page_figure(
+            report.figures["roc"],
             "ROC curves of all runs",
-            "ROC curves, overlaid.",
+            "Sensitivity against false alarms over all thresholds.",
             ["run", "AUROC", "95 % interval"],
-            areas,
+            [[run.name, percent(run.metrics["auroc"].value), ends_text("auroc", run.metrics["auroc"])] for run in runs],
         ),
         page_figure(
-            drawn["calibration"],
+            report.figures["calibration"],
             "Reliability diagrams of all runs",
-            "Reliability, overlaid; the diagonal is perfect.",
+            "Share of pneumonias among films of about the same probability; the diagonal is perfect.",
             ["run", "calibration error", "Brier score"],
-            errors,
+            [
+                [
+                    run.name,
+                    *(value_text(name, run.metrics[name].value) for name in ("calibration_error", "brier_score")),
+                ]
+                for run in runs
+            ],
         ),
     ]

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from pneumocli.core.records import CLASS_NAMES, EpochRecord
 from pneumocli.metrics.calibration import reliability_rows
+from pneumocli.metrics.classification import ratio
 from pneumocli.metrics.records import Evaluation
 from pneumocli.metrics.scores import ScoreArrays
-from pneumocli.metrics.thresholds import net_benefits
+from pneumocli.metrics.thresholds import counts_at, net_benefits
 from pneumocli.model.card import ModelCard
 from pneumocli.reporting.carry_over import (
     CONTRADICTED_NOTE,
@@ -26,9 +28,9 @@ from pneumocli.reporting.carry_over import (
     refitted_rows,
 )
 from pneumocli.reporting.film_pictures import ShownFilms
-from pneumocli.reporting.html import page_figure, render, thinned, thinned_rows
+from pneumocli.reporting.html import page_figure, render, scale_marks, table_by_method, thinned, thinned_rows
 from pneumocli.reporting.shift_section import shift_section
-from pneumocli.reporting.text import hard_rows, interval, number, percent, verdict, verdict_of
+from pneumocli.reporting.text import HEADLINE, hard_rows, percent, value_text, verdict, verdict_of, with_ends
 
 _CHOSEN = {
     "fixed": "fixed beforehand",
@@ -65,11 +67,19 @@ class EvaluationReport:
     environment: Mapping[str, object]
     phantom: bool
     places: tuple[Evaluation, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    """Text and relative address of the other pages of the run."""
+
+
+_STEPS = 200  # of the threshold's slider, each half a percent
+_LARGE_CUT = 1 / 3  # of a film: worth a remark where the network does not see it
+_FINE_CELLS = 7
 
 
 def evaluation_page(report: EvaluationReport) -> str:
     """The report of an evaluation as one HTML file; figures and pictures are inside it."""
     evaluation = report.evaluation
+    headline = {name: evaluation.metrics[name] for name in HEADLINE}
     return render(
         "evaluation.html.j2",
         title=f"{evaluation.run} on {evaluation.place}",
@@ -80,15 +90,20 @@ def evaluation_page(report: EvaluationReport) -> str:
         carry_over=_carry_over(evaluation),
         patients=_patients(evaluation),
         places={"columns": PLACES_COLUMNS, "rows": places_rows(report.places)},
+        shift=shift_section(evaluation.shift),
         chosen=_CHOSEN[evaluation.threshold.chosen_on],
         class_rows=_class_rows(evaluation),
         subgroup_rows=_subgroup_rows(evaluation),
         hard_rows=hard_rows(evaluation.subgroups),
-        figures=_evaluation_figures(report),
-        shift=shift_section(evaluation.shift),
-        num_wrong=report.films.num_wrong,
-        wrong=report.films.worst,
-        uncertain=report.films.uncertain,
+        scale=dict(zip(("floor", "marks"), scale_marks(headline), strict=True)),
+        value_text=lambda name: value_text(name, evaluation.metrics[name].value),
+        methods=table_by_method(evaluation.metrics),
+        **_thresholds(report),
+        ranking=_ranking_figures(report),
+        trust=_trust_figures(report),
+        training=_training_figures(report),
+        **_films(report.films),
+        links=report.links,
         settings=list(report.settings.items()),
         environment=list(report.environment.items()),
     )
@@ -133,6 +148,40 @@ def _patients(evaluation: Evaluation) -> dict[str, object] | None:
     return {"sentence": patients_sentence(found), "columns": PATIENTS_COLUMNS, "rows": patients_rows(found)}
 
 
+def _films(films: ShownFilms) -> dict[str, object]:
+    """The galleries, and remarks on what their heat maps can show."""
+    return {
+        "num_wrong": films.num_wrong,
+        "wrong": films.worst,
+        "right": films.right,
+        "uncertain": films.uncertain,
+        "cells": films.cells,
+        "coarse": films.cells is not None and min(films.cells) < _FINE_CELLS,
+        "cut": films.largest_cut if films.largest_cut > _LARGE_CUT else None,
+    }
+
+
+def _thresholds(report: EvaluationReport) -> dict[str, object]:
+    """The slider's thresholds with their counts, the place of the stored one among them, and a short table."""
+    stored = report.evaluation.threshold.value
+    grid = np.unique([*np.linspace(0, 1, _STEPS + 1).round(3), stored])
+    counts = counts_at(grid, report.scores)
+    place = int(np.searchsorted(grid, stored))
+    step = _STEPS // 20
+    shown = sorted({*range(0, len(grid), step), place})
+    return {
+        "thresholds": [[float(value), *map(int, row)] for value, row in zip(grid, counts, strict=True)],
+        "stored": place,
+        "threshold_rows": [_threshold_row(float(grid[i]), counts[i]) for i in shown],
+    }
+
+
+def _threshold_row(threshold: float, counts: NDArray[np.int64]) -> list[str]:
+    tp, fp, fn, tn = map(int, counts)
+    rates = (ratio(tp, tp + fn), ratio(tn, tn + fp), ratio(tp, tp + fp))
+    return [f"{threshold:.3f}", *map(percent, rates), f"{fn:,}", f"{fp:,}"]
+
+
 def _class_rows(evaluation: Evaluation) -> list[list[str]]:
     return [
         [name, percent(row.precision), percent(row.recall), percent(row.f1), f"{row.support:,}"]
@@ -146,49 +195,27 @@ def _subgroup_rows(evaluation: Evaluation) -> list[list[str]]:
             kind,
             f"{group.num_images:,}",
             f"{group.num_patients:,}",
-            *(f"{number(group.metrics[m].value)} ({interval(group.metrics[m])})" for m in ("sensitivity", "auroc")),
+            *(with_ends(metric, group.metrics[metric]) for metric in ("sensitivity", "auroc")),
         ]
         for kind, group in evaluation.subgroups.items()
         if group.num_normal is None
     ]
 
 
-def _evaluation_figures(report: EvaluationReport) -> list[dict[str, object]]:
-    evaluation, scores, history, drawn = report.evaluation, report.scores, report.history, report.figures
-    table = evaluation.confusion
+def _ranking_figures(report: EvaluationReport) -> list[dict[str, object]]:
+    """Figures over all thresholds."""
+    evaluation, scores, drawn = report.evaluation, report.scores, report.figures
     both = 0 < int(scores.labels.sum()) < len(scores)
     false_positive, true_positive, _ = roc_curve(scores.labels, scores.logits) if both else ([], [], [])
     ppv, sens, _ = precision_recall_curve(scores.labels, scores.logits) if both else ([], [], [])
-    area = number(evaluation.metrics["auroc"].value)
     return [
-        page_figure(
-            drawn["confusion"],
-            "Confusion matrix",
-            f"{table.tn} normal films and {table.tp} pneumonias right; {table.fp} false alarms, {table.fn} missed.",
-            ["truth", "called NORMAL", "called PNEUMONIA"],
-            [["NORMAL", table.tn, table.fp], ["PNEUMONIA", table.fn, table.tp]],
-        ),
         page_figure(
             drawn["roc"],
             "ROC curve",
-            f"Sensitivity against false alarms over all thresholds; AUROC {area}. The ring is the operating point.",
+            "Sensitivity against false alarms over all thresholds; AUROC "
+            f"{percent(evaluation.metrics['auroc'].value)}. The ring is the operating point.",
             ["1 - specificity", "sensitivity"],
             thinned(zip(false_positive, true_positive, strict=True)),
-        ),
-        page_figure(
-            drawn["pr"],
-            "Precision-recall curve",
-            f"ppv against sensitivity; the dotted line is the prevalence, {percent(evaluation.prevalence)}.",
-            ["sensitivity", "ppv"],
-            thinned(zip(sens, ppv, strict=True)),
-        ),
-        page_figure(
-            drawn["calibration"],
-            "Reliability diagram",
-            "Share of pneumonias among films of about the same probability; the diagonal is perfect. "
-            f"Temperature {evaluation.temperature:.3f}.",
-            ["mean probability", "share of pneumonias", "films"],
-            reliability_rows(scores),
         ),
         page_figure(
             drawn["histogram"],
@@ -202,6 +229,28 @@ def _evaluation_figures(report: EvaluationReport) -> list[dict[str, object]]:
             ],
         ),
         page_figure(
+            drawn["pr"],
+            "Precision-recall curve",
+            f"ppv against sensitivity; the dotted line is the prevalence, {percent(evaluation.prevalence)}.",
+            ["sensitivity", "ppv"],
+            thinned(zip(sens, ppv, strict=True)),
+        ),
+    ]
+
+
+def _trust_figures(report: EvaluationReport) -> list[dict[str, object]]:
+    """Figures about the probabilities."""
+    scores, drawn = report.scores, report.figures
+    return [
+        page_figure(
+            drawn["calibration"],
+            "Reliability diagram",
+            "Share of pneumonias among films of about the same probability; the diagonal is perfect. "
+            f"Temperature {report.evaluation.temperature:.3f}.",
+            ["mean probability", "share of pneumonias", "films"],
+            reliability_rows(scores),
+        ),
+        page_figure(
             drawn["decision"],
             "Decision curve",
             "Net benefit of acting on the model against acting on every film or on none, by how many false alarms a "
@@ -209,14 +258,25 @@ def _evaluation_figures(report: EvaluationReport) -> list[dict[str, object]]:
             ["threshold", "model", "every film"],
             [[f"{t:.2f}", f"{m:.4f}", f"{e:.4f}"] for t, m, e in thinned_rows(net_benefits(scores))],
         ),
+    ]
+
+
+def _training_figures(report: EvaluationReport) -> list[dict[str, object]]:
+    """Learning curves."""
+    history, drawn = report.history, report.figures
+    return [
         page_figure(
-            drawn["curves"],
-            "Learning curves",
-            "Loss, and validation accuracy and AUROC, over the epochs of the training.",
-            ["epoch", "train loss", "val loss", "val accuracy", "val AUROC"],
-            [
-                [r.epoch, f"{r.train_loss:.4f}", f"{r.val_loss:.4f}", f"{r.val_accuracy:.4f}", number(r.val_auroc)]
-                for r in history
-            ],
+            drawn["loss"],
+            "Loss over epochs",
+            "Loss on the training and the validation films.",
+            ["epoch", "training", "validation"],
+            [[row.epoch, f"{row.train_loss:.4f}", f"{row.val_loss:.4f}"] for row in history],
+        ),
+        page_figure(
+            drawn["ranking"],
+            "Accuracy and AUROC over epochs",
+            "Accuracy and AUROC on the validation films.",
+            ["epoch", "accuracy", "AUROC"],
+            [[row.epoch, percent(row.val_accuracy), percent(row.val_auroc)] for row in history],
         ),
     ]

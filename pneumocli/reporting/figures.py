@@ -5,12 +5,14 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from sklearn.calibration import CalibrationDisplay, calibration_curve
 from sklearn.metrics import (
     ConfusionMatrixDisplay,
@@ -30,8 +32,26 @@ from pneumocli.metrics.thresholds import net_benefits
 
 # Distinct to the colour-blind (Okabe and Ito 2008); the same two for the two classes everywhere.
 NORMAL_COLOUR, PNEUMONIA_COLOUR = "#0072B2", "#D55E00"
-_GREY = "#777777"
+_GREY, _GRID = "#777777", "#dddddd"
 _DPI = 120
+
+PAGE_STYLE: dict[Any, float] = {"font.size": 12, "axes.titlesize": 13, "legend.fontsize": 10.5}
+"""Sizes in points: a figure as wide as a phone is still readable."""
+
+# A page's figure follows the reader's theme: its colours are names, which the style sheet inside the SVG resolves.
+_THEMED = {
+    "#000000": "currentColor",
+    _GRID: "var(--grid)",
+    _GREY: "var(--soft)",
+    NORMAL_COLOUR.lower(): "var(--normal)",
+    PNEUMONIA_COLOUR.lower(): "var(--pneumonia)",
+}
+_THEMES = (
+    "<style>svg { color: #1b1f24; fill: currentColor; --grid: #dddddd; --soft: #6e7781; "
+    f"--normal: {NORMAL_COLOUR}; --pneumonia: {PNEUMONIA_COLOUR}; }} "
+    "@media screen and (prefers-color-scheme: dark) { svg { color: #e6edf3; --grid: #30363d; --soft: #8b949e; "
+    "--normal: #56b4e9; --pneumonia: #f0975a; } }</style>"
+)
 
 
 def png(figure: Figure) -> bytes:
@@ -44,13 +64,20 @@ def png(figure: Figure) -> bytes:
 
 
 def svg(figure: Figure) -> str:
-    """A figure as an ``<svg>`` element, to be put into a page; the same figure gives the same text."""
+    """A figure as an ``<svg>`` element without background, in the colours of the reader's light or dark theme.
+
+    The same figure gives the same text.
+    """
     out = io.StringIO()
     # Without a salt matplotlib draws the ids inside the text at random.
     with _any_script(), mpl.rc_context({"svg.hashsalt": "pneumo"}):
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
-    return text[text.index("<svg") :]
+    text = text[text.index("<svg") :]
+    for colour, name in _THEMED.items():
+        text = text.replace(f": {colour}", f": {name}")
+    opening = text.index(">") + 1
+    return text[:opening] + _THEMES + text[opening:]
 
 
 @contextmanager
@@ -73,7 +100,7 @@ def new_figure(width: float = 5.2, height: float = 4.2) -> Figure:
 
 def _plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(visible=True, color="#dddddd", linewidth=0.6)
+    axes.grid(visible=True, color=_GRID, linewidth=0.6)
     axes.set_axisbelow(True)
 
 
@@ -83,28 +110,55 @@ def learning_curves(history: Sequence[EpochRecord]) -> bytes:
 
 
 def learning_curves_figure(history: Sequence[EpochRecord]) -> Figure:
-    """Loss, and validation accuracy and AUROC, over epochs; the best epoch is marked."""
+    """Loss, and validation accuracy and AUROC, over epochs, side by side."""
     figure = new_figure(9.0, 3.6)
     left, right = figure.subplots(1, 2)
-    epochs = [record.epoch for record in history]
-    left.plot(epochs, [record.train_loss for record in history], "o-", ms=3, color=_GREY, label="training")
-    left.plot(epochs, [record.val_loss for record in history], "o-", ms=3, color=PNEUMONIA_COLOUR, label="validation")
-    left.set(xlabel="epoch", ylabel="cross-entropy", title="Loss")
-    accuracy = [record.val_accuracy for record in history]
-    right.plot(epochs, accuracy, "o-", ms=3, color=PNEUMONIA_COLOUR, label="validation accuracy")
-    if all(record.val_auroc is not None for record in history):
-        right.plot(
-            epochs, [record.val_auroc for record in history], "o-", ms=3, color=NORMAL_COLOUR, label="validation AUROC"
-        )
-    right.set(xlabel="epoch", title="Accuracy and AUROC", ylim=(min([0.5, *accuracy]) - 0.02, 1.01))
-    best = min(history, key=lambda record: (-(record.val_auroc or 0.0), record.val_loss, record.epoch), default=None)
-    for axes in (left, right):
-        if best is not None:
-            axes.axvline(best.epoch, linestyle=":", color=_GREY, linewidth=1, label=f"best epoch, {best.epoch}")
-        _plain(axes)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(frameon=False, fontsize=8)
+    _draw_loss(left, history)
+    _draw_ranking(right, history)
     return figure
+
+
+def loss_figure(history: Sequence[EpochRecord]) -> Figure:
+    """Training and validation loss over epochs."""
+    figure = new_figure()
+    _draw_loss(figure.subplots(), history)
+    return figure
+
+
+def ranking_figure(history: Sequence[EpochRecord]) -> Figure:
+    """Validation accuracy and AUROC over epochs."""
+    figure = new_figure()
+    _draw_ranking(figure.subplots(), history)
+    return figure
+
+
+def _draw_loss(axes: Axes, history: Sequence[EpochRecord]) -> None:
+    epochs = [record.epoch for record in history]
+    axes.plot(epochs, [record.train_loss for record in history], "o-", ms=3, color=_GREY, label="training")
+    axes.plot(epochs, [record.val_loss for record in history], "o-", ms=3, color=PNEUMONIA_COLOUR, label="validation")
+    axes.set(xlabel="epoch", ylabel="cross-entropy", title="Loss")
+    _frame_epochs(axes, history)
+
+
+def _draw_ranking(axes: Axes, history: Sequence[EpochRecord]) -> None:
+    epochs = [record.epoch for record in history]
+    accuracy = [record.val_accuracy for record in history]
+    axes.plot(epochs, accuracy, "o-", ms=3, color=PNEUMONIA_COLOUR, label="validation accuracy")
+    areas = [record.val_auroc for record in history if record.val_auroc is not None]
+    if len(areas) == len(history):
+        axes.plot(epochs, areas, "o-", ms=3, color=NORMAL_COLOUR, label="validation AUROC")
+    axes.set(xlabel="epoch", title="Accuracy and AUROC", ylim=(min([0.5, *accuracy]) - 0.02, 1.01))
+    _frame_epochs(axes, history)
+
+
+def _frame_epochs(axes: Axes, history: Sequence[EpochRecord]) -> None:
+    """Mark the best epoch, and count epochs in whole numbers."""
+    best = min(history, key=lambda record: (-(record.val_auroc or 0.0), record.val_loss, record.epoch), default=None)
+    if best is not None:
+        axes.axvline(best.epoch, linestyle=":", color=_GREY, linewidth=1, label=f"best epoch, {best.epoch}")
+    _plain(axes)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False)
 
 
 def confusion_figure(evaluation: Evaluation) -> Figure:
@@ -130,18 +184,21 @@ def evaluation_figures(
         folder: Data folder that the images are below.
 
     Returns:
-        ``confusion``, ``roc``, ``pr``, ``calibration``, ``histogram``, ``mistakes``, ``decision`` and ``curves``.
+        ``confusion``, ``roc``, ``pr``, ``calibration``, ``histogram``, ``mistakes``, ``decision``, ``loss`` and
+        ``ranking``.
     """
-    return {
-        "confusion": confusion_figure(evaluation),
-        "roc": roc_figure(evaluation, scores),
-        "pr": pr_figure(evaluation, scores),
-        "calibration": calibration_figure(evaluation, scores),
-        "histogram": histogram_figure(evaluation, scores),
-        "mistakes": mistakes_figure(evaluation, scores, folder),
-        "decision": decision_figure(scores),
-        "curves": learning_curves_figure(history),
-    }
+    with mpl.rc_context(PAGE_STYLE):
+        return {
+            "confusion": confusion_figure(evaluation),
+            "roc": roc_figure(evaluation, scores),
+            "pr": pr_figure(evaluation, scores),
+            "calibration": calibration_figure(evaluation, scores),
+            "histogram": histogram_figure(evaluation, scores),
+            "mistakes": mistakes_figure(evaluation, scores, folder),
+            "decision": decision_figure(scores),
+            "loss": loss_figure(history),
+            "ranking": ranking_figure(history),
+        }
 
 
 def has_both_classes(scores: ScoreArrays) -> bool:
@@ -187,7 +244,7 @@ def roc_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
         y=evaluation.metrics["sensitivity"].value or 0,
     )
     _plain(axes)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(frameon=False, loc="lower right")
     return figure
 
 
@@ -218,7 +275,7 @@ def pr_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
         ylim=(0, 1.02),
     )
     _plain(axes)
-    axes.legend(frameon=False, fontsize=8, loc="lower left")
+    axes.legend(frameon=False, loc="lower left")
     return figure
 
 
@@ -242,9 +299,10 @@ def calibration_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
         xlim=(-0.01, 1.01),
         ylim=(-0.02, 1.02),
     )
-    upper.legend(frameon=False, fontsize=8)
+    upper.legend(frameon=False)
     lower.hist(scores.probabilities, bins=20, range=(0, 1), color=PNEUMONIA_COLOUR)
     lower.set(xlabel="probability of pneumonia", ylabel="films")
+    lower.yaxis.set_major_locator(MaxNLocator(integer=True))
     _plain(upper)
     _plain(lower)
     return figure
@@ -252,7 +310,7 @@ def calibration_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
 
 def histogram_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
     """Logits of the two classes, with the threshold between them."""
-    figure = new_figure(6.4, 3.4)
+    figure = new_figure()
     axes = figure.subplots()
     edges = np.histogram_bin_edges(scores.calibrated, bins=40).tolist()
     for label, colour in ((0, NORMAL_COLOUR), (1, PNEUMONIA_COLOUR)):
@@ -263,9 +321,9 @@ def histogram_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
         axes.axvline(
             float(np.log(threshold / (1 - threshold))), color="black", linewidth=1, label=f"threshold {threshold:.3f}"
         )
-    axes.set(xlabel="logit / temperature", ylabel="films", title="Scores by class")
+    axes.set(xlabel="score: log-odds of pneumonia", ylabel="films", title="Scores by class")
     _plain(axes)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False)
     return figure
 
 
@@ -327,5 +385,5 @@ def decision_figure(scores: ScoreArrays) -> Figure:
         ylim=(-0.1 * top, 1.1 * top),
     )
     _plain(axes)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False)
     return figure

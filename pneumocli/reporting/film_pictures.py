@@ -1,21 +1,24 @@
-"""The films that a page of an evaluation shows: the worst mistakes and the most uncertain, with heat maps."""
+"""The films that pages show: mistakes, right ones beside them, the most uncertain; each with its heat map."""
 
 import base64
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from pneumocli.core.records import CLASS_NAMES, ClassName
-from pneumocli.data.film import UnreadableFilm
-from pneumocli.data.images import fit_film, read_film
+from pneumocli.core.records import CLASS_NAMES, ClassName, Fit
+from pneumocli.data.film import Pixels, UnreadableFilm
+from pneumocli.data.images import crop_frame, fit_film, read_film
 from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.heat_map import overlay
 from pneumocli.metrics.scores import ScoreArrays
 
 _SHOWN_WRONG = 12
+_SHOWN_RIGHT = 4  # of each class
 _SHOWN_UNCERTAIN = 8
 _FILM_SIDE = 320  # pixels of a film on the page: the page stays below some megabytes
 
@@ -30,8 +33,10 @@ class ShownFilm:
         prediction: At the threshold of the evaluation.
         probability: Of pneumonia, 0-1.
         loss: Cross-entropy at the temperature, in nats.
-        source: The film with its class activation map, as a data URL; ``None`` where it can no longer be read.
+        source: The film under its class activation map, as a data URL; ``None`` where it can no longer be read.
         alt: Alternative text, or the reason why there is no picture.
+        film: The film alone, as a data URL.
+        cut: Share of the film that the network does not see, 0-1.
     """
 
     image: str
@@ -41,6 +46,8 @@ class ShownFilm:
     loss: float
     source: str | None
     alt: str
+    film: str | None = None
+    cut: float = 0.0
 
     @property
     def wrong(self) -> bool:
@@ -56,11 +63,20 @@ class ShownFilms:
         num_wrong: All films on the wrong side of the threshold.
         worst: The wrong films of the highest loss, the highest first.
         uncertain: The films nearest to the threshold.
+        right: Right films of either class whose loss is nearest to the median of its class.
+        cells: Rows and columns of the heat maps; ``None`` where no film could be shown.
     """
 
     num_wrong: int
     worst: tuple[ShownFilm, ...]
     uncertain: tuple[ShownFilm, ...]
+    right: tuple[ShownFilm, ...] = ()
+    cells: tuple[int, int] | None = None
+
+    @property
+    def largest_cut(self) -> float:
+        """The largest share of a wrong film that the network does not see, 0-1."""
+        return max((film.cut for film in self.worst), default=0.0)
 
 
 def shown_films(classifier: Classifier, scores: ScoreArrays, threshold: float, data: Path) -> ShownFilms:
@@ -72,30 +88,73 @@ def shown_films(classifier: Classifier, scores: ScoreArrays, threshold: float, d
         threshold: On probabilities.
         data: Folder that the films are below.
     """
-    wrong = np.flatnonzero((scores.probabilities >= threshold) != (scores.labels == 1))
+    is_wrong = (scores.probabilities >= threshold) != (scores.labels == 1)
+    wrong = np.flatnonzero(is_wrong)
     worst = wrong[np.argsort(-scores.losses[wrong], kind="stable")][:_SHOWN_WRONG]
     uncertain = np.argsort(np.abs(scores.probabilities - threshold), kind="stable")[:_SHOWN_UNCERTAIN]
+    right = [index for label in (0, 1) for index in _typical(scores, ~is_wrong & (scores.labels == label))]
+    cells: list[tuple[int, int]] = []
 
     def shown(index: int) -> ShownFilm:
         label, probability = CLASS_NAMES[scores.labels[index]], float(scores.probabilities[index])
         prediction = CLASS_NAMES[int(probability >= threshold)]
         image = scores.images[index]
+        film, source, cut = None, None, 0.0
         try:
-            source = _picture(classifier, data / image, prediction)
+            pixels = read_film(data / image).pixels
+            cam = _class_activation(classifier, pixels)
+            cells.append((cam.shape[1], cam.shape[2]))
+            source = data_url(overlay(pixels, cam, classifier.card.fit, prediction))
+            film, cut = data_url(pixels), _share_cut(pixels, classifier.card.fit)
             alt = f"Film {image}, {label}, called {prediction} at probability {probability:.3f}"
         except UnreadableFilm as error:  # gone since it was scored
-            source, alt = None, error.reason
-        return ShownFilm(image, label, prediction, probability, float(scores.losses[index]), source, alt)
+            alt = error.reason
+        loss = float(scores.losses[index])
+        return ShownFilm(image, label, prediction, probability, loss, source, alt, film, cut)
 
-    return ShownFilms(len(wrong), tuple(map(shown, worst.tolist())), tuple(map(shown, uncertain.tolist())))
+    def all_shown(chosen: Iterable[int]) -> tuple[ShownFilm, ...]:
+        return tuple(map(shown, chosen))
+
+    galleries = all_shown(worst.tolist()), all_shown(uncertain.tolist()), all_shown(right)
+    return ShownFilms(len(wrong), *galleries, cells[0] if cells else None)
 
 
-def _picture(classifier: Classifier, path: Path, prediction: ClassName) -> str:
-    """A film under its class activation map, as a data URL."""
-    pixels, card = read_film(path).pixels, classifier.card
-    cam = classifier.run(fit_film(pixels, card.image_size, card.fit)[None, None]).cam[0]
-    picture = Image.fromarray(overlay(pixels, cam, card.fit, prediction))
+def _typical(scores: ScoreArrays, chosen: NDArray[np.bool_]) -> list[int]:
+    """The films among the chosen ones whose loss is nearest to their median."""
+    places = np.flatnonzero(chosen)
+    if not places.size:
+        return []
+    losses = scores.losses[places]
+    nearest = np.argsort(np.abs(losses - np.median(losses)), kind="stable")[:_SHOWN_RIGHT]
+    return [int(place) for place in places[nearest]]
+
+
+def _class_activation(classifier: Classifier, pixels: Pixels) -> NDArray[np.float32]:
+    card = classifier.card
+    cam: NDArray[np.float32] = classifier.run(fit_film(pixels, card.image_size, card.fit)[None, None]).cam[0]
+    return cam
+
+
+def _share_cut(pixels: Pixels, fit: Fit) -> float:
+    """The share of a film that lies outside of what the network sees, 0-1."""
+    height, width = pixels.shape
+    left, top, right, bottom = crop_frame(height, width, fit)
+    across, down = min(right, width) - max(left, 0), min(bottom, height) - max(top, 0)
+    return float(1 - across * down / (height * width))
+
+
+def data_url(pixels: NDArray[np.uint8]) -> str:
+    """A picture, (H,W) grey or (H,W,3), made small enough for a page, as a data URL."""
+    picture = Image.fromarray(pixels)
     picture.thumbnail((_FILM_SIDE, _FILM_SIDE))
     out = io.BytesIO()
     picture.save(out, "JPEG", quality=80)
     return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+def plain_picture(path: Path) -> str | None:
+    """A film as a data URL; ``None`` where it can no longer be read."""
+    try:
+        return data_url(read_film(path).pixels)
+    except UnreadableFilm:
+        return None

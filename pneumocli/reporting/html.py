@@ -1,23 +1,30 @@
 """What the HTML pages share: figures with their data, numbers, and the templates.
 
-A page is one file that opens offline, prints, and runs nothing. Everything a stranger may have named (films, folders,
-runs) is escaped by the template engine; a content security policy forbids scripts and every request to the network.
+A page is one file that opens offline, prints, and reads whole without its few lines of script. Everything a stranger
+may have named (films, folders, runs) is escaped by the template engine; a content security policy allows that one
+script by its hash and forbids every other and every request to the network.
 """
 
 import base64
-from collections.abc import Iterable, Sequence
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from importlib import resources
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from pneumocli.core.files import utc_now
 from pneumocli.core.records import NOTICE
-from pneumocli.reporting.figures import (
-    svg,
-)
-from pneumocli.reporting.text import interval, metric_label, number, percent
+from pneumocli.core.version import __version__
+from pneumocli.metrics.records import Metric
+from pneumocli.reporting.figures import svg
+from pneumocli.reporting.text import ends_text, interval, metric_label, number, percent, value_text, with_ends
 
 _CURVE_POINTS = 25  # rows of a curve's table
 
@@ -54,20 +61,70 @@ def thinned_rows(rows: Sequence[Any]) -> list[Any]:
     return [rows[round(place)] for place in np.linspace(0, len(rows) - 1, _CURVE_POINTS)]
 
 
-def signed(value: float | None) -> str:
-    """A difference with its sign, four decimals."""
-    return "undefined" if value is None else f"{value:+.4f}"
+def link(target: Path, page: Path) -> str:
+    """The address of a file as seen from a page, relative, so that a folder of runs can be moved or sent."""
+    return quote(Path(os.path.relpath(target, page.parent)).as_posix())
+
+
+def table_by_method(metrics: Mapping[str, Metric]) -> list[tuple[str, list[list[str]]]]:
+    """Metrics grouped by how their interval was made: each method, and its rows of label, value and interval."""
+    groups: dict[str, list[list[str]]] = {}
+    for name, metric in metrics.items():
+        row = [metric_label(name), value_text(name, metric.value), ends_text(name, metric)]
+        groups.setdefault(metric.method, []).append(row)
+    return list(groups.items())
+
+
+def scale_marks(metrics: Mapping[str, Metric]) -> tuple[int, list[dict[str, object]]]:
+    """Metrics as marks with intervals on one scale, which begins at a ten below the lowest end, at 50 % at the most.
+
+    Returns:
+        Where the scale begins, in percent; then per metric its label, texts, and the places of value and ends along
+        the scale, in percent of its length, ``None`` where undefined.
+    """
+    ends = [end for metric in metrics.values() for end in (metric.value, metric.low) if end is not None]
+    floor = min(50, int(min(ends, default=0.5) * 10) * 10)
+
+    def place(value: float | None) -> float | None:
+        return None if value is None else max(0.0, (value * 100 - floor) / (100 - floor) * 100)
+
+    marks: list[dict[str, object]] = [
+        {
+            "label": metric_label(name),
+            "value": value_text(name, metric.value),
+            "ends": ends_text(name, metric),
+            "at": place(metric.value),
+            "low": place(metric.low),
+            "high": place(metric.high),
+        }
+        for name, metric in metrics.items()
+    ]
+    return floor, marks
 
 
 @cache
 def _environment() -> Environment:
     environment = Environment(loader=PackageLoader("pneumocli"), autoescape=True, undefined=StrictUndefined)
     environment.globals.update(
-        percent=percent, number=number, interval=interval, metric_label=metric_label, notice=NOTICE
+        percent=percent,
+        number=number,
+        interval=interval,
+        metric_label=metric_label,
+        with_ends=with_ends,
+        notice=NOTICE,
+        version=__version__,
+        script=_script(),
+        script_hash=base64.b64encode(hashlib.sha256(_script().encode()).digest()).decode(),
     )
     return environment
 
 
+@cache
+def _script() -> str:
+    """The pages' script; without it they hold the same, but a slider that stands still."""
+    return (resources.files("pneumocli") / "templates" / "page.js").read_text(encoding="utf-8")
+
+
 def render(template: str, **values: object) -> str:
-    """A page from its template."""
-    return _environment().get_template(template).render(**values)
+    """A page from its template, dated now."""
+    return _environment().get_template(template).render(date=utc_now()[:16].replace("T", " ") + " UTC", **values)

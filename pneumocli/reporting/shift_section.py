@@ -40,7 +40,7 @@ def _figure(shift: Shift) -> dict[str, object]:
 
 def shift_figure(shift: Shift) -> Figure:
     """The distance of each property as a bar, the largest at the top."""
-    figure = new_figure(7.0, 3.4)
+    figure = new_figure()
     axes = figure.subplots()
     items = sorted(shift.properties, key=lambda item: item.distance)
     colours = [PNEUMONIA_COLOUR if item.moved else NORMAL_COLOUR for item in items]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # the screen of a prediction starts without these records
     from pneumocli.metrics.records import Evaluation, Metric, Subgroup
 
-
 _NAMES = {
     "f1": "F1",
     "macro_f1": "macro F1",
@@ -23,6 +22,10 @@ _NAMES = {
     "specificity_at_sensitivity_90": "specificity at sensitivity 90 %",
     "specificity_at_sensitivity_95": "specificity at sensitivity 95 %",
 }
+
+
+HEADLINE = ("accuracy", "sensitivity", "specificity", "auroc")
+"""The four numbers that a page shows large."""
 
 
 def metric_label(name: str) -> str:
@@ -86,6 +89,42 @@ def percent(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.1%}"
 
 
+# Neither shares nor areas: people read these as numbers, everything else in percent.
+_NUMBERS = {
+    *("mcc", "youden_j", "lr_positive", "lr_negative", "brier_score", "brier_skill", "log_loss"),
+    *("calibration_slope", "calibration_intercept"),
+}
+
+
+def value_text(metric: str, value: float | None) -> str:
+    """A metric's value with three significant digits: in percent, or as a number where percent means nothing.
+
+    >>> value_text("auroc", 0.95412), value_text("log_loss", 0.03317), value_text("log_loss", 2e-6)
+    ('95.4%', '0.0332', '<0.0001')
+    """
+    if value is None or metric not in _NUMBERS:
+        return percent(value)
+    return "<0.0001" if 0 < abs(value) < 0.0001 else f"{value:#.3g}".rstrip(".")
+
+
+def difference_text(metric: str, value: float | None) -> str:
+    """A difference of two values of a metric, with its sign: in percentage points, or as a number.
+
+    >>> difference_text("auroc", -0.0123), difference_text("log_loss", 0.0332), difference_text("auroc", None)
+    ('-1.2', '+0.0332', 'undefined')
+    """
+    if value is None:
+        return "undefined"
+    return f"{value:+.4f}" if metric in _NUMBERS else f"{value * 100:+.1f}"
+
+
+def ends_text(name: str, metric: "Metric") -> str:
+    """The ends of a metric's interval as :func:`value_text` shows them, or a dash."""
+    if metric.low is None or metric.high is None:
+        return "-"
+    return f"{value_text(name, metric.low)} to {value_text(name, metric.high)}"
+
+
 def number(value: float | None) -> str:
     """A number with four decimals."""
     return "undefined" if value is None else f"{value:.4f}"
@@ -96,6 +135,17 @@ def interval(metric: "Metric") -> str:
     return "-" if metric.low is None or metric.high is None else f"{metric.low:.4f} to {metric.high:.4f}"
 
 
+def with_ends(name: str, metric: "Metric") -> str:
+    """A metric with its interval in brackets, where it has one.
+
+    >>> from pneumocli.metrics.records import Metric
+    >>> with_ends("auroc", Metric(value=0.954, low=0.93, high=0.97, method="DeLong"))
+    '95.4% (93.0% to 97.0%)'
+    """
+    value = value_text(name, metric.value)
+    return value if metric.low is None or metric.high is None else f"{value} ({ends_text(name, metric)})"
+
+
 def hard_rows(subgroups: Mapping[str, "Subgroup"]) -> list[list[str]]:
     """Hard and easy films: counts by class, then sensitivity, specificity and AUROC with their intervals."""
     shown = ("sensitivity", "specificity", "auroc")
@@ -104,7 +154,7 @@ def hard_rows(subgroups: Mapping[str, "Subgroup"]) -> list[list[str]]:
             name,
             f"{group.num_normal:,}",
             f"{group.num_pneumonia:,}",
-            *(f"{number(group.metrics[metric].value)} ({interval(group.metrics[metric])})" for metric in shown),
+            *(with_ends(metric, group.metrics[metric]) for metric in shown),
         ]
         for name, group in subgroups.items()
         if group.num_normal is not None

@@ -56,8 +56,8 @@ def test_a_comparison_of_three_runs(evaluated: tuple[RunFolder, Evaluation], tmp
     assert group.metrics["accuracy"]["sd"] == 0
     assert assignment_results(comparison) is None
     page = (output / "comparison.html").read_text(encoding="utf-8")
-    assert "Films that changed sides" in page
-    assert page.count("data:image/svg+xml") == 3
+    assert "Which films changed sides?" in page
+    assert page.count("data:image/svg+xml") == 4
     assert_a_line_per_pair_and_setting(comparison)
 
 
@@ -96,7 +96,7 @@ def _compared(runs: list[RunFolder]):
         evaluation, films = read_evaluation(run, "test")
         scores = ScoreArrays.of(films, evaluation.temperature)
         described = _described(run.name, run, Evaluated(evaluation, films, card_of_run(run)))
-        found.append(Compared(described, run.history(), evaluation, films, scores))
+        found.append(Compared(described, run.history(), evaluation, films, scores, run.config().data))
     return found
 
 

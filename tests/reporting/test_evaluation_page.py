@@ -1,5 +1,9 @@
 """Pages: whole, safe whatever a film is called, and readable everywhere."""
 
+import base64
+import hashlib
+import html
+import json
 import re
 import shutil
 import subprocess
@@ -33,8 +37,16 @@ def test_a_page_escapes_names_and_asks_nobody(page: str):
     assert "<img src=x" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
     assert "default-src 'none'" in page
-    assert "<script" not in page
-    assert not re.findall(r"(?:src|href)=\"(?!data:|#)", page)
+    assert not re.findall(r"src=\"(?!data:)", page)
+    assert not re.findall(r"href=\"(?:[a-z]+:|/)", page)  # only places in the page and files beside it
+
+
+def test_a_page_runs_its_own_script_and_no_other(page: str):
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert len(scripts) == page.count("<script") == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page
+    assert not re.findall(r"\son[a-z]+=", re.sub(r"onerror=alert\(1\)&gt;", "", page))
 
 
 def test_every_picture_has_words_and_every_figure_its_data(page: str):
@@ -44,6 +56,20 @@ def test_every_picture_has_words_and_every_figure_its_data(page: str):
     assert page.count("Data of this figure") == 7
     assert "misses" in page
     assert "Not a medical device" in page
+
+
+def test_the_slider_holds_the_counts_at_every_threshold(page: str, evaluated: tuple[RunFolder, Evaluation]):
+    rows = json.loads(html.unescape(re.findall(r'data-thresholds="([^"]*)"', page)[0]))
+    table = evaluated[1].confusion
+    stored = next(row for row in rows if row[0] == evaluated[1].threshold.value)
+    assert stored[1:] == [table.tp, table.fp + 1, table.fn, table.tn]  # and the hostile film, a false alarm
+    assert [rows[0][3], rows[0][4], rows[-1][1], rows[-1][2]] == [0, 0, 0, 0]  # at 0 all are positive, at 1 none
+    assert all(sum(row[1:]) == evaluated[1].num_images + 1 for row in rows)
+
+
+def test_every_method_is_named_once_for_all_of_its_metrics(page: str, evaluated: tuple[RunFolder, Evaluation]):
+    methods = {metric.method for metric in evaluated[1].metrics.values()}
+    assert all(html.unescape(page).count(f"<h3>{method}</h3>") == 1 for method in methods)
 
 
 @pytest.mark.slow
