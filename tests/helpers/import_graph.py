@@ -25,7 +25,7 @@ FLOORS: dict[int, dict[str, str]] = {
     3: {
         "metrics": (
             "bootstrap calibration classification delong edges groups label_shift paired_tests patient_level"
-            " records refitted scores square_and_add thresholds"
+            " records refitted scores square_and_add suspect_labels thresholds"
         ),
         "run_folder": "",
         "shift": "detection reference sample shortcut two_sample",
@@ -40,7 +40,7 @@ FLOORS: dict[int, dict[str, str]] = {
         "release": "download http http_errors installed kaggle records sources staging unzip zip_file",
         "reporting": (
             "carry_over comparison_figures comparison_page comparison_verdict evaluation_page figures"
-            " film_pictures html model_card shift_section text"
+            " film_pictures html model_card suspect_page shift_section text"
         ),
     },
     6: {
