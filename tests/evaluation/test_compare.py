@@ -183,7 +183,7 @@ def test_scratch_against_transfer(evaluated: tuple[RunFolder, Evaluation], tmp_p
     assert again == comparison
     page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
     assert "transfer minus scratch" in page
-    assert "<script" not in page
+    assert page.count("<script") == 1  # the pages' own
 
 
 def reference_auroc(run: RunFolder) -> float:

@@ -369,7 +369,7 @@ def test_the_page_holds_everything_and_nothing_from_outside(subset: Path, tmp_pa
     result = verified(subset, report=tmp_path / "deep" / "page.html")
     page = (tmp_path / "deep" / "page.html").read_text()
     assert "Content-Security-Policy" in page
-    assert "<script" not in page
+    assert page.count("<script") == 1  # the pages' own
     assert "&lt;script&gt;" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert page.count("data:image/jpeg;base64,") >= 40
