@@ -6,22 +6,18 @@ script by its hash and forbids every other and every request to the network.
 """
 
 import base64
-import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from matplotlib.figure import Figure
 
-from pneumocli.core.files import utc_now
-from pneumocli.core.records import NOTICE
-from pneumocli.core.version import __version__
+from pneumocli.core.pages import page_environment
 from pneumocli.metrics.records import Metric
 from pneumocli.reporting.figures import svg
 from pneumocli.reporting.text import ends_text, interval, metric_label, number, percent, value_text, with_ends
@@ -104,27 +100,17 @@ def scale_marks(metrics: Mapping[str, Metric]) -> tuple[int, list[dict[str, obje
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(loader=PackageLoader("pneumocli"), autoescape=True, undefined=StrictUndefined)
+    environment = page_environment()
     environment.globals.update(
         percent=percent,
         number=number,
         interval=interval,
         metric_label=metric_label,
         with_ends=with_ends,
-        notice=NOTICE,
-        version=__version__,
-        script=_script(),
-        script_hash=base64.b64encode(hashlib.sha256(_script().encode()).digest()).decode(),
     )
     return environment
 
 
-@cache
-def _script() -> str:
-    """The pages' script; without it they hold the same, but a slider that stands still."""
-    return (resources.files("pneumocli") / "templates" / "page.js").read_text(encoding="utf-8")
-
-
 def render(template: str, **values: object) -> str:
     """A page from its template, dated now."""
-    return _environment().get_template(template).render(date=utc_now()[:16].replace("T", " ") + " UTC", **values)
+    return _environment().get_template(template).render(**values)

@@ -10,12 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
+from pneumocli.core.pages import page_environment
 from pneumocli.core.parallel import ordered_map
-from pneumocli.core.records import CLASS_NAMES, NOTICE, SPLITS, ClassName, ManifestRow, Split
-from pneumocli.core.version import __version__
+from pneumocli.core.records import CLASS_NAMES, SPLITS, ClassName, ManifestRow, Split
 from pneumocli.data.images import UnreadableFilm, read_film
 from pneumocli.data.manifest import Manifest
 from pneumocli.shift.shortcut import PROPERTIES
@@ -94,13 +93,8 @@ def verification_page(result: Verification, manifest: Manifest, films: Sequence[
         key=lambda group: (not (group.across_splits or group.across_classes), group.kind == "near"),
     )[:_GROUPS]
     rows = {row.image: row for row in manifest.rows}
-    environment = Environment(
-        loader=PackageLoader("pneumocli"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
+    environment.trim_blocks = environment.lstrip_blocks = True
     return environment.get_template("verification.html.j2").render(
         title=f"{result.manifest or result.folder}: {result.title}",
         result=result,
@@ -113,8 +107,6 @@ def verification_page(result: Verification, manifest: Manifest, films: Sequence[
             (_heading(group), _pictures(manifest, [rows[image] for image in group.images[:_GROUP_FILMS]]))
             for group in groups
         ],
-        version=__version__,
-        notice=NOTICE,
     )
 
 

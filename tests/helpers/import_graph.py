@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "pneumocli"
 FLOORS: dict[int, dict[str, str]] = {
     1: {
         "core": (
-            "amounts config errors events files locks memory parallel recipes records setting_faults"
+            "amounts config errors events files locks memory pages parallel recipes records setting_faults"
             " settings_file shift_records version"
         ),
     },
