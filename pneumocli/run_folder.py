@@ -86,6 +86,7 @@ class RunFolder:
         self.result_file = path / "result.json"
         self.tensorboard_folder = path / "tensorboard"
         self.out_of_fold_file = path / "out-of-fold.csv"
+        self.group_card_file = path / "card.json"
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
@@ -117,6 +118,12 @@ class RunFolder:
             RunError: There is no run, or it has not finished.
         """
         run = cls.open(path)
+        if not run.finished and run.is_group:
+            lacking = [f"{fold.path.name} {fold.state}" for fold in run.folds if not fold.finished]
+            raise RunError(
+                f"the group {path} has not finished: " + (", ".join(lacking) or "its runs have, it was not completed"),
+                resume_command(path),
+            )
         if not run.finished:
             raise RunError(
                 f"the run {path} has not finished: it has no result.json after {len(run.history())} epochs",
@@ -232,6 +239,45 @@ class RunFolder:
             shutil.rmtree(self.tensorboard_folder)
 
     @property
+    def is_group(self) -> bool:
+        """Whether this is a group of folds: a folder of runs that is used as one run."""
+        if not self.config_file.is_file():
+            return False
+        config = self.config()
+        return config.folds is not None and config.fold is None
+
+    @property
+    def folds(self) -> "tuple[RunFolder, ...]":
+        """The runs of a group, which need not exist; none for a single run."""
+        return tuple(self.fold(number + 1) for number in range(self.config().folds or 0)) if self.is_group else ()
+
+    def fold(self, number: int) -> "RunFolder":
+        """Where a group's run that holds out fold ``number``, from 1, is kept."""
+        return RunFolder(self.path / f"fold-{number}")
+
+    @property
+    def group(self) -> "RunFolder | None":
+        """The group that this run is a fold of; ``None`` for any other run."""
+        above = self.path.resolve().parent if self.path.name in ("", "..") else self.path.parent
+        try:
+            number = self.config().fold if self.config_file.is_file() else None
+            group = RunFolder(above)
+            return (
+                group if number is not None and self.name == group.fold(number).path.name and group.is_group else None
+            )
+        except RunError:
+            return None
+
+    @property
+    def state(self) -> str:
+        """How far a run has come, for a message."""
+        if self.finished:
+            return "is finished"
+        if not self.config_file.is_file():
+            return "is missing"
+        return f"has no {self.result_file.name} after {len(self.history())} epochs"
+
+    @property
     def finished(self) -> bool:
         """Whether the training came to its end."""
         return self.result_file.is_file()
@@ -240,6 +286,8 @@ class RunFolder:
     def continue_hint(self) -> str:
         """What continues a training that was stopped: before its first epoch was saved there is nothing to resume."""
         try:
+            if (group := self.group) is not None:
+                return resume_command(group.path)
             can_resume = self.checkpoint_file.is_file()
         except OSError:  # the drive does not answer: once it does, there most likely is something to resume
             can_resume = True
@@ -297,12 +345,18 @@ class RunFolder:
 
     @property
     def model_sha256(self) -> str:
-        """SHA-256 of ``model.onnx`` as the training wrote it.
+        """SHA-256 of ``model.onnx`` as the training wrote it; of a group without one, of its card.
 
         Raises:
             RunError: The run has not finished.
         """
-        return self.result().sha256[self.onnx_file.name]
+        known = self.result().sha256
+        return known[self.onnx_file.name] if self.onnx_file.name in known else known[self.group_card_file.name]
+
+    @property
+    def has_model_file(self) -> bool:
+        """Whether a finished run has a ``model.onnx``: a group has one if it was asked for."""
+        return self.onnx_file.name in self.result().sha256
 
     def is_model_file(self, file: Path) -> bool:
         """Whether ``file`` has the name of a model file of this run."""
@@ -355,6 +409,12 @@ class RunFolder:
 def default_run(*, pretrained: bool) -> Path:
     """The first default name of a run: ``runs/transfer`` or ``runs/scratch``."""
     return DEFAULT_RUNS / ("transfer" if pretrained else "scratch")
+
+
+def default_group(*, pretrained: bool) -> Path:
+    """The default name of a group of folds: ``runs/transfer-folds`` or ``runs/scratch-folds``."""
+    base = default_run(pretrained=pretrained)
+    return base.with_name(f"{base.name}-folds")
 
 
 def last_default_run(*, pretrained: bool) -> Path | None:

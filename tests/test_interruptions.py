@@ -118,6 +118,30 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(phantoms: Path, wh
     assert not list(run.glob(".*.part"))
 
 
+def test_a_group_of_folds_killed_again_and_again_ends_with_the_same_bits(phantoms: Path, tmp_path: Path):
+    """The same command each time: it goes on with the unfinished run, then completes the group."""
+    settings = ["--image-size", "32", "--batch-size", "8", "--device", "cpu", "--epochs", "2", "--folds", "2"]
+    argv = command("train", "--data", str(phantoms), *settings, "--ensemble", "--continue", "--run-dir")
+    whole, group, moments, kills = tmp_path / "whole", tmp_path / "group", random.Random(15), 0
+    done = subprocess.run([*argv, str(whole)], capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    while not (group / "result.json").exists():
+        process = subprocess.Popen([*argv, str(group)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            _, err = process.communicate(timeout=moments.uniform(4, 12) if kills < 8 else 600)
+            assert process.returncode == 0, err.decode()
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+    assert kills > 0
+    for fold in ("fold-1", "fold-2"):
+        assert_same_run(whole / fold, group / fold)
+    for name in ("manifest.csv", "out-of-fold.csv", "card.json", "model.onnx", "fold-1/model.onnx"):
+        assert (whole / name).read_bytes() == (group / name).read_bytes(), name
+    assert not list(group.rglob(".*.part"))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the faults are injected by way of /proc")
 def test_a_run_on_a_share_without_locks_ends_with_the_same_bits(phantoms: Path, whole: Path, tmp_path: Path):
     """Its drive vanishes on the way, too: one sentence, the command that resumes, and nothing half-written."""

@@ -71,6 +71,27 @@ def _doubts(run: RunFolder, config: TrainConfig, result: RunResult) -> Iterator[
         yield f"heat maps of this run have {cells} x {cells} cells; 7 x 7 from --image-size 193 on"
 
 
+def group_summary(group: RunFolder, result: RunResult) -> RenderableType:
+    """The runs of a group of folds, what they give together, and the next command."""
+    table = Table(title=f"Group {group.path}", title_justify="left", caption_justify="left")
+    table.caption = f"{NOTICE}\nnext: pneumo evaluate {shell_word(group.path)}"
+    for name in ("run", "films held out", "best epoch", "val auroc", "val accuracy"):
+        table.add_column(name, justify="left" if name == "run" else "right", overflow="fold")
+    for fold in result.folds:
+        auroc = "undefined" if fold.val_auroc is None else f"{fold.val_auroc:.4f}"
+        name = group.fold(fold.fold).path.name
+        table.add_row(name, f"{fold.num_val_images:,}", str(fold.best_epoch), auroc, f"{fold.val_accuracy:.1%}")
+    table.add_section()
+    aurocs, accuracies = (result.spread.get(name, {}) for name in ("val_auroc", "val_accuracy"))
+    for key in ("mean", "sd"):
+        shown = f"{aurocs[key]:.4f}" if aurocs else "undefined"
+        table.add_row(key, "", "", shown, f"{accuracies[key]:.1%}" if accuracies else "undefined")
+    auroc = "undefined" if result.val_auroc is None else f"{result.val_auroc:.4f}"
+    total = sum(fold.num_val_images for fold in result.folds)
+    table.add_row("all films", f"{total:,}", "", auroc, f"{result.val_accuracy:.1%}")
+    return table
+
+
 def metric_text(metric: "Metric", name: str = "") -> tuple[str, str]:
     """A metric and its interval: shares in percent, Brier's score and the like as numbers."""
     form = ".3f" if name in SCORES else ".1%"

@@ -4,7 +4,7 @@ import typer
 
 from pneumocli.cli.options import parameters_of, register_command
 from pneumocli.cli.output import Output
-from pneumocli.cli.render import seeds_summary, training_summary
+from pneumocli.cli.render import group_summary, seeds_summary, training_summary
 from pneumocli.core.config import (
     ContinueConfig,
     ResumeConfig,
@@ -69,12 +69,12 @@ def _train_once(output: Output, given: dict[str, object]) -> None:
         run = train_until_done(config, output.listener, restarted=not asked)
     else:
         config = _config_of_run(settings)
-        if process_count() == 1:
+        if process_count() == 1 and config.folds is None:
             refuse_taken(config.run_dir)
         from pneumocli.training.train import train
 
         run = train(config, output.listener)
-    _show_run(output, run)
+    _show_run(output, run, config.fold)
 
 
 def _resume(output: Output, given: dict[str, object]) -> None:
@@ -105,9 +105,12 @@ def _apart(given: dict[str, object], model: type[Settings]) -> tuple[dict[str, o
     return {name: value for name, value in given.items() if name not in own}, own
 
 
-def _show_run(output: Output, run: RunFolder) -> None:
-    if process_number() == 0:
-        output.show(run.result(), lambda result: training_summary(run, result))
+def _show_run(output: Output, run: RunFolder, fold: int | None = None) -> None:
+    if process_number() != 0:
+        return
+    shown = run.fold(fold) if fold is not None and not run.finished else run
+    summary = group_summary if shown.is_group else training_summary
+    output.show(shown.result(), lambda result: summary(shown, result))
 
 
 def _config_of_run(given: dict[str, object], *, may_be_there: bool = False) -> TrainConfig:

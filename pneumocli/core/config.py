@@ -21,6 +21,9 @@ from pneumocli.core.setting_faults import fault
 DEFAULT_DATA = Path("data/chest_xray")
 DEFAULT_RUNS = Path("runs")
 
+MOST_MEMBERS = 10
+"""Networks in one model file, 45 MB each."""
+
 SELECTED_BY = {"auroc": "AUROC", "hard": "balanced accuracy on hard films"}
 """The metric of the validation films behind each value of ``--select``, as people read it."""
 
@@ -263,6 +266,13 @@ class TrainConfig(Settings):
     views: Annotated[Literal[1, 2, 4], Flag(metavar="<1|2|4>")] = 1
     """Views of each film that the finished model averages: 1, the film; 2, and its mirror image; 4, these of the
     film's centre and of the whole frame, squashed (or padded, with --fit pad)."""
+    folds: Annotated[int | None, Field(ge=2, le=50), Flag(metavar="K", default="one run")] = None
+    """Train K runs into one folder, each of which holds out another K-th of the films by --val, and make them
+    one model whose threshold and temperature come from the held-out scores of all films."""
+    fold: Annotated[int | None, Field(ge=1), Flag(metavar="N", default="all")] = None
+    """With --folds: train only this run, such as on another machine."""
+    ensemble: bool = False
+    """With --folds: also write one model file that gives the mean of the runs."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -272,6 +282,29 @@ class TrainConfig(Settings):
             raise ValueError(
                 f"--accumulate {self.accumulate} splits a batch of {self.batch_size} into less than one film each"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _folds_consistent(self) -> Self:
+        if self.folds is None:
+            if self.fold is not None or self.ensemble:
+                raise ValueError(f"{'--ensemble' if self.fold is None else '--fold'} belongs to --folds K: add it")
+            return self
+        if self.fold is not None and self.fold > self.folds:
+            raise ValueError(f"--fold {self.fold} is none of --folds {self.folds}")
+        if self.val == "official":
+            raise ValueError(
+                "--val official holds out the release's 16 films, --folds others each time: use --val patient"
+            )
+        if self.val_fraction != type(self).model_fields["val_fraction"].default:
+            raise ValueError(f"--folds {self.folds} holds out 1/{self.folds} each time: leave --val-fraction out")
+        if self.ensemble and self.views > 1:
+            raise ValueError(
+                f"--ensemble joins networks of one view, not of --views {self.views}: leave one out (a group without "
+                "--ensemble runs its model files one after another)"
+            )
+        if self.ensemble and self.folds > MOST_MEMBERS:
+            raise ValueError(f"--ensemble takes at most --folds {MOST_MEMBERS}: its file would be too large")
         return self
 
 

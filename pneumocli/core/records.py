@@ -22,6 +22,10 @@ NOTICE = "Not a medical device: not for diagnosis."
 HARD_BALANCED = "hard-balanced"
 """Rule of an operating point: equal sensitivity and specificity on hard films."""
 
+OutOfFold = Literal["out-of-fold"]
+OUT_OF_FOLD: OutOfFold = "out-of-fold"
+"""The training films of a group of folds, each scored by the run that held it out."""
+
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 Fit = Literal["crop", "squash", "pad"]
@@ -121,6 +125,18 @@ class Environment(Record):
     """Every installed package as a line of a requirements file, ``name==version``; empty in old runs."""
 
 
+class FoldOutcome(Record):
+    """One run of a group of folds."""
+
+    fold: Annotated[int, Field(ge=1)]
+    best_epoch: Annotated[int, Field(ge=1)]
+    num_val_images: Count
+    val_auroc: Fraction | None
+    val_accuracy: Fraction
+    model_sha256: str
+    """Of the run's ``model.onnx``."""
+
+
 class RunResult(Record):
     """``result.json``: written last; present only when the run finished."""
 
@@ -130,8 +146,11 @@ class RunResult(Record):
     """Epochs trained; fewer than planned when training stopped early."""
     stopped_early: bool
     best_epoch: Annotated[int, Field(ge=1)]
+    """Of a group of folds the median."""
     val_auroc: Fraction | None
+    """Of a group over all films, each scored by the run that held it out."""
     val_accuracy: Fraction
+    """Likewise."""
     seconds: Finite
     """Sum over all sessions of the run."""
     images_per_second: Finite
@@ -145,4 +164,9 @@ class RunResult(Record):
     """Films left out because ``--skip-unreadable`` was given."""
     unreadable: tuple[str, ...]
     sha256: dict[str, str]
-    """Of ``best.pt`` and ``model.onnx``; checked whenever the run is used."""
+    """Of ``best.pt`` and ``model.onnx``, of a group of ``card.json`` and its ``model.onnx``, if it has one; checked
+    whenever the run is used."""
+    folds: tuple[FoldOutcome, ...] = ()
+    """The runs of a group of folds; empty for a single run."""
+    spread: dict[str, dict[str, Finite]] = Field(default_factory=dict)
+    """``mean``, ``sd`` (n - 1), ``low`` and ``high`` of ``val_auroc`` and ``val_accuracy`` over the runs of a group."""

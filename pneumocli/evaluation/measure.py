@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumocli.core.records import CLASS_NAMES, ClassName, Split
+from pneumocli.core.records import CLASS_NAMES, ClassName, OutOfFold, Split
 from pneumocli.metrics.bootstrap import PatientBootstrap, all_drawn, percentiles, rate
 from pneumocli.metrics.calibration import slope_and_intercept
 from pneumocli.metrics.classification import (
@@ -57,7 +57,7 @@ class Origin:
     """
 
     run: str
-    split: Split
+    split: Split | OutOfFold
     model_sha256: str = ""
     data_fingerprint: str = ""
     data_flow: DataFlow | None = None

@@ -24,7 +24,18 @@ _PICTURES = ("confusion", "roc", "pr", "calibration", "histogram", "mistakes")
 def write_evaluation(
     run: RunFolder, classifier: Classifier, evaluation: Evaluation, films: Sequence[ScoredFilm], data: Path
 ) -> None:
-    """Writes tables, pictures and the page of an evaluation, and renews the run's model card.
+    """Writes tables, pictures and the page of an evaluation, and renews the card of the finished run.
+
+    Arguments as for :func:`write_evaluation_files`.
+    """
+    write_evaluation_files(run, classifier, evaluation, films, data)
+    run.write_model_card(model_card(run, classifier.card, stored_evaluations(run)))
+
+
+def write_evaluation_files(
+    run: RunFolder, classifier: Classifier, evaluation: Evaluation, films: Sequence[ScoredFilm], data: Path
+) -> None:
+    """Writes tables, pictures and the page of an evaluation.
 
     Args:
         run: The run.
@@ -40,7 +51,6 @@ def write_evaluation(
         write_bytes(folder.figure_file(name), png(report.figures[name]))
     write_json(folder.metrics_file, evaluation)
     write_text(folder.report_file, evaluation_page(report))
-    run.write_model_card(model_card(run, classifier.card, stored_evaluations(run)))
 
 
 def evaluation_report(

@@ -9,7 +9,7 @@ from pneumocli.core.config import CompareConfig, EvaluateConfig
 from pneumocli.core.errors import DataError, PneumoError, RunError
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.files import read_record
-from pneumocli.core.records import SPLITS
+from pneumocli.core.records import OUT_OF_FOLD, SPLITS
 from pneumocli.data.manifest import Manifest, prove_unchanged, scan, with_hashes
 from pneumocli.metrics.records import Evaluation
 from pneumocli.run_folder import RunFolder
@@ -42,6 +42,12 @@ def subject_of(run: RunFolder, config: EvaluateConfig | CompareConfig, listener:
         DataError: There are no such films.
     """
     settings = run.config()
+    if config.split == "val" and run.is_group:
+        raise RunError(
+            f"the group {run.path} has no validation films of its own: each run held others out",
+            f"{run.evaluation_folder(OUT_OF_FOLD).report_file} evaluates all of them, each film by the run that held "
+            "it out",
+        )
     if config.split != "test":
         recorded = run.manifest(config.data).of(config.split)
         hint = "name the folder that the run was trained on with --data DIR"

@@ -4,8 +4,9 @@ On the ONNX path neither torch nor torchvision is imported.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
@@ -14,7 +15,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from pneumocli.core.errors import ModelFileError, OutOfMemory
+from pneumocli.core.errors import ModelFileError, OutOfMemory, RunError, resume_command
 from pneumocli.core.files import sha256_of
 from pneumocli.core.parallel import usable_cores
 from pneumocli.model.card import ModelCard
@@ -163,6 +164,31 @@ class TorchBackend:
         return NetworkOutput(logits, cam, features)
 
 
+class MeanBackend:
+    """The mean of several networks, run one after another: a group of folds without a model file of its own.
+
+    Args:
+        members: At least one.
+    """
+
+    def __init__(self, members: Sequence[Backend]) -> None:
+        self._members = members
+
+    def run(self, pixels: Bytes) -> NetworkOutput:
+        """Scores films, uint8 (N,1,S,S)."""
+        found = [member.run(pixels) for member in self._members]
+        return NetworkOutput(
+            _mean([one.logits for one in found]),
+            _mean([one.cam for one in found]),
+            _mean([one.features for one in found]),
+        )
+
+
+def _mean(parts: Sequence[Floats]) -> Floats:
+    """As the graph of an ensemble computes it: the sum in order, then one division."""
+    return reduce(np.add, parts) / np.float32(len(parts))
+
+
 def _no_memory(device: object, films: int) -> tuple[str, str]:
     """What is wrong and what helps where a device lacks the memory for so many films."""
     if films == 1:
@@ -218,13 +244,43 @@ class Classifier:
     def of_run(cls, run: RunFolder, device: str = "cpu", *, throughput: bool = False) -> "Classifier":
         """The model of a finished run, after its file was checked against the run's ``result.json``.
 
+        A group of folds without a model file of its own, or on a GPU, runs its networks one after another.
+
         Raises:
-            RunError: The run has not finished.
+            RunError: The run has not finished, or a run of a group is not the one that the group was made of.
             ModelFileError: The file is missing or another than the training wrote.
             DeviceError: The device is not there.
         """
+        if run.is_group and not (device == "cpu" and run.has_model_file):
+            return cls.of_folds(run.model_file(run.group_card_file.name), card_of_run(run), run.folds, device)
         file = run.model_file((run.onnx_file if device == "cpu" else run.best_file).name)
         return cls._open(file, device=device, throughput=throughput)
+
+    @classmethod
+    def of_folds(cls, file: Path, card: ModelCard, folds: Sequence[RunFolder], device: str = "cpu") -> "Classifier":
+        """The mean of a group's networks.
+
+        Args:
+            file: Where the card is kept.
+            card: Of the group.
+            folds: Its finished runs, in order.
+            device: Of all of them.
+
+        Raises:
+            RunError: A run is missing, unfinished, or another than the group was made of.
+        """
+        members = []
+        for fold, expected in zip(folds, card.members, strict=True):
+            found = RunFolder.open_finished(fold.path).model_sha256
+            if found != expected:
+                raise RunError(
+                    f"{fold.path} is not the run that its group was made of: its model's SHA-256 begins {found[:12]}, "
+                    f"the group's card records {expected[:12]}",
+                    f"restore {fold.path} from a backup, or remove the group's result.json and continue the group: "
+                    f"{resume_command(fold.path.parent)}",
+                )
+            members.append(cls.of_run(fold, device, throughput=True)._backend)
+        return cls(file, card, MeanBackend(members))
 
     @cached_property
     def sha256(self) -> str:
@@ -244,6 +300,8 @@ class Classifier:
             from pneumocli.model.weights import load_reference
 
             text = load_reference(self.file)
+        elif self.file.suffix == ".json":  # the card of a group of folds, whose runs each have their own
+            text = None
         else:
             text = reference_text(self.file)
         return None if text is None else Reference.read(text)
@@ -282,12 +340,15 @@ def logit_of(logits: Floats) -> NDArray[np.float64]:
 
 
 def card_of_run(run: RunFolder) -> ModelCard:
-    """The card in a finished run's ``model.onnx``, read without loading the network.
+    """The card in a finished run's ``model.onnx``, or beside a group's, read without loading the network.
 
     Raises:
         RunError: The run has not finished.
         ModelFileError: The file is missing or another than the training wrote.
     """
+    if run.is_group:
+        file = run.model_file(run.group_card_file.name)
+        return _card_of(file, file.read_text(encoding="utf-8"))
     file = run.model_file()
     return _card_of(file, card_text(file))
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pneumocli.core.records import ClassName, Count, Finite, Fraction, Kind, Record, Split
+from pneumocli.core.records import ClassName, Count, Finite, Fraction, Kind, OutOfFold, Record, Split
 from pneumocli.core.shift_records import Shift
 from pneumocli.model.card import OperatingPoint
 
@@ -157,7 +157,7 @@ class Evaluation(Record):
     """Of the model file that scored the films."""
     data_fingerprint: str
     """SHA-256 over the films and their labels."""
-    split: Split
+    split: Split | OutOfFold
     name: str = ""
     """Of other films than the run's own, after their table or folder; empty for the run's own."""
     num_images: Count

@@ -158,6 +158,7 @@ class ModelCard(Record):
     """SHA-256 over the training and validation films and their labels."""
     num_train_images: Count
     best_epoch: Annotated[int, Field(ge=1)]
+    """Of a group of folds the median."""
     validation: ValidationSummary
     input_range: InputRange | None = None
     feature_model: FeatureModel | None = None
@@ -168,3 +169,5 @@ class ModelCard(Record):
     """``None`` in models of version 0.1.0."""
     views: Literal[1, 2, 4] = 1
     """Views of each film that the network averages, see :mod:`pneumocli.model.views`; 1 in models of version 0.1.0."""
+    members: tuple[str, ...] = ()
+    """SHA-256 of the model files whose mean this is, a group of folds; empty for a single network."""

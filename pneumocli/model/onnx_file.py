@@ -8,11 +8,13 @@ References:
     https://protobuf.dev/programming-guides/encoding/ and onnx.proto, https://github.com/onnx/onnx.
 """
 
+import json
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pneumocli.core.config import MOST_MEMBERS
 from pneumocli.core.errors import ModelFileError
 
 CARD_KEY = "pneumo_card"
@@ -22,7 +24,7 @@ REFERENCE_KEY = "pneumo_reference"
 GRAPH_INPUT = "pixels"
 GRAPH_OUTPUTS = ("logits", "cam", "features")
 
-# ResNet-18 in float32 takes 45 MB; anything much larger is another model.
+# Of each network in a file. ResNet-18 in float32 takes 45 MB; anything much larger is another model.
 _MOST_BYTES = 200_000_000
 _MOST_NODES = 300
 _LARGEST_DIMENSION = 512  # channels of the last layer
@@ -107,7 +109,7 @@ def _metadata(file: Path) -> dict[str, str]:
     if not file.is_file():
         raise ModelFileError(f"no model file at {file}", "name a run's model.onnx or best.pt")
     size = file.stat().st_size
-    if not 0 < size <= _MOST_BYTES:
+    if not 0 < size <= _MOST_BYTES * MOST_MEMBERS:
         raise ModelFileError(f"{file} has {size:,} bytes; a model file of pneumo has about 45,000,000")
     try:
         # Mapped, because 45 MB of weights need not be read to be skipped. Never closed by hand: views of the map may
@@ -116,6 +118,7 @@ def _metadata(file: Path) -> dict[str, str]:
             mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
         found = _read_model(memoryview(mapped))
         _check(found)
+        members = _num_members(found.metadata.get(CARD_KEY))
     except OSError as error:
         raise ModelFileError(f"cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -124,7 +127,20 @@ def _metadata(file: Path) -> dict[str, str]:
         raise _refused(file, str(error)) from error
     if CARD_KEY not in found.metadata:
         raise _refused(file, "it holds no card")
+    if size > _MOST_BYTES * members:
+        raise ModelFileError(f"{file} has {size:,} bytes; a model file of pneumo has about {45_000_000 * members:,}")
+    if len(found.operators) > _MOST_NODES * members:
+        raise _refused(file, "it holds more operations than a ResNet-18")
     return found.metadata
+
+
+def _num_members(card: str | None) -> int:
+    """How many networks a file may hold: those that its card lists."""
+    try:
+        members = json.loads(card or "{}").get("members", ())
+        return min(MOST_MEMBERS, max(1, len(members)))
+    except (ValueError, AttributeError, TypeError):  # a card that is none: refused by who reads it
+        return 1
 
 
 def _refused(file: Path, reason: str) -> ModelFileError:
@@ -150,7 +166,7 @@ def _read_graph(content: memoryview, found: _Found) -> None:
     for number, value in _fields(content):
         if number == _GRAPH_NODE:
             found.operators.append(_read_node(_message(value)))
-            if len(found.operators) > _MOST_NODES:
+            if len(found.operators) > _MOST_NODES * MOST_MEMBERS:
                 raise _MalformedError("it holds more operations than a ResNet-18")
         elif number == _GRAPH_INITIALIZER:
             name, dimensions = _read_tensor(_message(value))

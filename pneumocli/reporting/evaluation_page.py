@@ -101,7 +101,7 @@ def evaluation_page(report: EvaluationReport) -> str:
         **_thresholds(report),
         ranking=_ranking_figures(report),
         trust=_trust_figures(report),
-        training=_training_figures(report),
+        training=_training_figures(report) if report.history else [],  # folds have no epochs of their own
         **_films(report.films),
         links=report.links,
         settings=list(report.settings.items()),

@@ -9,7 +9,7 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from pneumocli.core.records import Split
+from pneumocli.core.records import RunResult, Split
 from pneumocli.data.layout import PHANTOM_MARK
 from pneumocli.data.manifest import Manifest
 from pneumocli.metrics.records import Evaluation
@@ -26,13 +26,16 @@ _DISJOINT = {
 }
 
 
-def model_card(run: RunFolder, card: ModelCard, evaluations: Sequence[Evaluation] = ()) -> str:
+def model_card(
+    run: RunFolder, card: ModelCard, evaluations: Sequence[Evaluation] = (), result: RunResult | None = None
+) -> str:
     """The card of a finished run as Markdown.
 
     Args:
         run: The run.
         card: Of its model file.
         evaluations: Of the run, in the order in which they are shown.
+        result: Of the run, where it is not written yet.
 
     Raises:
         RunError: The run has not finished, or a file of it is damaged.
@@ -43,7 +46,7 @@ def model_card(run: RunFolder, card: ModelCard, evaluations: Sequence[Evaluation
         path=run.path.as_posix(),
         card=card,
         config=config,
-        result=run.result(),
+        result=result or run.result(),
         phantom=(config.data / PHANTOM_MARK).is_file(),
         splits=[_counts(manifest, split) for split in ("train", "val")],
         disjoint=_DISJOINT[card.validation.method],

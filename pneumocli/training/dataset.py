@@ -10,7 +10,7 @@ from pneumocli.core.records import CLASS_NAMES, Fit
 from pneumocli.data.film import Pixels
 from pneumocli.data.images import fit_film, read_film
 from pneumocli.data.manifest import Manifest, find_unreadable, prove_unchanged, readable_films, scan, with_hashes
-from pneumocli.data.splits import training_pool, with_validation
+from pneumocli.data.splits import training_pool, with_fold, with_validation
 from pneumocli.training.film_cache import Films, FilmsOnDisk, Selected, cached_films
 from pneumocli.training.hard_films import HardFilms, find_hard_films
 from pneumocli.training.loader import CropSource
@@ -76,9 +76,23 @@ def prepare(config: TrainConfig, listener: Listener) -> TrainingData:
     crops, unreadable = _crop_sources(config, pool, listener)
     readable = readable_films(pool, unreadable, skip=config.skip_unreadable, listener=listener)
     numbers = {row.image: number for number, row in enumerate(pool.rows)}
-    manifest, fraction = with_validation(readable, config.val, config.val_fraction, config.seed)
+    if config.folds is not None and config.fold is not None:
+        manifest, fraction = with_fold(readable, config.val, config.folds, config.fold, config.seed)
+    else:
+        manifest, fraction = with_validation(readable, config.val, config.val_fraction, config.seed)
     _check_and_describe_split(config, manifest, fraction, listener)
     return _with_films(config, manifest, Selected(crops, _numbers_of(manifest, numbers)), unreadable, listener)
+
+
+def prepare_pool(config: TrainConfig, listener: Listener) -> Manifest:
+    """List, hash and decode the films that a group of folds is made of, without test films.
+
+    Raises:
+        DataError: As :func:`prepare`.
+    """
+    pool = with_hashes(training_pool(scan(config.data, config.manifest, listener)), listener)
+    _, unreadable = _crop_sources(config, pool, listener)
+    return readable_films(pool, unreadable, skip=config.skip_unreadable, listener=listener)
 
 
 def prepare_again(config: TrainConfig, recorded: Manifest, listener: Listener) -> TrainingData:

@@ -49,7 +49,8 @@ class HardFilms:
         asked = {
             "--select hard": (config.select == "hard", "choose the best epoch by --select auroc"),
             f"--operating-point {HARD_BALANCED}": (
-                config.operating_point == HARD_BALANCED,
+                # A fold's films need not suffice by themselves: its group chooses the threshold.
+                config.operating_point == HARD_BALANCED and config.fold is None,
                 "choose the threshold by another rule, such as --operating-point youden",
             ),
         }
@@ -61,10 +62,7 @@ class HardFilms:
         raise DataError(
             f"{listed(list(needing))} {'needs' if len(needing) == 1 else 'need'} {LEAST_FILMS} hard validation films "
             f"of each class, found {why}",
-            f"{' and '.join(needing.values())}, or hold out more films: "
-            + (
-                "--val patient" if config.val == "official" else f"--val-fraction {min(0.5, 2 * config.val_fraction):g}"
-            ),
+            f"{' and '.join(needing.values())}, or hold out more films: {_more_films(config)}",
         )
 
     def epoch_columns(self, logits: ArrayLike) -> dict[str, float | None]:
@@ -123,6 +121,13 @@ def find_hard_films(manifest: Manifest, listener: Listener) -> HardFilms:
             )
         )
     return found
+
+
+def _more_films(config: TrainConfig) -> str:
+    """The flag that holds out more films."""
+    if config.folds is not None:
+        return f"--folds {max(2, config.folds // 2)}"
+    return "--val patient" if config.val == "official" else f"--val-fraction {min(0.5, 2 * config.val_fraction):g}"
 
 
 def _summary(group: Subgroup) -> GroupSummary:

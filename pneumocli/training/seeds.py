@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pneumocli.core.config import TrainConfig
-from pneumocli.core.errors import RunError
+from pneumocli.core.errors import RunError, SettingError
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.files import write_json
 from pneumocli.metrics.classification import spread
@@ -29,9 +29,12 @@ def train_seeds(
         restarted: As for that function.
 
     Raises:
+        SettingError: The settings ask for folds.
         RunError: One of the folders exists, without ``until_done``; nothing has been trained.
         PneumoError: As :func:`pneumocli.training.train.train`.
     """
+    if config.folds is not None:
+        raise SettingError("--seeds and --folds contradict each other: train a group of folds for each --seed")
     base = config.run_dir or default_run(pretrained=config.pretrained)
     folders = {seed: base.with_name(f"{base.name}-seed{seed}") for seed in range(config.seed, config.seed + count)}
     taken = [folder for folder in folders.values() if folder.exists()]

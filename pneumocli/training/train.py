@@ -23,20 +23,21 @@ from pneumocli.training.checkpoint import Progress, load_checkpoint
 from pneumocli.training.continuation import NextStep, next_step, place_of
 from pneumocli.training.dataset import TrainingData, prepare, prepare_again
 from pneumocli.training.distributed import Team, team
+from pneumocli.training.folds import complete_if_all_finished, continue_group, train_folds
 from pneumocli.training.loop import Training
 from pneumocli.training.plan import Plan, describe, make_plan, restored_plan
 from pneumocli.training.timing import Stopwatch
 
 
 def train(config: TrainConfig, listener: Listener = ignore) -> RunFolder:
-    """Train a classifier and write its run folder.
+    """Train a classifier and write its run folder; with ``folds`` in the settings a group of them.
 
     Args:
         config: The settings.
         listener: Gets progress, one event per epoch, and remarks.
 
     Returns:
-        The finished run.
+        The finished run, or the group of folds: finished, too, unless ``fold`` asked for one of its runs.
 
     Raises:
         DataError: The films cannot be used; nothing has been written.
@@ -46,12 +47,16 @@ def train(config: TrainConfig, listener: Listener = ignore) -> RunFolder:
         TrainingDiverged: The loss is no longer finite; the last finished epoch is whole.
         OutOfMemory: The device has too little memory.
     """
+    return _train_run(config, listener) if config.folds is None else train_folds(config, _train_run, listener)
+
+
+def _train_run(config: TrainConfig, listener: Listener) -> RunFolder:
     with team(config.device) as processes:
         return _start(config, processes, listener if processes.is_writer else ignore)
 
 
 def resume(config: ResumeConfig, listener: Listener = ignore, *, restarted: bool = False) -> RunFolder:
-    """Continue a run after its last finished epoch.
+    """Continue a run after its last finished epoch, or a group of folds after its last finished run.
 
     On the device it began on, the result equals that of an uninterrupted run bit for bit.
 
@@ -70,6 +75,15 @@ def resume(config: ResumeConfig, listener: Listener = ignore, *, restarted: bool
         DeviceError: The device is not there.
     """
     run = RunFolder.open(config.resume)
+    if run.is_group:
+        return continue_group(run, config, _run_until_done, listener)
+    run = _resume_run(run, config, listener, restarted=restarted)
+    if (group := run.group) is not None:
+        complete_if_all_finished(group, listener)
+    return run
+
+
+def _resume_run(run: RunFolder, config: ResumeConfig, listener: Listener, *, restarted: bool) -> RunFolder:
     with team(config.device or _begun_on(run)) as processes:
         listener = listener if processes.is_writer else ignore
         if restarted and processes.from_writer(run.finished and run.result().num_epochs == _epochs(run, config)):
@@ -85,7 +99,7 @@ def train_until_done(config: TrainConfig, listener: Listener = ignore, *, restar
     """Start a run, resume it where it was stopped, or find it finished: the same call again and again until it is done.
 
     The run is the one in ``config.run_dir``, or in ``runs/scratch`` or ``runs/transfer`` without it. What a start left
-    there before its first epoch was done is replaced.
+    there before its first epoch was done is replaced. With ``folds`` this holds for every run of the group.
 
     Args:
         config: The settings: those of the run, where there is one, but for the number of epochs and the device.
@@ -100,6 +114,12 @@ def train_until_done(config: TrainConfig, listener: Listener = ignore, *, restar
         RunError: What is there is no run, has other settings, or is in use.
         PneumoError: As :func:`train` and :func:`resume`.
     """
+    if config.folds is not None:
+        return train_folds(config, _run_until_done, listener, until_done=True)
+    return _run_until_done(config, listener, restarted=restarted)
+
+
+def _run_until_done(config: TrainConfig, listener: Listener, *, restarted: bool = False) -> RunFolder:
     with team(_device_of_all(config, restarted=restarted)) as processes:
         listener = listener if processes.is_writer else ignore
         step: NextStep | None = None

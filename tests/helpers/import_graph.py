@@ -45,20 +45,23 @@ FLOORS: dict[int, dict[str, str]] = {
     },
     6: {
         "evaluation": "compare evaluate measure store subject",
+    },
+    7: {
         "training": (
-            "alterations augmentation averaging checkpoint continuation dataset distributed export film_cache finish"
-            " gpu_probe hard_films loader loop plan records schedule seeds step tensorboard timing train"
+            "alterations augmentation averaging checkpoint continuation dataset distributed ensemble export film_cache"
+            " finish fold_group folds gpu_probe hard_films loader loop plan records schedule seeds step"
+            " tensorboard timing train"
         ),
     },
-    7: {"demo": "", "doctor": "", "runs": "", "__init__": ""},
-    8: {
+    8: {"demo": "", "doctor": "", "runs": "", "__init__": ""},
+    9: {
         "cli": (
             "app boundary collector compare completion demo doctor download encoding epoch_table evaluate help_texts"
             " lines options other_tools output predict predict_tables progress render runs tally train usage"
             " verify_data verify_data_tables"
         ),
     },
-    9: {"__main__": ""},
+    10: {"__main__": ""},
 }  # fmt: skip
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 

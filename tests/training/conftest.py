@@ -1,0 +1,5 @@
+"""What the tests of training share."""
+
+from tests.evaluation.conftest import saved
+
+__all__ = ["saved"]
