@@ -172,6 +172,7 @@ def test_the_command_that_brings_the_last_run_completes_the_group(
 
 
 class TestRefused:
+    @pytest.mark.slow  # the fixture trains two runs
     def test_a_folder_that_is_there(self, grouped: RunFolder, phantoms: Path, tmp_path: Path):
         with pytest.raises(RunError, match="exists already"):
             train(settings(phantoms, grouped.path))
@@ -179,6 +180,7 @@ class TestRefused:
         with pytest.raises(RunError, match="holds no group of folds, but other files"):
             train_until_done(settings(phantoms, tmp_path))
 
+    @pytest.mark.slow  # the fixture trains two runs
     def test_other_settings(self, grouped: RunFolder, phantoms: Path):
         with pytest.raises(
             RunError, match=r"has other settings: --seed: found 0, asked for 1; --folds: found 2, asked"
@@ -187,6 +189,7 @@ class TestRefused:
         with pytest.raises(RunError, match="has runs of 1 epochs: their number cannot be changed"):
             resume(ResumeConfig(resume=grouped.path, epochs=4))
 
+    @pytest.mark.slow  # the fixture trains two runs
     def test_a_run_of_another_group(self, grouped: RunFolder, tmp_path: Path):
         group = copied(grouped, tmp_path / "group")
         group.result_file.unlink()
@@ -199,6 +202,7 @@ class TestRefused:
         with pytest.raises(RunError, match="80 films are others or held out by another run"):
             complete_if_all_finished(group, lambda _: None)
 
+    @pytest.mark.slow  # the fixture trains two runs
     def test_a_run_that_was_trained_again(self, grouped: RunFolder, tmp_path: Path):
         group = copied(grouped, tmp_path / "group")
         card = card_of_run(group)
@@ -209,6 +213,7 @@ class TestRefused:
         with pytest.raises(ModelFileError, match=r"card.json is not the file that the training wrote"):
             card_of_run(group)
 
+    @pytest.mark.slow  # the fixture trains two runs
     def test_films_that_change_between_two_runs(self, grouped: RunFolder, phantoms: Path, tmp_path: Path):
         films = tmp_path / "films"
         shutil.copytree(phantoms, films)
