@@ -52,6 +52,16 @@ class EvaluationFolder:
         return self.path / f"{name}.png"
 
 
+def default_table_evaluation(name: str) -> Path:
+    """Where the evaluation of a table of scores is kept: ``evaluations/NAME`` below the present folder."""
+    return Path("evaluations") / name
+
+
+def is_table_evaluation(path: Path) -> bool:
+    """Whether a folder holds the evaluation of a table of scores instead of a run."""
+    return EvaluationFolder(path).metrics_file.is_file() and not RunFolder(path).config_file.is_file()
+
+
 def refuse_taken(path: Path | None) -> None:
     """Refuses a folder for a new run that exists; ``None``, a name yet to be found, is free.
 

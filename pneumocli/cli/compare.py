@@ -15,7 +15,7 @@ from pneumocli.cli.render import SCORES, metric_text
 from pneumocli.core.config import CompareConfig
 from pneumocli.core.records import NOTICE
 from pneumocli.reporting.text import metric_label, p_text
-from pneumocli.run_folder import RunFolder
+from pneumocli.run_folder import RunFolder, is_table_evaluation
 
 if TYPE_CHECKING:  # a prediction starts without these records
     from pneumocli.metrics.records import Comparison, Difference
@@ -35,7 +35,8 @@ def register(app: typer.Typer) -> None:
         exact McNemar and, for AUROC, cluster DeLong stand beside it.
         """
         for run in config.runs:
-            RunFolder.open_finished(run)  # a wrong name fails before scikit-learn is imported
+            if not is_table_evaluation(run):
+                RunFolder.open_finished(run)  # a wrong name fails before scikit-learn is imported
         from pneumocli.evaluation.compare import compare as run_comparison
 
         output.show(run_comparison(config, output.listener), comparison_table)
@@ -47,7 +48,12 @@ def comparison_table(comparison: "Comparison") -> RenderableType:
     Two runs stand side by side with every metric and method. More of them stand below each other with the metrics
     that the sentence is about, because the 15 pairs of 6 runs fill screens; the page shows all.
     """
-    parts = _both_runs(comparison) if len(comparison.runs) == 2 else _many_runs(comparison)
+    parts: list[RenderableType] = []
+    parts += _both_runs(comparison) if len(comparison.runs) == 2 else _many_runs(comparison)
+    if comparison.name:
+        from pneumocli.reporting.carry_over import shifts_text
+
+        parts.append(f"These are other films than the runs' own; {shifts_text(comparison.runs)}.")
     return Group(Text(comparison.sentence, "bold"), *parts, NOTICE)
 
 

@@ -1,18 +1,20 @@
 """``pneumo evaluate``."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pneumocli.cli.options import command
+from pneumocli.cli.options import parameters_of, register_command
 from pneumocli.cli.output import Output
 from pneumocli.cli.render import metric_text
 from pneumocli.core.amounts import counted
-from pneumocli.core.config import EvaluateConfig
+from pneumocli.core.config import EvaluateConfig, PredictionsConfig, flag_name, validated
+from pneumocli.core.errors import SettingError
 from pneumocli.core.records import NOTICE
 from pneumocli.run_folder import RunFolder
 
@@ -34,20 +36,41 @@ _SHOWN = {
 
 def register(app: typer.Typer) -> None:
     """Adds the command to ``app``."""
+    of_run = {parameter.name: parameter for parameter in parameters_of(EvaluateConfig)}
+    run = of_run["run"]
+    of_run["run"] = run.replace(annotation=Annotated[Path | None, *run.annotation.__metadata__])
+    of_table = [item for item in parameters_of(PredictionsConfig) if item.name not in of_run]
+    register_command(app, "evaluate", [*of_run.values(), *of_table], _evaluate, json=True)
 
-    @command(app, "evaluate", EvaluateConfig, json=True)
-    def evaluate(config: EvaluateConfig, output: Output) -> None:
-        """Score films with a finished run, with 95 % intervals.
 
-        Writes predictions, metrics, figures and a report into RUN/evaluations/SPLIT and renews the model card; films
-        that are not the run's own go into RUN/evaluations/NAME. The threshold is the one
-        stored with the model; nothing is tuned on the films that are scored.
-        """
+def _evaluate(output: Output, given: dict[str, object]) -> None:
+    """Score films with a finished run, with 95 % intervals.
+
+    Writes predictions, metrics, figures and a report into RUN/evaluations/SPLIT and renews the model card; films
+    that are not the run's own go into RUN/evaluations/NAME. The threshold is the one stored with the model; nothing is
+    tuned on the films that are scored. With --predictions and without RUN, anybody's scores get the same evaluation.
+    """
+    config = _config(given)
+    if isinstance(config, EvaluateConfig):
         RunFolder.open_finished(config.run)  # a wrong name fails before scikit-learn is imported
-        from pneumocli.evaluation.evaluate import evaluate as run_evaluation
+    from pneumocli.evaluation.evaluate import evaluate
 
-        evaluation = run_evaluation(config, output.listener)
-        output.show(evaluation, patient_tables if config.by == "patient" and evaluation.patients else evaluation_tables)
+    evaluation = evaluate(config, output.listener)
+    by_patient = config.by == "patient" and evaluation.patients is not None
+    output.show(evaluation, patient_tables if by_patient else evaluation_tables)
+
+
+def _config(given: dict[str, object]) -> EvaluateConfig | PredictionsConfig:
+    if "predictions" in given:
+        surplus = [flag_name(EvaluateConfig, name) for name in given if name not in PredictionsConfig.model_fields]
+        if surplus:
+            raise SettingError(
+                f"{', '.join(surplus)} cannot stand beside --predictions: a table needs no run and no films"
+            )
+        return validated(PredictionsConfig, given)
+    if "output" in given:
+        raise SettingError("--output is for --predictions: the evaluation of a run is kept in the run")
+    return validated(EvaluateConfig, given)
 
 
 def evaluation_tables(evaluation: "Evaluation") -> RenderableType:
@@ -55,7 +78,8 @@ def evaluation_tables(evaluation: "Evaluation") -> RenderableType:
     from pneumocli.reporting.text import verdict
 
     films = f"{counted(evaluation.num_images, 'film')} of {counted(evaluation.num_patients, 'patient')}"
-    title = Text(f"{evaluation.run} on {evaluation.place}: {films}, {_threshold(evaluation)}")
+    where = evaluation.run if evaluation.table_sha256 else f"{evaluation.run} on {evaluation.place}"
+    title = Text(f"{where}: {films}, {_threshold(evaluation)}")
     table = Table()
     table.add_column("metric")
     table.add_column("value", justify="right")
@@ -95,18 +119,13 @@ def _threshold(evaluation: "Evaluation") -> str:
 
 def _carry_over(evaluation: "Evaluation") -> list[RenderableType]:
     """Of films of another place: what the stored sensitivity costs there, and what the answers suggest of them."""
-    from pneumocli.reporting import carry_over
+    from pneumocli.reporting.carry_over import label_shift_sentence, refitted_sentence
 
     refitted, shifted = evaluation.at_stored_sensitivity, evaluation.label_shift
-    parts: list[RenderableType] = []
-    if evaluation.name and refitted is not None:
-        rows = carry_over.refitted_rows(refitted, evaluation)
-        parts += [_table(("threshold", "value", "sensitivity", "specificity"), rows), carry_over.REFITTED_NOTE]
-    if evaluation.name and shifted is not None:
-        rows = carry_over.label_shift_rows(shifted, evaluation)
-        parts += [_table(("", "as it is", "corrected for the estimate"), rows), carry_over.LABEL_SHIFT_NOTE]
-        parts += [carry_over.CONTRADICTED_NOTE] if shifted.contradicted else []
-    return parts
+    if not evaluation.name:
+        return []
+    parts: list[RenderableType] = [] if refitted is None else [refitted_sentence(refitted)]
+    return parts if shifted is None else [*parts, label_shift_sentence(shifted)]
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

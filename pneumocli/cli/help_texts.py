@@ -4,10 +4,10 @@ GROUPS = ("Data", "Network", "Recipe", "Device", "Output")
 
 _MEMBERS = {
     "Data": (
-        "data manifest val val_fraction skip_unreadable split name by folds fold source archive force keep_archive"
-        " quick prevalence threshold shard"
+        "data manifest predictions val val_fraction skip_unreadable split name by folds fold source archive force"
+        " keep_archive quick prevalence threshold shard"
     ),
-    "Network": "weights pretrained freeze image_size fit views run model predictions",
+    "Network": "weights pretrained freeze image_size fit views run model",
     "Recipe": (
         "recipe like config epochs batch_size learning_rate schedule warm_up average_epochs weight_decay"
         " label_smoothing crop_scale mirror tone noise sharpness jpeg_quality resample class_weights operating_point"

@@ -387,6 +387,25 @@ class EvaluateConfig(Settings):
         return self
 
 
+class PredictionsConfig(Settings):
+    """Settings of ``pneumo evaluate --predictions``."""
+
+    predictions: Annotated[Path, Flag(metavar="FILE.csv")]
+    """Evaluate anybody's scores instead of a run (image,label,probability or score[,patient][,kind])."""
+    output: Annotated[Path | None, Flag(metavar="DIR", default="evaluations/NAME")] = None
+    """Folder for the evaluation of --predictions."""
+    name: Annotated[EvaluationName | None, Flag(metavar="NAME", default="after the table")] = None
+    """Name of the evaluation."""
+    threshold: Annotated[float | None, Field(allow_inf_nan=False), Flag(default="0.5")] = None
+    """On probabilities, 0.5 unless given; scores have none of their own."""
+    prevalence: Annotated[float | None, Field(gt=0, lt=1, allow_inf_nan=False)] = None
+    """Also give ppv and npv at this prevalence."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of the bootstrap."""
+    by: Literal["film", "patient"] = "film"
+    """What the table and the report begin with."""
+
+
 class PredictConfig(Settings):
     """Settings of ``pneumo predict``."""
 
@@ -433,7 +452,7 @@ class CompareConfig(Settings):
     """Settings of ``pneumo compare``."""
 
     runs: Annotated[tuple[Path, ...], Field(min_length=2), Flag(argument=True, metavar="RUN RUN...")]
-    """Two or more run folders."""
+    """Two or more run folders, or folders of evaluate --predictions."""
     data: Annotated[Path | None, Flag(metavar="DIR", default="the runs', or the table's folder")] = None
     """Data folder; the one the runs were trained on unless given."""
     manifest: Annotated[Path | None, Flag(metavar="FILE.csv")] = None

@@ -57,7 +57,14 @@ class TableRow:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cells:
+class Cells:
+    """One line of a table.
+
+    Attributes:
+        line: Where it stands in the file, 1-based.
+        values: By column, without blanks around; empty where the line or the table has none.
+    """
+
     line: int
     values: dict[str, str]
 
@@ -71,6 +78,32 @@ def column_names(table: Path) -> tuple[str, ...]:
     lines = _lines(table, _decoded(table, _content(table), None))
     header = next((cells for _, cells in lines if _is_header(cells)), [])
     return tuple(cell.strip().lower() for cell in header)
+
+
+def rows_of(table: Path, columns: Sequence[str], expected: str) -> Iterator[Cells]:
+    """The lines of any table with the columns image and label.
+
+    Args:
+        table: A text file with a header.
+        columns: What to read beside other columns, which are left alone.
+        expected: The columns as a message names them.
+
+    Raises:
+        DataError: The file cannot be read, is no table, or lacks image or label.
+    """
+    return _films(table, _decoded(table, _content(table), None), columns, expected)
+
+
+def label_of(text: str, where: str) -> Literal[0, 1]:
+    """The label in a cell, 0 or 1.
+
+    Raises:
+        DataError: It is none.
+    """
+    label = _LABELS.get(text.lower())
+    if label is None:
+        raise DataError(f"{where}: label {text!r}, expected NORMAL or PNEUMONIA (or 0 or 1)")
+    return label
 
 
 def read_table(table: Path, folder: Path, listener: Listener = ignore) -> list[TableRow]:
@@ -184,7 +217,7 @@ def _is_header(cells: Sequence[str]) -> bool:
     return {"image", "label"} <= {cell.strip().lower() for cell in cells}
 
 
-def _films(table: Path, text: str) -> Iterator[_Cells]:
+def _films(table: Path, text: str, columns: Sequence[str] = _COLUMNS, expected: str = _EXPECTED) -> Iterator[Cells]:
     """The lines below the header, by column."""
     lines = _lines(table, text)
     first: list[str] | None = None
@@ -195,7 +228,7 @@ def _films(table: Path, text: str) -> Iterator[_Cells]:
         if sum(map(bool, header)) > 1:  # a single cell is a title
             break
         header = first
-    _check_header(table, header)
+    _check_header(table, header, columns, expected)
     for line, cells in lines:
         if any(cell.strip() for cell in cells[len(header) :]):
             raise DataError(
@@ -203,32 +236,37 @@ def _films(table: Path, text: str) -> Iterator[_Cells]:
                 "put a name that contains the separator in double quotes",
             )
         values = dict(zip(header, cells, strict=False))
-        yield _Cells(line, {name: values.get(name, "").strip() for name in _COLUMNS})
+        yield Cells(line, {name: values.get(name, "").strip() for name in columns})
 
 
-def _check_header(table: Path, header: list[str]) -> None:
+def _check_header(table: Path, header: list[str], columns: Sequence[str], expected: str) -> None:
     missing = [name for name in ("image", "label") if name not in header]
     if missing:
         found = ", ".join(name for name in header if name) or "nothing"
-        raise DataError(f"{table} lacks the column {' and '.join(missing)}: found {found}", f"expected {_EXPECTED}")
-    twice = next((name for name in _COLUMNS if header.count(name) > 1), None)
+        raise DataError(f"{table} lacks the column {' and '.join(missing)}: found {found}", f"expected {expected}")
+    twice = next((name for name in columns if header.count(name) > 1), None)
     if twice is not None:
-        raise DataError(f"{table} has the column {twice} twice", f"expected {_EXPECTED}")
+        raise DataError(f"{table} has the column {twice} twice", f"expected {expected}")
 
 
-def _row(table: Path, cells: _Cells, places: "_Places") -> TableRow:
+def _row(table: Path, cells: Cells, places: "_Places") -> TableRow:
     where, values = f"{table}, line {cells.line}", cells.values
-    label = _LABELS.get(values["label"].lower())
     image = places.required(values["image"], where)
-    if label is None:
-        raise DataError(f"{where}: label {values['label']!r}, expected NORMAL or PNEUMONIA (or 0 or 1)")
+    label = label_of(values["label"], where)
     split = values["split"].lower()
     if split not in SPLIT_WORDS and split not in _NOTHING:
         raise DataError(f"{where}: split {values['split']!r}, expected train, val or test")
-    return TableRow(cells.line, image, label, _patient(values["patient"], where), SPLIT_WORDS.get(split, "train"))
+    return TableRow(
+        cells.line, image, label, patient_of_cell(values["patient"], where), SPLIT_WORDS.get(split, "train")
+    )
 
 
-def _patient(text: str, where: str) -> str:
+def patient_of_cell(text: str, where: str) -> str:
+    """The patient in a cell; empty where it holds none.
+
+    Raises:
+        DataError: A spreadsheet has shortened it.
+    """
     if text.lower() in _NOTHING:
         return ""
     if _SHORTENED.fullmatch(text):

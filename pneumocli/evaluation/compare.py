@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
-from pneumocli.core.config import CompareConfig, EvaluateConfig, TrainConfig
+from pneumocli.core.config import CompareConfig, EvaluateConfig
 from pneumocli.core.errors import RunError, first_few
 from pneumocli.core.events import FileWritten, Listener, Remark, ignore
 from pneumocli.core.files import write_bytes, write_json, write_text
 from pneumocli.evaluation.evaluate import Evaluated, evaluate_films
-from pneumocli.evaluation.store import current_evaluation
+from pneumocli.evaluation.store import current_evaluation, stored_evaluations
 from pneumocli.evaluation.subject import subject_of
+from pneumocli.evaluation.table import TableEvaluation, read_table_evaluation
 from pneumocli.inference.classifier import card_of_run
 from pneumocli.metrics.classification import MAIN_METRICS, spread
 from pneumocli.metrics.paired_tests import (
@@ -24,6 +25,7 @@ from pneumocli.metrics.paired_tests import (
     values_of,
 )
 from pneumocli.metrics.records import (
+    CALIBRATION_METRICS,
     AssignmentResults,
     ComparedRun,
     Comparison,
@@ -36,7 +38,7 @@ from pneumocli.reporting.comparison_page import ComparisonReport, comparison_pag
 from pneumocli.reporting.comparison_verdict import comparison_verdict
 from pneumocli.reporting.figures import png
 from pneumocli.reporting.html import link
-from pneumocli.run_folder import RunFolder
+from pneumocli.run_folder import EvaluationFolder, RunFolder, is_table_evaluation
 
 
 def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
@@ -51,13 +53,13 @@ def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
     Raises:
         RunError: A run has not finished, the same run is named twice, or the runs were evaluated on different films.
     """
-    folders = [RunFolder.open_finished(path) for path in config.runs]
+    folders = [_member(path) for path in config.runs]
     names = _unique_names(folders)
     runs = [_compared(name, run, config, listener) for name, run in zip(names, folders, strict=True)]
     for other in runs[1:]:
         _check_same_films(runs[0], other)
     drawn = [drawn_values(run.scores, run.threshold, config.seed) for run in runs]
-    values = [values_of(run.scores, run.threshold) for run in runs]
+    values = [_values(run) for run in runs]
     differences: list[Difference] = []
     for a, b in combinations(range(len(runs)), 2):
         differences += _pair(runs[a], runs[b], (values[a], values[b]), (drawn[a], drawn[b]))
@@ -72,14 +74,26 @@ def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
         sentence=comparison_verdict(names, differences, adjusted),
         differences=tuple(differences),
         holm_p_values=adjusted,
-        seed_groups=tuple(_seed_groups(names, [folder.config() for folder in folders], values)),
+        seed_groups=tuple(_seed_groups(names, folders, values)),
         bootstrap_seed=config.seed,
     )
     _write(config.output or Path("comparisons") / "-vs-".join(names), comparison, runs, listener)
     return comparison
 
 
-def _unique_names(runs: Sequence[RunFolder]) -> list[str]:
+def _member(path: Path) -> RunFolder | TableEvaluation:
+    return read_table_evaluation(path) if is_table_evaluation(path) else RunFolder.open_finished(path)
+
+
+def _values(run: Compared) -> dict[str, float | None]:
+    """The compared metrics; those that ask for probabilities are undefined for a table of scores."""
+    found = values_of(run.scores, run.threshold)
+    if run.evaluation.score_threshold is None:
+        return found
+    return {name: None if name in CALIBRATION_METRICS else value for name, value in found.items()}
+
+
+def _unique_names(runs: Sequence[RunFolder | TableEvaluation]) -> list[str]:
     """Folder names; with their parents' where two are equal."""
     places = [run.path.resolve() for run in runs]
     for one, other in combinations(places, 2):
@@ -93,7 +107,9 @@ def _unique_names(runs: Sequence[RunFolder]) -> list[str]:
     return names
 
 
-def _compared(name: str, run: RunFolder, config: CompareConfig, listener: Listener) -> Compared:
+def _compared(name: str, run: RunFolder | TableEvaluation, config: CompareConfig, listener: Listener) -> Compared:
+    if isinstance(run, TableEvaluation):
+        return _compared_table(name, run)
     subject = subject_of(run, config, listener)
     place = subject.name or config.split
     stored = current_evaluation(run, subject.films, place)
@@ -106,8 +122,30 @@ def _compared(name: str, run: RunFolder, config: CompareConfig, listener: Listen
     ordered = tuple(sorted(evaluated.films, key=lambda film: film.image))
     scores = ScoreArrays.of(ordered, evaluated.evaluation.temperature)
     return Compared(
-        _described(name, run, evaluated), run.history(), evaluated.evaluation, ordered, scores, subject.films.folder
+        _described(name, run, evaluated),
+        run.history(),
+        evaluated.evaluation,
+        ordered,
+        scores,
+        subject.films.folder,
+        tuple(stored_evaluations(run)),
     )
+
+
+def _compared_table(name: str, table: TableEvaluation) -> Compared:
+    evaluation = table.evaluation
+    ordered = tuple(sorted(table.films, key=lambda film: film.image))
+    described = ComparedRun(
+        name=name,
+        path=table.path.as_posix(),
+        initial_weights="",
+        seed=0,
+        metrics={metric: evaluation.metrics[metric] for metric in MAIN_METRICS},
+        subgroups=evaluation.subgroups,
+        is_table=True,
+    )
+    scores = ScoreArrays.of(ordered, evaluation.temperature, as_given=True)
+    return Compared(described, (), evaluation, ordered, scores, Path())
 
 
 def _check_same_films(a: Compared, b: Compared) -> None:
@@ -120,7 +158,8 @@ def _check_same_films(a: Compared, b: Compared) -> None:
         "labelled differently:": sorted(name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]),
     }
     found = [f"{what} {len(images)} ({first_few(images)})" for what, images in faults.items() if images]
-    if not found and a.evaluation.data_fingerprint != b.evaluation.data_fingerprint:
+    has_films = not (a.described.is_table or b.described.is_table)  # a table holds names and labels alone
+    if not found and has_films and a.evaluation.data_fingerprint != b.evaluation.data_fingerprint:
         found = ["films of the same names have another content"]
     if found:
         raise RunError(
@@ -155,6 +194,7 @@ def _described(name: str, run: RunFolder, evaluated: Evaluated) -> ComparedRun:
         seed=run.config().seed,
         metrics={metric: evaluated.evaluation.metrics[metric] for metric in MAIN_METRICS},
         subgroups=evaluated.evaluation.subgroups,
+        shift=evaluated.evaluation.shift,
     )
 
 
@@ -169,11 +209,12 @@ def _holm_p_values(names: Sequence[str], differences: Sequence[Difference]) -> d
 
 
 def _seed_groups(
-    names: Sequence[str], settings: Sequence[TrainConfig], values: Sequence[dict[str, float | None]]
+    names: Sequence[str], folders: Sequence[RunFolder | TableEvaluation], values: Sequence[dict[str, float | None]]
 ) -> list[SeedGroup]:
     """Runs whose settings are equal but for the seed and the folder; one seed trained twice is no group."""
     groups: dict[str, list[int]] = defaultdict(list)
-    for index, setting in enumerate(settings):
+    settings = {index: run.config() for index, run in enumerate(folders) if isinstance(run, RunFolder)}
+    for index, setting in settings.items():
         groups[setting.model_dump_json(exclude={"seed", "run_dir", "device", "workers"})].append(index)
     found = []
     for members in groups.values():
@@ -185,10 +226,16 @@ def _seed_groups(
     return found
 
 
+def _report_of(run: Compared) -> Path:
+    path = Path(run.described.path)
+    if run.described.is_table:
+        return EvaluationFolder(path).report_file
+    return RunFolder(path).evaluation_folder(run.evaluation.place).report_file
+
+
 def _write(folder: Path, comparison: Comparison, runs: Sequence[Compared], listener: Listener) -> None:
     page = folder / "comparison.html"
-    reports = [(run, RunFolder(Path(run.described.path)).evaluation_folder(comparison.place)) for run in runs]
-    links = tuple((f"{run.name} on {comparison.place}", link(place.report_file, page)) for run, place in reports)
+    links = tuple((f"{run.name} on {comparison.place}", link(_report_of(run), page)) for run in runs)
     report = ComparisonReport(comparison, tuple(runs), comparison_figures(comparison, runs), links)
     write_bytes(folder / "comparison.png", png(report.figures["overview"]))
     results = assignment_results(comparison)
@@ -201,7 +248,7 @@ def _write(folder: Path, comparison: Comparison, runs: Sequence[Compared], liste
 
 def assignment_results(comparison: Comparison) -> AssignmentResults | None:
     """The assignment's three numbers, in percent; ``None`` unless the two runs are one of each kind."""
-    if len(comparison.runs) != 2:
+    if len(comparison.runs) != 2 or any(run.is_table for run in comparison.runs):
         return None
     by_kind = {run.initial_weights == "scratch": run for run in comparison.runs}
     if len(by_kind) != 2:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumocli.core.config import EvaluateConfig
+from pneumocli.core.config import EvaluateConfig, PredictionsConfig
 from pneumocli.core.events import FileWritten, Listener, Remark, ignore
 from pneumocli.core.records import HARD_BALANCED, ManifestRow, Split
 from pneumocli.data.acquisition_cache import acquisitions
@@ -16,6 +16,7 @@ from pneumocli.data.manifest import Manifest, readable_films
 from pneumocli.evaluation.measure import Choices, Origin, class_name, evaluate_predictions
 from pneumocli.evaluation.store import write_evaluation
 from pneumocli.evaluation.subject import Subject, subject_of
+from pneumocli.evaluation.table import evaluate_table
 from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.folder_shift import shift_of
 from pneumocli.inference.scoring import ScoringResult, score_films
@@ -42,14 +43,14 @@ class Evaluated:
     card: ModelCard
 
 
-def evaluate(config: EvaluateConfig, listener: Listener = ignore) -> Evaluation:
+def evaluate(config: EvaluateConfig | PredictionsConfig, listener: Listener = ignore) -> Evaluation:
     """Scores the films of a split and writes ``RUN/evaluations/<split>/``; other films go under a name of their own.
 
     The threshold is the one stored with the model, chosen on validation films or fixed beforehand; nothing is tuned on
     the films that are scored.
 
     Args:
-        config: The run, the split, and how.
+        config: The run, the split, and how; or a table of scores, see :func:`.evaluate_table`.
         listener: Gets progress and warnings.
 
     Raises:
@@ -58,6 +59,8 @@ def evaluate(config: EvaluateConfig, listener: Listener = ignore) -> Evaluation:
         ModelFileError: The model file is missing or another than the training wrote.
         DeviceError: The device is not there.
     """
+    if isinstance(config, PredictionsConfig):
+        return evaluate_table(config, listener)
     run = RunFolder.open_finished(config.run)
     return evaluate_films(run, subject_of(run, config, listener), config, listener).evaluation
 

@@ -34,7 +34,7 @@ from pneumocli.metrics.records import DataFlow, Evaluation, Metric, ScoredFilm, 
 from pneumocli.metrics.refitted import refitted_threshold
 from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.metrics.square_and_add import implied_metrics
-from pneumocli.model.card import ModelCard
+from pneumocli.model.card import ModelCard, OperatingPoint
 
 
 def class_name(label: int) -> ClassName:
@@ -98,8 +98,17 @@ def evaluate_predictions(
         choices: Threshold, prevalence and seed.
         hard: Which films are hard, (N,); ``None`` where films are neither hard nor easy.
     """
-    scores = ScoreArrays.of(films, card.temperature)
-    point = card.operating_point
+    return measured(ScoreArrays.of(films, card.temperature), card.operating_point, origin, choices, hard)
+
+
+def measured(
+    scores: ScoreArrays,
+    point: OperatingPoint,
+    origin: Origin,
+    choices: Choices,
+    hard: NDArray[np.bool_] | None = None,
+) -> Evaluation:
+    """As :func:`evaluate_predictions`, of arrays and the operating point that goes with them."""
     value = point.threshold if choices.threshold is None else choices.threshold
     table = confusion(scores.labels, scores.probabilities >= value)
     metrics = _metrics(scores, value, choices.seed)
@@ -131,7 +140,7 @@ def evaluate_predictions(
             | hard_and_easy(hard, scores.labels, scores.logits, scores.probabilities >= value, scores.patients),
             "at_half": None if value == 0.5 else rates(scores.labels, scores.probabilities >= 0.5, scores.patients),
             "operating_point": point,
-            "temperature": card.temperature,
+            "temperature": scores.temperature,
             "at_prevalence": elsewhere,
             "bootstrap_seed": choices.seed,
             "data_flow": origin.data_flow or _all_scored(len(scores)),

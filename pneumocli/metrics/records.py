@@ -147,6 +147,17 @@ class PatientLevel(Record):
     """PNEUMONIA where any of the patient's films is called so; ranked by the highest logit."""
 
 
+CALIBRATION_METRICS = (
+    "brier_score",
+    "brier_skill",
+    "log_loss",
+    "calibration_error",
+    "calibration_slope",
+    "calibration_intercept",
+)
+"""The metrics that ask for probabilities, not for a ranking alone."""
+
+
 class Evaluation(Record):
     """``metrics.json``."""
 
@@ -189,6 +200,10 @@ class Evaluation(Record):
     """``None`` where no patient has several films, and in files of version 0.1.0."""
     by: Literal["film", "patient"] = "film"
     """What the page begins with, as ``--by`` chose; the other fields are of films all the same."""
+    table_sha256: str | None = None
+    """Of the table that ``--predictions`` evaluated; ``None`` for the scores of a run."""
+    score_threshold: Finite | None = None
+    """On the scores of a table without probabilities: ``logit`` is the score less this, ``probability`` none."""
 
     @property
     def place(self) -> str:
@@ -227,6 +242,10 @@ class ComparedRun(Record):
     metrics: dict[str, Metric]
     subgroups: Annotated[dict[str, Subgroup], Field(default_factory=dict)]
     """As in the run's ``metrics.json``: kinds of pneumonia, hard and easy films."""
+    is_table: bool = False
+    """Whether it is a table of scores instead of a run: then it has no initial weights and no seed of its own."""
+    shift: Shift | None = None
+    """As in the run's ``metrics.json``: whether the films are like its validation films."""
 
 
 class SeedGroup(Record):

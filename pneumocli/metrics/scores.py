@@ -38,6 +38,7 @@ class ScoreArrays:
         labels: 0 or 1, int64 (N,).
         logits: As the network gives them, float64 (N,).
         temperature: Divides the logits.
+        given: Probabilities, where they are not to be computed from the logits, float64 (N,).
     """
 
     images: tuple[str, ...]
@@ -46,10 +47,11 @@ class ScoreArrays:
     labels: NDArray[np.int64]
     logits: NDArray[np.float64]
     temperature: float
+    given: NDArray[np.float64] | None = None
 
     @classmethod
-    def of(cls, films: Sequence[ScoredFilm], temperature: float) -> "ScoreArrays":
-        """The arrays of scored films."""
+    def of(cls, films: Sequence[ScoredFilm], temperature: float, *, as_given: bool = False) -> "ScoreArrays":
+        """The arrays of scored films; ``as_given`` takes their probabilities as they are, to the last digit."""
         return cls(
             images=tuple(film.image for film in films),
             patients=np.array([film.patient for film in films], dtype=np.str_),
@@ -57,6 +59,7 @@ class ScoreArrays:
             labels=np.array([CLASS_NAMES.index(film.label) for film in films], dtype=np.int64),
             logits=np.array([film.logit for film in films], dtype=np.float64),
             temperature=temperature,
+            given=np.array([film.probability for film in films], dtype=np.float64) if as_given else None,
         )
 
     def __len__(self) -> int:
@@ -70,7 +73,7 @@ class ScoreArrays:
     @property
     def probabilities(self) -> NDArray[np.float64]:
         """Of pneumonia, 0-1, (N,)."""
-        return sigmoid(self.calibrated)
+        return self.given if self.given is not None else sigmoid(self.calibrated)
 
     @property
     def losses(self) -> NDArray[np.float64]:
@@ -127,6 +130,7 @@ class Compared:
         films: Sorted by image.
         scores: The films as arrays.
         folder: Data folder that the films are below.
+        evaluations: Every stored evaluation of the run; empty for a table of scores.
     """
 
     described: ComparedRun
@@ -135,6 +139,7 @@ class Compared:
     films: tuple[ScoredFilm, ...]
     scores: ScoreArrays
     folder: Path
+    evaluations: tuple[Evaluation, ...] = ()
 
     @property
     def name(self) -> str:

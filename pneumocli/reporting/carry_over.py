@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from pneumocli.metrics.records import Evaluation, LabelShift, Metric, PatientLevel, RefittedThreshold
+from pneumocli.core.shift_records import Shift
+from pneumocli.metrics.records import ComparedRun, Evaluation, LabelShift, Metric, PatientLevel, RefittedThreshold
 from pneumocli.reporting.text import metric_label, percent
 
 REFITTED_NOTE = (
@@ -26,11 +27,11 @@ def percents(metric: Metric) -> str:
     ...     percents(Metric(value=0.5, low=0.25, high=None, method="")),
     ...     percents(Metric(value=1, low=0.9, high=1, method="")),
     ... )
-    ('50.0 %', '100.0 % (90.0 to 100.0)')
+    ('50.0%', '100.0% (90.0 to 100.0)')
     """
     if metric.value is None:
         return "undefined"
-    value = f"{metric.value * 100:.1f} %"
+    value = f"{metric.value:.1%}"
     if metric.low is None or metric.high is None:
         return value
     return f"{value} ({metric.low * 100:.1f} to {metric.high * 100:.1f})"
@@ -53,13 +54,13 @@ def refitted_rows(found: RefittedThreshold, evaluation: Evaluation) -> list[list
     stored = evaluation.metrics
     return [
         [
-            "stored with the model" if evaluation.threshold.rule != "given" else "given",
+            "given" if evaluation.threshold.rule == "given" else "stored",
             f"{evaluation.threshold.value:.3f}",
             percents(stored["sensitivity"]),
             percents(stored["specificity"]),
         ],
         [
-            f"for the stored sensitivity of {percent(found.wanted_sensitivity)}, fitted on these films",
+            f"fitted here for {percent(found.wanted_sensitivity)}",
             decimals(found.threshold),
             percents(found.sensitivity),
             percents(found.specificity),
@@ -67,12 +68,29 @@ def refitted_rows(found: RefittedThreshold, evaluation: Evaluation) -> list[list
     ]
 
 
+def refitted_sentence(found: RefittedThreshold) -> str:
+    """What keeping the stored sensitivity would cost on these films."""
+    return (
+        f"For the stored sensitivity of {percent(found.wanted_sensitivity)} the threshold would be "
+        f"{decimals(found.threshold)} here, with specificity {percents(found.specificity)}. {REFITTED_NOTE}"
+    )
+
+
+def label_shift_sentence(found: LabelShift) -> str:
+    """The prevalence by the labels and by the answers, and whether the two agree."""
+    text = (
+        f"Prevalence: {percents(found.true_prevalence)} by the labels, {percents(found.estimated_prevalence)} by the "
+        f"answers, {percent(found.assumed_prevalence)} at the training. {LABEL_SHIFT_NOTE}"
+    )
+    return f"{text} {CONTRADICTED_NOTE}" if found.contradicted else text
+
+
 def label_shift_rows(found: LabelShift, evaluation: Evaluation) -> list[list[str]]:
     """The prevalences, then the metrics without and with a correction for the estimated one."""
     rows = [
-        ["prevalence that the model assumes", percent(found.assumed_prevalence), ""],
-        ["prevalence estimated from the answers", "", percents(found.estimated_prevalence)],
-        ["prevalence by the labels", percents(found.true_prevalence), ""],
+        ["prevalence, assumed", percent(found.assumed_prevalence), ""],
+        ["prevalence, estimated", "", percents(found.estimated_prevalence)],
+        ["prevalence, by label", percents(found.true_prevalence), ""],
     ]
     for name, corrected in found.corrected.items():
         show = decimals if name == "brier_score" else percents
@@ -93,22 +111,31 @@ def patients_sentence(found: PatientLevel) -> str:
 
 def patients_rows(found: PatientLevel) -> list[list[str]]:
     """Metrics of patients by the two rules, then the counts."""
+    rules = (found.mean_logit, found.any_positive)
     rows = [
-        [metric_label(name), percents(metric), percents(found.any_positive.metrics[name])]
-        for name, metric in found.mean_logit.metrics.items()
+        [metric_label(name), *((decimals if name == "mcc" else percents)(by.metrics[name]) for by in rules)]
+        for name in found.mean_logit.metrics
     ]
     counts = [
-        f"{found_by.confusion.fn:,} of {found.num_pneumonia:,}, {found_by.confusion.fp:,} of {found.num_normal:,}"
-        for found_by in (found.mean_logit, found.any_positive)
+        f"{by.confusion.fn:,} of {found.num_pneumonia:,}, {by.confusion.fp:,} of {found.num_normal:,}" for by in rules
     ]
     return [*rows, ["missed, false alarms", *counts]]
 
 
 def shift_mark(evaluation: Evaluation) -> str:
     """Whether films differ from the validation films, in a word or two."""
-    if evaluation.shift is None:
+    return _mark(evaluation.shift)
+
+
+def _mark(shift: Shift | None) -> str:
+    if shift is None:
         return "not measured"
-    return evaluation.shift.strength if evaluation.shift.detected else "none found"
+    return shift.strength if shift.detected else "none found"
+
+
+def shifts_text(runs: Sequence[ComparedRun]) -> str:
+    """The shift that each of several runs found, such as ``shift: scratch strong, transfer not measured``."""
+    return "shift: " + ", ".join(f"{run.name} {_mark(run.shift)}" for run in runs if not run.is_table)
 
 
 PLACES_COLUMNS = ("films", "of", "number", "sensitivity", "specificity", "AUROC", "shift")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pneumocli.core.records import CLASS_NAMES
 from pneumocli.metrics.records import Comparison, Difference, SeedGroup
 from pneumocli.metrics.scores import Compared
+from pneumocli.reporting.carry_over import PLACES_COLUMNS, places_rows, shifts_text
 from pneumocli.reporting.comparison_figures import colour_of
 from pneumocli.reporting.film_pictures import plain_picture
 from pneumocli.reporting.html import page_figure, render, scale_marks
@@ -61,6 +62,9 @@ def comparison_page(report: ComparisonReport) -> str:
         headline=_headline(comparison),
         metric_rows=_metric_rows(comparison),
         hard_rows=[[run.name, *row] for run in comparison.runs for row in hard_rows(run.subgroups)],
+        place_rows=[[run.name, *row] for run in runs for row in places_rows(run.evaluations)],
+        place_columns=["run", *PLACES_COLUMNS],
+        shifts=shifts_text(comparison.runs),
         holm_rows=[[pair, p_text(p)] for pair, p in (comparison.holm_p_values or {}).items()],
         seed_rows=[_seed_rows(group) for group in comparison.seed_groups],
         scores=_score_figures(report),

@@ -1,6 +1,6 @@
 """The page of an evaluation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ from pneumocli.reporting.carry_over import (
     patients_sentence,
     places_rows,
     refitted_rows,
+    shift_mark,
 )
 from pneumocli.reporting.film_pictures import ShownFilms
 from pneumocli.reporting.html import page_figure, render, scale_marks, table_by_method, thinned, thinned_rows
@@ -49,7 +50,7 @@ class EvaluationReport:
         scores: The films that the numbers were made of.
         figures: Of :func:`pneumocli.reporting.figures.evaluation_figures`.
         films: The films that are shown.
-        card: Of the model.
+        card: Of the model; ``None`` for a table of scores.
         history: Epochs of the training.
         settings: Of the training, by name.
         environment: Of the training, by name.
@@ -61,7 +62,7 @@ class EvaluationReport:
     scores: ScoreArrays
     figures: Mapping[str, Figure]
     films: ShownFilms
-    card: ModelCard
+    card: ModelCard | None
     history: tuple[EpochRecord, ...]
     settings: Mapping[str, object]
     environment: Mapping[str, object]
@@ -82,7 +83,8 @@ def evaluation_page(report: EvaluationReport) -> str:
     headline = {name: evaluation.metrics[name] for name in HEADLINE}
     return render(
         "evaluation.html.j2",
-        title=f"{evaluation.run} on {evaluation.place}",
+        title=evaluation.run if evaluation.table_sha256 else f"{evaluation.run} on {evaluation.place}",
+        shift_mark=shift_mark(evaluation),
         evaluation=evaluation,
         card=report.card,
         phantom=report.phantom,
@@ -202,81 +204,108 @@ def _subgroup_rows(evaluation: Evaluation) -> list[list[str]]:
     ]
 
 
+_Described = tuple[str, str, str, Sequence[str], Sequence[Sequence[object]]]
+
+
+def _drawn(report: EvaluationReport, described: Sequence[_Described]) -> list[dict[str, object]]:
+    """The figures of a report among those described: a table of scores has no training, scores no calibration."""
+    return [
+        page_figure(report.figures[name], alt, caption, columns, rows)
+        for name, alt, caption, columns, rows in described
+        if name in report.figures
+    ]
+
+
 def _ranking_figures(report: EvaluationReport) -> list[dict[str, object]]:
     """Figures over all thresholds."""
-    evaluation, scores, drawn = report.evaluation, report.scores, report.figures
+    evaluation, scores = report.evaluation, report.scores
     both = 0 < int(scores.labels.sum()) < len(scores)
     false_positive, true_positive, _ = roc_curve(scores.labels, scores.logits) if both else ([], [], [])
     ppv, sens, _ = precision_recall_curve(scores.labels, scores.logits) if both else ([], [], [])
-    return [
-        page_figure(
-            drawn["roc"],
-            "ROC curve",
-            "Sensitivity against false alarms over all thresholds; AUROC "
-            f"{percent(evaluation.metrics['auroc'].value)}. The ring is the operating point.",
-            ["1 - specificity", "sensitivity"],
-            thinned(zip(false_positive, true_positive, strict=True)),
-        ),
-        page_figure(
-            drawn["histogram"],
-            "Histogram of scores",
-            "Scores of the two classes; what lies right of the line is called PNEUMONIA.",
-            ["class", "5 %", "median", "95 %"],
-            [
-                [name, *(f"{q:.2f}" for q in np.quantile(scores.calibrated[scores.labels == label], (0.05, 0.5, 0.95)))]
-                for label, name in enumerate(CLASS_NAMES)
-                if (scores.labels == label).any()
-            ],
-        ),
-        page_figure(
-            drawn["pr"],
-            "Precision-recall curve",
-            f"ppv against sensitivity; the dotted line is the prevalence, {percent(evaluation.prevalence)}.",
-            ["sensitivity", "ppv"],
-            thinned(zip(sens, ppv, strict=True)),
-        ),
-    ]
+    return _drawn(
+        report,
+        [
+            (
+                "roc",
+                "ROC curve",
+                "Sensitivity against false alarms over all thresholds; AUROC "
+                f"{percent(evaluation.metrics['auroc'].value)}. The ring is the operating point.",
+                ["1 - specificity", "sensitivity"],
+                thinned(zip(false_positive, true_positive, strict=True)),
+            ),
+            (
+                "histogram",
+                "Histogram of scores",
+                "Scores of the two classes; what lies right of the line is called PNEUMONIA.",
+                ["class", "5 %", "median", "95 %"],
+                [
+                    [
+                        name,
+                        *(
+                            f"{q:.2f}"
+                            for q in np.quantile(scores.calibrated[scores.labels == label], (0.05, 0.5, 0.95))
+                        ),
+                    ]
+                    for label, name in enumerate(CLASS_NAMES)
+                    if (scores.labels == label).any()
+                ],
+            ),
+            (
+                "pr",
+                "Precision-recall curve",
+                f"ppv against sensitivity; the dotted line is the prevalence, {percent(evaluation.prevalence)}.",
+                ["sensitivity", "ppv"],
+                thinned(zip(sens, ppv, strict=True)),
+            ),
+        ],
+    )
 
 
 def _trust_figures(report: EvaluationReport) -> list[dict[str, object]]:
     """Figures about the probabilities."""
-    scores, drawn = report.scores, report.figures
-    return [
-        page_figure(
-            drawn["calibration"],
-            "Reliability diagram",
-            "Share of pneumonias among films of about the same probability; the diagonal is perfect. "
-            f"Temperature {report.evaluation.temperature:.3f}.",
-            ["mean probability", "share of pneumonias", "films"],
-            reliability_rows(scores),
-        ),
-        page_figure(
-            drawn["decision"],
-            "Decision curve",
-            "Net benefit of acting on the model against acting on every film or on none, by how many false alarms a "
-            "found pneumonia is worth (Vickers and Elkin 2006, doi:10.1177/0272989X06295361).",
-            ["threshold", "model", "every film"],
-            [[f"{t:.2f}", f"{m:.4f}", f"{e:.4f}"] for t, m, e in thinned_rows(net_benefits(scores))],
-        ),
-    ]
+    scores = report.scores
+    return _drawn(
+        report,
+        [
+            (
+                "calibration",
+                "Reliability diagram",
+                "Share of pneumonias among films of about the same probability; the diagonal is perfect. "
+                f"Temperature {report.evaluation.temperature:.3f}.",
+                ["mean probability", "share of pneumonias", "films"],
+                reliability_rows(scores),
+            ),
+            (
+                "decision",
+                "Decision curve",
+                "Net benefit of acting on the model against acting on every film or on none, by how many false alarms "
+                "a found pneumonia is worth (Vickers and Elkin 2006, doi:10.1177/0272989X06295361).",
+                ["threshold", "model", "every film"],
+                [[f"{t:.2f}", f"{m:.4f}", f"{e:.4f}"] for t, m, e in thinned_rows(net_benefits(scores))],
+            ),
+        ],
+    )
 
 
 def _training_figures(report: EvaluationReport) -> list[dict[str, object]]:
     """Learning curves."""
-    history, drawn = report.history, report.figures
-    return [
-        page_figure(
-            drawn["loss"],
-            "Loss over epochs",
-            "Loss on the training and the validation films.",
-            ["epoch", "training", "validation"],
-            [[row.epoch, f"{row.train_loss:.4f}", f"{row.val_loss:.4f}"] for row in history],
-        ),
-        page_figure(
-            drawn["ranking"],
-            "Accuracy and AUROC over epochs",
-            "Accuracy and AUROC on the validation films.",
-            ["epoch", "accuracy", "AUROC"],
-            [[row.epoch, percent(row.val_accuracy), percent(row.val_auroc)] for row in history],
-        ),
-    ]
+    history = report.history
+    return _drawn(
+        report,
+        [
+            (
+                "loss",
+                "Loss over epochs",
+                "Loss on the training and the validation films.",
+                ["epoch", "training", "validation"],
+                [[row.epoch, f"{row.train_loss:.4f}", f"{row.val_loss:.4f}"] for row in history],
+            ),
+            (
+                "ranking",
+                "Accuracy and AUROC over epochs",
+                "Accuracy and AUROC on the validation films.",
+                ["epoch", "accuracy", "AUROC"],
+                [[row.epoch, percent(row.val_accuracy), percent(row.val_auroc)] for row in history],
+            ),
+        ],
+    )

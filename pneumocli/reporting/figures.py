@@ -201,6 +201,18 @@ def evaluation_figures(
         }
 
 
+def table_figures(evaluation: Evaluation, scores: ScoreArrays) -> dict[str, Figure]:
+    """The figures of the evaluation of a table of scores, which has no films to show and no training."""
+    return {
+        "confusion": confusion_figure(evaluation),
+        "roc": roc_figure(evaluation, scores),
+        "pr": pr_figure(evaluation, scores),
+        "calibration": calibration_figure(evaluation, scores),
+        "histogram": histogram_figure(evaluation, scores),
+        "decision": decision_figure(scores),
+    }
+
+
 def has_both_classes(scores: ScoreArrays) -> bool:
     """Whether the films are of both classes, so that they can be ranked."""
     return 0 < int(scores.labels.sum()) < len(scores)
@@ -295,7 +307,7 @@ def calibration_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
     upper.set(
         xlabel="",
         ylabel="share of pneumonias",
-        title=f"Calibration (error {error:.3f})",
+        title=f"Calibration (error {error:.3f})" if error is not None else "Calibration",
         xlim=(-0.01, 1.01),
         ylim=(-0.02, 1.02),
     )

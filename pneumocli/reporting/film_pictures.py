@@ -79,11 +79,11 @@ class ShownFilms:
         return max((film.cut for film in self.worst), default=0.0)
 
 
-def shown_films(classifier: Classifier, scores: ScoreArrays, threshold: float, data: Path) -> ShownFilms:
+def shown_films(classifier: Classifier | None, scores: ScoreArrays, threshold: float, data: Path) -> ShownFilms:
     """Chooses the films of a page and runs the model on them once more, for their class activation maps.
 
     Args:
-        classifier: The model that scored the films.
+        classifier: The model that scored the films; ``None`` for films that there are only scores of.
         scores: All films of the evaluation.
         threshold: On probabilities.
         data: Folder that the films are below.
@@ -100,6 +100,9 @@ def shown_films(classifier: Classifier, scores: ScoreArrays, threshold: float, d
         prediction = CLASS_NAMES[int(probability >= threshold)]
         image = scores.images[index]
         film, source, cut = None, None, 0.0
+        loss = float(scores.losses[index])
+        if classifier is None:
+            return ShownFilm(image, label, prediction, probability, loss, None, "the table holds scores alone")
         try:
             pixels = read_film(data / image).pixels
             cam = _class_activation(classifier, pixels)
@@ -109,7 +112,6 @@ def shown_films(classifier: Classifier, scores: ScoreArrays, threshold: float, d
             alt = f"Film {image}, {label}, called {prediction} at probability {probability:.3f}"
         except UnreadableFilm as error:  # gone since it was scored
             alt = error.reason
-        loss = float(scores.losses[index])
         return ShownFilm(image, label, prediction, probability, loss, source, alt, film, cut)
 
     def all_shown(chosen: Iterable[int]) -> tuple[ShownFilm, ...]:

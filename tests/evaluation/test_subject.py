@@ -1,6 +1,7 @@
 """Which films are scored, and where their evaluation is kept."""
 
 import csv
+import io
 import json
 import shutil
 from collections.abc import Iterable
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
+from rich.console import Console
 
+from pneumocli.cli.compare import comparison_table
 from pneumocli.core.config import CompareConfig, EvaluateConfig, validated
 from pneumocli.core.errors import DataError, RunError, SettingError
 from pneumocli.core.events import Remark
@@ -18,7 +21,7 @@ from pneumocli.data.manifest import scan
 from pneumocli.evaluation.compare import compare
 from pneumocli.evaluation.evaluate import evaluate
 from pneumocli.evaluation.subject import Subject, subject_of
-from pneumocli.metrics.records import Evaluation
+from pneumocli.metrics.records import Comparison, Evaluation
 from pneumocli.run_folder import RunFolder
 from tests.conftest import copy_of
 
@@ -158,6 +161,12 @@ def test_a_table_and_a_split_of_the_run_contradict_each_other(model: type[Evalua
         validated(model, runs | {"manifest": "films.csv", "split": "val"})
 
 
+def printed(comparison: Comparison) -> str:
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(comparison_table(comparison))
+    return " ".join(console.export_text().split())
+
+
 def test_another_hospitals_films_are_kept_under_their_own_name(
     saved: dict[Figure, list[str]], evaluated: tuple[RunFolder, Evaluation], moved: Path, tmp_path: Path
 ):
@@ -173,11 +182,15 @@ def test_another_hospitals_films_are_kept_under_their_own_name(
     assert any(isinstance(event, Remark) and event.text.endswith(f"is kept in {place.path}") for event in events)
     assert run.evaluation_folder("test").metrics_file.read_bytes() == before
     card = run.card_file.read_text()
-    assert card.index("### test: 40 films") < card.index("### hospital-b (other films than the run's own): 20 films")
+    assert card.index("### test: 40 films") < card.index("### hospital-b (other films than the run's own; shift: ")
     other = copy_of(run, tmp_path / "other", evaluations=True)
     config = CompareConfig(runs=(run.path, other.path), manifest=table, output=tmp_path / "comparison")
     comparison = compare(config, events.clear() or events.append)
     assert comparison.num_images == 20
     assert comparison.place == "hospital-b"
-    assert "hospital-b: 20 films" in (tmp_path / "comparison" / "comparison.html").read_text()
+    page = (tmp_path / "comparison" / "comparison.html").read_text()
+    assert "hospital-b: 20 films" in page
+    assert "other films than the runs' own &middot; shift: " in page
+    assert page.index("All evaluations of these runs") < page.index("another place")
+    assert "other films than the runs' own; shift: run " in printed(comparison)
     assert not [event for event in events if isinstance(event, Remark) and event.text.startswith("evaluating")]

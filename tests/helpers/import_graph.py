@@ -17,8 +17,8 @@ FLOORS: dict[int, dict[str, str]] = {
     },
     2: {
         "data": (
-            "acquisition acquisition_cache dicom dicom_values film film_files formats grey images jpeg2000"
-            " layout manifest patients phantom polarity release_lists splits table textures tiff"
+            "acquisition acquisition_cache dicom dicom_values film film_files formats grey images jpeg2000 layout"
+            " manifest patients phantom polarity release_lists score_table splits table textures tiff"
         ),
         "model": "brightness_map card device network onnx_file out_of_distribution reference views weights",
     },
@@ -44,7 +44,7 @@ FLOORS: dict[int, dict[str, str]] = {
         ),
     },
     6: {
-        "evaluation": "compare evaluate measure store subject",
+        "evaluation": "compare evaluate measure store subject table",
     },
     7: {
         "training": (

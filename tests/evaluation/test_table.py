@@ -1,0 +1,181 @@
+"""The evaluation of anybody's scores: what is read, refused, written and compared."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from pneumocli.cli.app import app
+from pneumocli.core.config import CompareConfig, PredictionsConfig
+from pneumocli.core.errors import DataError, RunError
+from pneumocli.core.events import Remark
+from pneumocli.data.score_table import read_score_table
+from pneumocli.evaluation.compare import assignment_results, compare
+from pneumocli.evaluation.evaluate import evaluate
+from pneumocli.metrics.records import CALIBRATION_METRICS, Confusion, Evaluation
+from pneumocli.run_folder import RunFolder
+
+pytestmark = pytest.mark.usefixtures("saved")
+
+HEADER = "image,label,probability"
+FILMS = ["a.png,NORMAL,0.1", "b.png,NORMAL,0.7", "c.png,PNEUMONIA,0.3", "d.png,PNEUMONIA,0.9", "e.png,PNEUMONIA,1"]
+
+
+def table(folder: Path, rows: list[str], header: str = HEADER) -> Path:
+    file = folder / "reader.csv"
+    file.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return file
+
+
+def evaluated_table(folder: Path, rows: list[str], header: str = HEADER, **settings: object) -> Evaluation:
+    file = table(folder, rows, header)
+    return evaluate(PredictionsConfig(predictions=file, output=folder / "out", **settings))
+
+
+def test_probabilities_get_the_whole_evaluation(tmp_path: Path):
+    evaluation = evaluated_table(tmp_path, FILMS)
+    assert evaluation.confusion == Confusion(tp=2, fp=1, fn=1, tn=1)
+    assert evaluation.metrics["auroc"].value == pytest.approx(5 / 6)  # c is below b alone
+    assert (evaluation.run, evaluation.threshold.value, evaluation.threshold.rule) == ("reader", 0.5, "0.5")
+    assert evaluation.metrics["brier_score"].value == pytest.approx((0.01 + 0.49 + 0.49 + 0.01 + 0) / 5)
+    written = {file.name for file in (tmp_path / "out").iterdir()}
+    assert written == {
+        "calibration.png", "confusion.png", "histogram.png", "metrics.json", "pr.png", "predictions.csv",
+        "report.html", "roc.png",
+    }  # fmt: skip
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "a table of probabilities" in page
+    assert "<h1>reader</h1>" in page
+    assert "How was it trained?" not in page
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["table_sha256"] == evaluation.table_sha256
+
+
+def test_a_probability_at_the_threshold_is_positive(tmp_path: Path):
+    """0.3 as a logit and back is another number than 0.3 by the last digit."""
+    evaluation = evaluated_table(tmp_path, ["a.png,1,0.3", "b.png,1,0.29", "c.png,0,0"], threshold=0.3)
+    assert evaluation.confusion == Confusion(tp=1, fp=0, fn=1, tn=1)
+
+
+def test_scores_need_a_threshold_and_leave_calibration_undefined(tmp_path: Path):
+    rows = [f"{n}.png,{n % 2},{n % 2 * 5 + n / 10}" for n in range(8)]
+    with pytest.raises(DataError, match=r"reader\.csv holds scores, which have no threshold of their own"):
+        evaluated_table(tmp_path, rows, "image,label,score")
+    assert not (tmp_path / "out").exists()
+    evaluation = evaluated_table(tmp_path, rows, "image,label,score", threshold=4)
+    assert evaluation.score_threshold == 4
+    assert evaluation.confusion == Confusion(tp=4, fp=0, fn=0, tn=4)
+    assert {evaluation.metrics[name].value for name in CALIBRATION_METRICS} == {None}
+    assert not (tmp_path / "out" / "calibration.png").exists()
+    assert "At threshold 4.000 of the scores" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "message"),
+    [
+        ("image,probability", "a.png,0.5", "lacks the column label: found image, probability"),
+        ("image,label", "a.png,0", "lacks the column probability or score: found image, label"),
+        ("image,label,probability,score", "a.png,0,0.1,3", "has the columns probability and score"),
+        (HEADER, "x.png,0,1.2", "line 7: probability '1.2', expected a number between 0 and 1"),
+        (HEADER, "x.png,0,nan", "line 7: probability 'nan', expected a number between 0 and 1"),
+        (HEADER, "x.png,0,", "line 7: probability '', expected a number"),
+        ("image,label,score", "x.png,0,inf", "line 7: score 'inf', expected a finite number"),
+        (HEADER, "a.png,0,0.1", "line 7: 'a.png' stands in line 2 already"),
+        (HEADER, "x.png,sick,0.1", "line 7: label 'sick', expected NORMAL or PNEUMONIA"),
+        (HEADER, ",0,0.1", "line 7: image is empty"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_one_sentence(header: str, row: str, message: str, tmp_path: Path):
+    rows = [*FILMS, row] if "line" in message else [row]
+    with pytest.raises(DataError) as caught:
+        evaluated_table(tmp_path, rows, header)
+    assert message in caught.value.message
+    assert not (tmp_path / "out").exists()
+
+
+def test_patients_and_kinds_come_from_the_table_or_the_names(tmp_path: Path):
+    file = table(tmp_path, ["a.png,0,p1,,0.1", "b.png,1,p1,virus,0.2"], "image,label,patient,kind,probability")
+    rows = read_score_table(file).rows
+    assert [(row.patient, row.kind) for row in rows] == [("p1", "normal"), ("p1", "virus")]
+    file = table(tmp_path, ["a.png,0,0.1"])
+    events: list[object] = []
+    assert read_score_table(file, events.append).rows[0].patient == "film:a.png"
+    assert any("do not identify the patient" in event.text for event in events if isinstance(event, Remark))
+    file = table(tmp_path, ["a.png,0,virus,0.1"], "image,label,kind,probability")
+    with pytest.raises(DataError, match="kind 'virus' of a film of NORMAL, expected normal"):
+        read_score_table(file)
+
+
+def test_one_class_alone_is_warned_about(tmp_path: Path):
+    events: list[object] = []
+    file = table(tmp_path, FILMS[:2])
+    evaluation = evaluate(PredictionsConfig(predictions=file, output=tmp_path / "out"), events.append)
+    assert evaluation.metrics["auroc"].value is None
+    assert any("all 2 films are NORMAL" in event.text for event in events if isinstance(event, Remark))
+
+
+def test_a_folder_of_something_else_is_kept(trained: RunFolder, tmp_path: Path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    for output in (tmp_path / "full", trained.path):
+        with pytest.raises(RunError, match="holds something else"):
+            evaluate(PredictionsConfig(predictions=table(tmp_path, FILMS), output=output))
+
+
+def test_a_runs_own_predictions_give_the_runs_own_numbers(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
+    """And a table stands beside the run in a comparison, where it differs in nothing."""
+    run, own = evaluated
+    source = run.evaluation_folder("test").predictions_file
+    config = PredictionsConfig(predictions=source, output=tmp_path / "out", name="again")
+    found = evaluate(config)
+    assert (found.confusion, found.num_patients) == (own.confusion, own.num_patients)
+    for name in ("accuracy", "auroc", "f1", "brier_score"):
+        assert found.metrics[name].value == pytest.approx(own.metrics[name].value), name
+    comparison = compare(CompareConfig(runs=(run.path, tmp_path / "out"), output=tmp_path / "comparison"))
+    assert [described.is_table for described in comparison.runs] == [False, True]
+    assert all(abs(row.difference or 0.0) < 1e-9 for row in comparison.differences)
+    assert assignment_results(comparison) is None
+    assert (tmp_path / "comparison" / "comparison.html").is_file()
+
+
+def test_a_table_of_other_films_is_not_compared(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
+    evaluated_table(tmp_path, FILMS)
+    with pytest.raises(RunError, match="were evaluated on different films"):
+        compare(CompareConfig(runs=(evaluated[0].path, tmp_path / "out"), output=tmp_path / "comparison"))
+
+
+def test_two_tables_are_compared_and_scores_have_no_calibration(tmp_path: Path):
+    folders = []
+    for name, header in (("one", HEADER), ("two", "image,label,score")):
+        (tmp_path / name).mkdir()
+        evaluated_table(tmp_path / name, FILMS, header, threshold=0.5)
+        folders.append(tmp_path / name / "out")
+    comparison = compare(CompareConfig(runs=tuple(folders), output=tmp_path / "comparison"))
+    rows = {row.metric: row for row in comparison.differences if "exact" not in row.method}
+    assert rows["brier_score"].b is None
+    assert rows["brier_score"].difference is None
+    assert [run.name for run in comparison.runs] == ["one-out", "two-out"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["evaluate"], "RUN is missing"),
+        (["evaluate", "run", "--predictions", "a.csv"], "RUN cannot stand beside --predictions"),
+        (["evaluate", "--predictions", "a.csv", "--data", "d"], "--data cannot stand beside --predictions"),
+        (["evaluate", "run", "--output", "o"], "--output is for --predictions"),
+    ],
+)
+def test_usage(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stopped:
+        app(argv, prog_name="pneumo")
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_the_written_predictions_are_read_again(tmp_path: Path):
+    evaluated_table(tmp_path, FILMS)
+    with (tmp_path / "out" / "predictions.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["probability"] for row in rows] == ["0.1", "0.7", "0.3", "0.9", "1.0"]
+    assert [row["prediction"] for row in rows] == ["NORMAL", "PNEUMONIA", "NORMAL", "PNEUMONIA", "PNEUMONIA"]
