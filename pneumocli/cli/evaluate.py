@@ -92,6 +92,7 @@ def evaluation_tables(evaluation: "Evaluation") -> RenderableType:
         Text(f"It {verdict(evaluation)}.", "bold"),
         table,
         _class_table(evaluation),
+        *_refer(evaluation),
         *_carry_over(evaluation),
         NOTICE,
     )
@@ -115,6 +116,15 @@ def _threshold(evaluation: "Evaluation") -> str:
     """``threshold 50.0%``, or with the rule that chose it."""
     point = evaluation.threshold
     return f"threshold {point.value:.1%}" + ("" if point.chosen_on == "fixed" else f" ({point.rule})")
+
+
+def _refer(evaluation: "Evaluation") -> list[RenderableType]:
+    """Of a model that refers films to a person: how many, and how it does on the others."""
+    if evaluation.refer is None:
+        return []
+    from pneumocli.reporting.refer_text import refer_sentence
+
+    return [refer_sentence(evaluation) or ""]
 
 
 def _carry_over(evaluation: "Evaluation") -> list[RenderableType]:

@@ -11,8 +11,8 @@ from rich.text import Text
 from pneumocli.cli.lines import shortened
 from pneumocli.cli.tally import UNCERTAIN, Tally
 from pneumocli.core.amounts import counted
-from pneumocli.core.records import NOTICE, POSITIVE_CLASS
-from pneumocli.inference.records import Prediction
+from pneumocli.core.records import NOTICE, POSITIVE_CLASS, REFER
+from pneumocli.inference.records import Prediction, ReferringPrediction
 from pneumocli.model.card import ModelCard, OperatingPoint
 
 MOST_LISTED = 12
@@ -83,6 +83,9 @@ def _one(prediction: Prediction) -> RenderableType:
     answer.append(f"{prediction.probability:.1%}  ")
     answer.append_text(_bar(prediction))
     lines.append(answer)
+    if isinstance(prediction, ReferringPrediction):
+        look = ": the class is not clear, a person should look" if prediction.answer == REFER else ""
+        lines.append(Text(f"  answer {prediction.answer}{look}", style="yellow" if look else ""))
     lines += [Text(f"  warning: this film {warning}", style="yellow") for warning in prediction.warnings]
     return Group(*lines)
 
@@ -106,6 +109,9 @@ def _table(films: Sequence[Prediction]) -> Table:
     table.add_column("film", no_wrap=True)
     table.add_column("prediction", no_wrap=True)
     table.add_column("probability", justify="right", no_wrap=True)
+    referring = any(isinstance(film, ReferringPrediction) for film in films)
+    if referring:
+        table.add_column("answer", no_wrap=True)
     remarks = [film.error if film.error is not None else _first(film.warnings) for film in films]
     if any(remarks):
         table.add_column("remarks")
@@ -116,6 +122,8 @@ def _table(films: Sequence[Prediction]) -> Table:
             Text(film.prediction or "no answer", style=_style(film) if film.prediction else "yellow"),
             "" if film.probability is None else f"{film.probability:.1%}",
         ]
+        if referring:
+            cells.append((film.answer if isinstance(film, ReferringPrediction) else None) or "")
         table.add_row(*cells, *([Text(on_one_line(remark))] if any(remarks) else []))
     return table
 
@@ -130,6 +138,8 @@ def _counts(tally: Tally) -> str:
     parts = [counted(tally.num_films, "film"), *(f"{count:,} {name}" for name, count in tally.counts.items())]
     if tally.num_errors:
         parts.append(f"{tally.num_errors:,} could not be read")
+    if tally.num_referred is not None:
+        parts.append(f"{tally.num_referred:,} referred to a person")
     if tally.num_uncertain:
         parts.append(f"{tally.num_uncertain:,} uncertain")
     if tally.num_warned:
@@ -160,6 +170,8 @@ def _shares(tally: Tally) -> Table:
     table.add_column(justify="right")
     table.add_column(justify="right")
     rows = [("films", tally.num_films), *reversed(tally.counts.items()), ("no answer", tally.num_errors)]
+    if tally.num_referred is not None:
+        rows.insert(-1, (f"{REFER}, for a person", tally.num_referred))
     for name, count in rows:
         if count or name in tally.counts:
             table.add_row(name, f"{count:,}", f"{count / tally.num_films:.1%}" if name != "films" else "")

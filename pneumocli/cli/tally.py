@@ -4,8 +4,8 @@ import heapq
 import re
 from collections import Counter
 
-from pneumocli.core.records import CLASS_NAMES
-from pneumocli.inference.records import Prediction
+from pneumocli.core.records import CLASS_NAMES, REFER
+from pneumocli.inference.records import Prediction, ReferringPrediction
 
 UNCERTAIN = 0.1
 """A film is uncertain if its probability lies this close to the threshold."""
@@ -25,6 +25,7 @@ class Tally:
         num_errors: Films without an answer.
         num_warned: Films unlike the training films.
         num_uncertain: Films whose probability is close to the threshold.
+        num_referred: Films for a person to look at; ``None`` where the model refers none.
         counts: Films by class.
         remarks: Films by remark, without the numbers of single films.
         kept: The first answers.
@@ -35,6 +36,7 @@ class Tally:
     def __init__(self, most: int | None, examples: int = 5) -> None:
         self._most, self._examples = most, examples
         self.num_films = self.num_errors = self.num_warned = self.num_uncertain = 0
+        self.num_referred: int | None = None
         self.counts = dict.fromkeys(CLASS_NAMES, 0)
         self.remarks: Counter[str] = Counter()
         self.kept: list[Prediction] = []
@@ -57,6 +59,8 @@ class Tally:
             self._keep(self.errors, prediction)
             return
         self.counts[prediction.prediction] += 1
+        if isinstance(prediction, ReferringPrediction):
+            self.num_referred = (self.num_referred or 0) + (prediction.answer == REFER)
         distance = abs(prediction.probability - prediction.threshold)
         if distance <= UNCERTAIN:
             self.num_uncertain += 1

@@ -273,6 +273,9 @@ class TrainConfig(Settings):
     """With --folds: train only this run, such as on another machine."""
     ensemble: bool = False
     """With --folds: also write one model file that gives the mean of the runs."""
+    refer: Annotated[float | None, Field(gt=0, lt=0.5, allow_inf_nan=False), Flag(metavar="X", default="off")] = None
+    """Answer REFER, a film for a person, where a class is not clear: limits from the validation films rule out the true
+    class of at most this share of new patients of either class."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -16,6 +16,10 @@ CLASS_NAMES: tuple[ClassName, ClassName] = ("NORMAL", "PNEUMONIA")
 
 POSITIVE_CLASS = CLASS_NAMES[1]
 
+Answer = Literal["NORMAL", "PNEUMONIA", "REFER"]
+REFER: Literal["REFER"] = "REFER"
+"""The answer for a film that a person should look at, of a model trained with ``--refer``."""
+
 NOTICE = "Not a medical device: not for diagnosis."
 """Shown wherever a result is shown."""
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumocli.core.records import CLASS_NAMES, ClassName, OutOfFold, Split
+from pneumocli.evaluation.referral import referral
 from pneumocli.metrics.bootstrap import PatientBootstrap, all_drawn, percentiles, rate
 from pneumocli.metrics.calibration import slope_and_intercept
 from pneumocli.metrics.classification import (
@@ -98,7 +99,9 @@ def evaluate_predictions(
         choices: Threshold, prevalence and seed.
         hard: Which films are hard, (N,); ``None`` where films are neither hard nor easy.
     """
-    return measured(ScoreArrays.of(films, card.temperature), card.operating_point, origin, choices, hard)
+    scores = ScoreArrays.of(films, card.temperature)
+    evaluation = measured(scores, card.operating_point, origin, choices, hard)
+    return evaluation.model_copy(update={"refer": referral(scores, card.refer)})
 
 
 def measured(

@@ -14,6 +14,8 @@ from pneumocli.core.files import write_failure
 from pneumocli.inference.records import Prediction
 
 COLUMNS = ("image", "probability", "prediction", "threshold", "warnings", "error", "model")
+REFERRING_COLUMNS = (*COLUMNS, "answer")
+"""Of a model that refers films to a person."""
 
 _BLOCK_BYTES = 1 << 20
 
@@ -26,6 +28,7 @@ class AnswerTable:
     Args:
         file: Replaced unless ``resume`` is given.
         model: First digits of the model file's SHA-256, kept with each row.
+        columns: As the model has them.
         resume: Keep what stands in the file, but for a half-written last row; a missing file is begun.
 
     Raises:
@@ -39,8 +42,11 @@ class AnswerTable:
     _file: IO[str]
     _writer: "csv.DictWriter[str]"
 
-    def __init__(self, file: Path, *, model: str, threshold: float, resume: bool) -> None:
+    def __init__(
+        self, file: Path, *, model: str, threshold: float, resume: bool, columns: tuple[str, ...] = COLUMNS
+    ) -> None:
         self._path = file
+        self._columns = columns
         self._model = model
         self._done = array("Q")
         self.num_errors = 0
@@ -55,9 +61,9 @@ class AnswerTable:
                 self._file.truncate(self._whole)
         except OSError as error:
             raise write_failure(self._path, error) from error
-        self._writer = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
+        self._writer = csv.DictWriter(self._file, self._columns, lineterminator="\n")
         if not self._whole:
-            self._write(dict(zip(COLUMNS, COLUMNS, strict=True)))
+            self._write(dict(zip(self._columns, self._columns, strict=True)))
         return self
 
     def __exit__(
@@ -100,7 +106,8 @@ class AnswerTable:
         try:
             with self._path.open("rb") as file:
                 rows = csv.DictReader(_lines(file, whole))
-                if tuple(rows.fieldnames or ()) != COLUMNS:
+                found = tuple(rows.fieldnames or ())
+                if found not in (COLUMNS, REFERRING_COLUMNS):
                     raise self._refused("it is no table of pneumo predict")
                 for row in rows:
                     if row["model"] != self._model or float(row["threshold"]) != threshold:
@@ -110,6 +117,8 @@ class AnswerTable:
                         )
                     self._done.append(_key(row["image"]))
                     self.num_errors += bool(row["error"])
+                if found != self._columns:
+                    raise self._refused("it was written with another model")
         except (ValueError, TypeError, csv.Error) as error:
             raise self._refused("it is damaged") from error
         self._done = array("Q", sorted(self._done))

@@ -14,12 +14,13 @@ from pneumocli.core.parallel import ordered_map
 from pneumocli.core.records import CLASS_NAMES
 from pneumocli.data.film import UnreadableFilm
 from pneumocli.inference.classifier import Classifier
-from pneumocli.inference.csv_output import AnswerTable
+from pneumocli.inference.csv_output import COLUMNS, REFERRING_COLUMNS, AnswerTable
 from pneumocli.inference.inputs import Named, count_films, find_films
-from pneumocli.inference.records import Prediction
+from pneumocli.inference.records import Prediction, ReferringPrediction
 from pneumocli.inference.scoring import Counted, ScoringResult, Source, score_films
-from pneumocli.model.card import ModelCard, map_cells
+from pneumocli.model.card import ModelCard, ReferLimits, map_cells
 from pneumocli.run_folder import RunFolder, run_from_environment
+from pneumocli.shift.conformal import answer_of
 
 if TYPE_CHECKING:
     from pneumocli.inference.folder_shift import FolderShift
@@ -137,7 +138,9 @@ def _table(config: PredictConfig, classifier: Classifier, listener: Listener) ->
     if config.csv is None:
         return None
     threshold = _threshold(config, classifier)
-    table = AnswerTable(config.csv, model=classifier.sha256[:12], threshold=threshold, resume=config.resume)
+    columns = COLUMNS if classifier.card.refer is None else REFERRING_COLUMNS
+    model = classifier.sha256[:12]
+    table = AnswerTable(config.csv, model=model, threshold=threshold, resume=config.resume, columns=columns)
     if table.num_films:
         failed = f", {table.num_errors:,} of them unreadable" if table.num_errors else ""
         listener(Remark(f"{config.csv} holds {table.num_films:,} films{failed}: continuing after them"))
@@ -174,7 +177,8 @@ def _answers(  # noqa: PLR0913 - what is scored, by what, where answers go, and 
             films = (film for film in films if film.image not in table)
         pairs = _scored(config, classifier, films, total, folder, listener)
         threshold = _threshold(config, classifier)
-        answers = ((named, scored, _prediction(named, scored, threshold)) for named, scored in pairs)
+        limits = classifier.card.refer
+        answers = ((named, scored, _prediction(named, scored, threshold, limits)) for named, scored in pairs)
         for prediction in _explained(config, classifier.card, answers):
             if table is not None:
                 table.add(prediction)
@@ -224,9 +228,9 @@ def _scored(  # noqa: PLR0913 - what is scored, how, and who listens
         yield waiting.popleft(), scored
 
 
-def _prediction(named: Named, scored: ScoringResult, threshold: float) -> Prediction:
+def _prediction(named: Named, scored: ScoringResult, threshold: float, limits: ReferLimits | None) -> Prediction:
     positive = None if scored.probability is None else scored.probability >= threshold
-    return Prediction(
+    prediction = Prediction(
         image=named.image,
         probability=scored.probability,
         prediction=None if positive is None else CLASS_NAMES[positive],
@@ -234,6 +238,10 @@ def _prediction(named: Named, scored: ScoringResult, threshold: float) -> Predic
         warnings=scored.warnings,
         error=scored.error,
     )
+    if limits is None:
+        return prediction
+    answer = None if scored.logit is None else answer_of(limits, scored.logit)
+    return ReferringPrediction(**dict(prediction), answer=answer)
 
 
 _Answered = tuple[Named, ScoringResult, Prediction]

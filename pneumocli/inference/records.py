@@ -1,6 +1,6 @@
 """The answer for one film."""
 
-from pneumocli.core.records import ClassName, Fraction, Record
+from pneumocli.core.records import Answer, ClassName, Fraction, Record
 
 
 class Prediction(Record):
@@ -15,3 +15,10 @@ class Prediction(Record):
     warnings: tuple[str, ...] = ()
     error: str | None = None
     """Why there is no answer."""
+
+
+class ReferringPrediction(Prediction):
+    """The answer of a model trained with ``--refer``."""
+
+    answer: Answer | None
+    """A class where it is clear, ``REFER`` where a person should look; ``None`` where the film could not be read."""

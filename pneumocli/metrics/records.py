@@ -147,6 +147,35 @@ class PatientLevel(Record):
     """PNEUMONIA where any of the patient's films is called so; ranked by the highest logit."""
 
 
+class RiskPoint(Record):
+    """One point of a risk-coverage curve."""
+
+    answered: Fraction
+    """Share of the films that are not referred."""
+    error: Fraction
+    """Share of wrong answers among those."""
+
+
+class Referral(Record):
+    """What a model with limits for referral gives: films whose class is not clear are left to a person."""
+
+    alpha: Fraction
+    """Share of each class that the limits may rule out wrongly, as ``--refer`` asked."""
+    coverage: dict[ClassName, Metric]
+    """By class: share of its films that the limits do not rule out for it; 1 - ``alpha`` was asked."""
+    num_referred: Count
+    num_without_class: Count
+    """Of the referred films: those that are possible for neither class; the others are possible for both."""
+    referred: Metric
+    """Share of the films."""
+    num_wrong: Count
+    """Wrong answers."""
+    error: Metric
+    """Share of wrong answers among the films that are answered."""
+    risk: tuple[RiskPoint, ...]
+    """The error as the band of referred logits about the middle of the limits narrows from all films to none."""
+
+
 CALIBRATION_METRICS = (
     "brier_score",
     "brier_skill",
@@ -204,6 +233,8 @@ class Evaluation(Record):
     """Of the table that ``--predictions`` evaluated; ``None`` for the scores of a run."""
     score_threshold: Finite | None = None
     """On the scores of a table without probabilities: ``logit`` is the score less this, ``probability`` none."""
+    refer: Referral | None = None
+    """``None`` for a model without limits, trained without ``--refer``, and in files of version 0.1.0."""
 
     @property
     def place(self) -> str:

@@ -128,6 +128,25 @@ class ShortcutModel(Record):
     """Those that predict the class; none where no property does, then no film is hard or easy."""
 
 
+class ReferLimits(Record):
+    """Which logits of PNEUMONIA are answered, and which are referred to a person.
+
+    NORMAL is possible up to one limit, PNEUMONIA from the other on. Where one class is possible it is the answer; where
+    both are, or none is, the film is referred.
+    """
+
+    alpha: Annotated[float, Field(gt=0, lt=0.5, allow_inf_nan=False)]
+    """Share of each class whose films may be called impossible for it."""
+    normal_up_to: Finite
+    """Logit, not divided by the temperature."""
+    pneumonia_from: Finite
+    """Likewise."""
+    num_normal: Count
+    """Validation patients that set the limit of NORMAL, one film of each; of a group of folds all patients."""
+    num_pneumonia: Count
+    """Likewise of PNEUMONIA."""
+
+
 def map_cells(image_size: int) -> int:
     """Cells along a side of a heat map: ResNet-18 halves the image five times, rounding up.
 
@@ -171,3 +190,5 @@ class ModelCard(Record):
     """Views of each film that the network averages, see :mod:`pneumocli.model.views`; 1 in models of version 0.1.0."""
     members: tuple[str, ...] = ()
     """SHA-256 of the model files whose mean this is, a group of folds; empty for a single network."""
+    refer: ReferLimits | None = None
+    """``None`` where ``--refer`` was not given, and in models of version 0.1.0."""

@@ -30,6 +30,7 @@ from pneumocli.reporting.carry_over import (
 )
 from pneumocli.reporting.film_pictures import ShownFilms
 from pneumocli.reporting.html import page_figure, render, scale_marks, table_by_method, thinned, thinned_rows
+from pneumocli.reporting.refer_section import refer_section
 from pneumocli.reporting.shift_section import shift_section
 from pneumocli.reporting.text import HEADLINE, hard_rows, percent, value_text, verdict, verdict_of, with_ends
 
@@ -93,6 +94,7 @@ def evaluation_page(report: EvaluationReport) -> str:
         patients=_patients(evaluation),
         places={"columns": PLACES_COLUMNS, "rows": places_rows(report.places)},
         shift=shift_section(evaluation.shift),
+        refer=refer_section(evaluation),
         chosen=_CHOSEN[evaluation.threshold.chosen_on],
         class_rows=_class_rows(evaluation),
         subgroup_rows=_subgroup_rows(evaluation),

@@ -16,6 +16,7 @@ from pneumocli.metrics.records import Evaluation
 from pneumocli.model.card import ModelCard
 from pneumocli.reporting import carry_over
 from pneumocli.reporting.carry_over import PLACES_COLUMNS, places_rows
+from pneumocli.reporting.refer_text import limits_text, refer_sentence
 from pneumocli.reporting.text import interval, number, percent, verdict
 from pneumocli.run_folder import RunFolder
 
@@ -74,4 +75,5 @@ def _template() -> Template:
         loader=PackageLoader("pneumocli"), undefined=StrictUndefined, keep_trailing_newline=True
     )
     environment.globals.update(percent=percent, number=number, interval=interval, carry_over=carry_over)
+    environment.globals.update(limits_text=limits_text, refer_sentence=refer_sentence)
     return environment.get_template("model_card.md.j2")

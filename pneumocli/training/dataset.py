@@ -14,6 +14,7 @@ from pneumocli.data.splits import training_pool, with_fold, with_validation
 from pneumocli.training.film_cache import Films, FilmsOnDisk, Selected, cached_films
 from pneumocli.training.hard_films import HardFilms, find_hard_films
 from pneumocli.training.loader import CropSource
+from pneumocli.training.referral import refuse_too_few_patients
 
 _NOTABLE_SHARE = 0.02  # by which more films are held out than --val-fraction names
 
@@ -81,6 +82,8 @@ def prepare(config: TrainConfig, listener: Listener) -> TrainingData:
     else:
         manifest, fraction = with_validation(readable, config.val, config.val_fraction, config.seed)
     _check_and_describe_split(config, manifest, fraction, listener)
+    if config.fold is None:
+        refuse_too_few_patients(config, manifest.of("val").rows)
     return _with_films(config, manifest, Selected(crops, _numbers_of(manifest, numbers)), unreadable, listener)
 
 

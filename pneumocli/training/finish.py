@@ -36,6 +36,7 @@ from pneumocli.training.checkpoint import Progress
 from pneumocli.training.dataset import EvaluationForm, TrainingData, validation_films
 from pneumocli.training.export import export
 from pneumocli.training.loader import stacked
+from pneumocli.training.referral import limits_of
 
 # Training films that the Gaussian of the features is fitted to. 512 directions need a few times as many films for a
 # stable shrunk covariance; more would cost a noticeable part of an epoch on a CPU.
@@ -109,6 +110,8 @@ def finish(run: RunFolder, config: TrainConfig, data: TrainingData, progress: Pr
     if config.views > 1:
         card = _card_of_views(config, data, progress.history[card.best_epoch - 1], val_logits.astype(np.float32))
     card = _with_familiarity(net, card, data, val_features)
+    if config.fold is None:  # of a group all folds' films together set the limits
+        card = card.model_copy(update={"refer": limits_of(config, data.manifest.of("val").rows, val_logits)})
     reference = _reference(card, data, val_logits, val_features)
     listener(TaskAdvanced(task, 1))
     save_best(run.best_file, weights, card, None if reference is None else reference.model_dump_json())

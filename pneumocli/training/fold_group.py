@@ -41,6 +41,7 @@ from pneumocli.run_folder import RunFolder
 from pneumocli.shift.shortcut import fit_shortcuts, hard_films
 from pneumocli.training.ensemble import write_ensemble
 from pneumocli.training.hard_films import HardFilms
+from pneumocli.training.referral import limits_of
 
 _FAMILIAR_FILMS = 1536  # as for a single run
 _PARITY_FILMS = 64
@@ -160,6 +161,7 @@ def _card(
         shortcut_model=shortcuts,
         members=tuple(fold.model_sha256 for fold in group.folds),
         views=members[0].card.views,
+        refer=limits_of(config, films.rows, held.logits),
     )
 
 

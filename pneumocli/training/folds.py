@@ -18,6 +18,7 @@ from pneumocli.training.continuation import differences
 from pneumocli.training.dataset import prepare_pool
 from pneumocli.training.fold_group import complete
 from pneumocli.training.hard_films import find_hard_films
+from pneumocli.training.referral import refuse_too_few_patients
 
 TrainRun = Callable[[TrainConfig, Listener], RunFolder]
 
@@ -168,6 +169,7 @@ def _check_and_describe(config: TrainConfig, pool: Manifest, listener: Listener)
     """Everything that can be wrong with the folds, before the first of them is trained."""
     folds = config.folds or 0
     in_folds(pool, config.val, folds, config.seed)
+    refuse_too_few_patients(config, pool.rows)
     given = sum(row.split == "val" for row in pool.rows)
     listener(
         Remark(

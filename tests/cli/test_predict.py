@@ -13,7 +13,7 @@ from rich.console import Console
 
 from pneumocli.cli.predict_tables import answers, on_one_line, operating_point_line, short_name
 from pneumocli.cli.tally import Tally
-from pneumocli.inference.records import Prediction
+from pneumocli.inference.records import Prediction, ReferringPrediction
 from pneumocli.model.card import OperatingPoint
 from pneumocli.run_folder import RunFolder
 
@@ -192,6 +192,20 @@ def test_every_film_is_listed_when_asked_for_and_few_are_anyway(trained: RunFold
     text = summed_up(few, trained)
     assert "2 films, 1 NORMAL, 1 PNEUMONIA, 1 unlike the training films" in text
     assert "looks odd (and 1 more)" in " ".join(text.split())
+
+
+def test_referred_films_are_shown_and_counted(trained: RunFolder):
+    films = [
+        ReferringPrediction(**dict(answer(f"{number}.png", 0.6)), answer="REFER" if number else "PNEUMONIA")
+        for number in range(14)
+    ]
+    assert "answer REFER: the class is not clear, a person should look" in summed_up([films[1]], trained)
+    assert "answer PNEUMONIA" in summed_up([films[0]], trained)
+    table = summed_up(films[:3], trained)
+    assert "answer" in table
+    assert "2 referred to a person" in table
+    assert "REFER, for a person" in summed_up(films, trained)
+    assert "REFER" not in summed_up([answer("a.png")] * 14, trained)
 
 
 def test_a_summary_takes_no_more_memory_the_more_films_there_are():

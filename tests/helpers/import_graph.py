@@ -28,7 +28,7 @@ FLOORS: dict[int, dict[str, str]] = {
             " records refitted scores square_and_add suspect_labels thresholds"
         ),
         "run_folder": "",
-        "shift": "detection reference sample shortcut two_sample",
+        "shift": "conformal detection reference sample shortcut two_sample",
     },
     4: {
         "inference": "classifier csv_output folder_shift heat_map inputs predict records scoring",
@@ -40,16 +40,16 @@ FLOORS: dict[int, dict[str, str]] = {
         "release": "download http http_errors installed kaggle records sources staging unzip zip_file",
         "reporting": (
             "carry_over comparison_figures comparison_page comparison_verdict evaluation_page figures"
-            " film_pictures html model_card suspect_page shift_section text"
+            " film_pictures html model_card refer_section refer_text suspect_page shift_section text"
         ),
     },
     6: {
-        "evaluation": "compare evaluate measure store subject table",
+        "evaluation": "compare evaluate measure referral store subject table",
     },
     7: {
         "training": (
             "alterations augmentation averaging checkpoint continuation dataset distributed ensemble export film_cache"
-            " finish fold_group folds gpu_probe hard_films loader loop plan records schedule seeds step"
+            " finish fold_group folds gpu_probe hard_films loader loop plan records referral schedule seeds step"
             " tensorboard timing train"
         ),
     },

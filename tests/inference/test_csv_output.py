@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pneumocli.core.errors import PneumoError, RunError
-from pneumocli.inference.csv_output import AnswerTable
-from pneumocli.inference.records import Prediction
+from pneumocli.inference.csv_output import REFERRING_COLUMNS, AnswerTable
+from pneumocli.inference.records import Prediction, ReferringPrediction
 
 FILMS = [
     Prediction(image="a.png", probability=0.25, prediction="NORMAL", threshold=0.5),
@@ -87,3 +87,28 @@ def test_a_foreign_table_is_not_continued(tmp_path: Path, content: bytes):
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path):
     with pytest.raises(PneumoError, match="cannot write"):
         write(tmp_path, resume=False)
+
+
+def test_a_model_that_refers_has_a_column_of_answers(tmp_path: Path):
+    file = tmp_path / "answers.csv"
+    first, second = (
+        ReferringPrediction(**dict(film), answer=answer)
+        for film, answer in zip(FILMS[1:3], ("REFER", None), strict=True)
+    )
+    with AnswerTable(file, model="abc", threshold=0.5, resume=False, columns=REFERRING_COLUMNS) as table:
+        table.add(first)
+    with AnswerTable(file, model="abc", threshold=0.5, resume=True, columns=REFERRING_COLUMNS) as table:
+        assert first.image in table
+        table.add(second)
+    text = file.read_text(encoding="utf-8")
+    assert text.startswith("image,probability,prediction,threshold,warnings,error,model,answer\n")
+    assert ",abc,REFER\n" in text
+    assert text.endswith(",abc,\n")
+
+
+def test_a_table_with_answers_is_not_continued_without(tmp_path: Path):
+    file = tmp_path / "answers.csv"
+    with AnswerTable(file, model="abc", threshold=0.5, resume=False, columns=REFERRING_COLUMNS):
+        pass
+    with pytest.raises(RunError, match="written with another model"):
+        AnswerTable(file, model="abc", threshold=0.5, resume=True)
