@@ -91,7 +91,7 @@ def run_folder_page() -> str:
     from pneumocli.core.records import Environment, EpochRecord, ManifestRow, RunResult
     from pneumocli.core.shift_records import PropertyShift, Shift
     from pneumocli.metrics.records import ScoredFilm
-    from pneumocli.model.card import ModelCard, OperatingPoint
+    from pneumocli.model.card import ModelCard, OperatingPoint, ReferLimits
 
     text = (ROOT / "docs" / "run-folder.md").read_text(encoding="utf-8")
     records = (
@@ -101,6 +101,7 @@ def run_folder_page() -> str:
         RunResult,
         ModelCard,
         OperatingPoint,
+        ReferLimits,
         ScoredFilm,
         Shift,
         PropertyShift,
