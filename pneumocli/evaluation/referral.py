@@ -25,6 +25,7 @@ def referral(scores: ScoreArrays, limits: ReferLimits | None) -> Referral | None
     sets = sets_of(limits, scores.logits)
     covered = sets[np.arange(len(scores)), scores.labels]
     answered = sets.sum(axis=1) == 1
+    middle = (limits.normal_up_to + limits.pneumonia_from) / 2
     return Referral(
         alpha=limits.alpha,
         coverage={
@@ -36,17 +37,20 @@ def referral(scores: ScoreArrays, limits: ReferLimits | None) -> Referral | None
         referred=rate(~answered, scores.patients),
         num_wrong=int((~covered[answered]).sum()),
         error=rate(~covered[answered], scores.patients[answered]),
-        risk=risk_points(scores.logits, scores.labels, (limits.normal_up_to + limits.pneumonia_from) / 2),
+        risk=risk_points(scores.logits, scores.labels, middle, keep=int(answered.sum())),
     )
 
 
-def risk_points(logits: NDArray[np.float64], labels: NDArray[np.int64], middle: float) -> tuple[RiskPoint, ...]:
+def risk_points(
+    logits: NDArray[np.float64], labels: NDArray[np.int64], middle: float, keep: int = 0
+) -> tuple[RiskPoint, ...]:
     """The error among the answered as a band about ``middle``, whose films are referred, narrows from all to nothing.
 
     Args:
         logits: Of pneumonia, (N,).
         labels: 0 or 1, (N,).
         middle: Films below it are answered NORMAL, the others PNEUMONIA.
+        keep: The point with so many answered films stays where a long curve is thinned.
 
     Returns:
         From few films to all; films of the same distance are answered together.
@@ -59,7 +63,8 @@ def risk_points(logits: NDArray[np.float64], labels: NDArray[np.int64], middle: 
     wrong = np.cumsum(((logits >= middle) != (labels == 1))[order])
     ends = np.flatnonzero(np.append(np.diff(distance[order]) != 0, True))
     if len(ends) > _MOST_POINTS:
-        ends = ends[np.unique(np.linspace(0, len(ends) - 1, _MOST_POINTS).round().astype(int))]
+        chosen = ends[np.linspace(0, len(ends) - 1, _MOST_POINTS).round().astype(int)]
+        ends = np.unique([*chosen, *ends[ends == keep - 1]])
     return tuple(
         RiskPoint(answered=float((end + 1) / len(logits)), error=float(wrong[end] / (end + 1))) for end in ends
     )

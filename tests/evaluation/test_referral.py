@@ -52,8 +52,9 @@ def test_the_stored_model_lies_on_its_curve():
 
 def test_a_curve_of_many_films_stays_short():
     rng = np.random.default_rng(0)
-    points = risk_points(rng.normal(size=5000), rng.integers(0, 2, 5000), 0.0)
-    assert len(points) <= 60
+    points = risk_points(rng.normal(size=5000), rng.integers(0, 2, 5000), 0.0, keep=4321)
+    assert len(points) == 61
+    assert 4321 / 5000 in [point.answered for point in points]
     assert points[-1].answered == 1
     assert all(a.answered < b.answered for a, b in pairwise(points))
 

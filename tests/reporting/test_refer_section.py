@@ -12,7 +12,7 @@ def test_the_section_counts_what_is_referred_and_wrong(evaluated: tuple[RunFolde
     assert section["rows"] == [
         ["coverage of NORMAL", "94.0% (90.0% to 97.0%)"],
         ["coverage of PNEUMONIA", "95.0%"],
-        ["referred (10 of 40)", "25.0%"],
+        ["referred (10 of 40; 0 possible for neither class)", "25.0%"],
         ["wrong among the answered (3 of 30)", "10.0%"],
     ]
 
