@@ -56,7 +56,7 @@ def _remedy(config: TrainConfig, patients: int) -> str:
     smaller = f"--refer {enough:g}" if enough < 0.5 else ""
     more = ""
     if config.folds is None and config.val == "official":
-        more = "--val patient, which holds out more"
+        more = "--val patient"
     elif config.folds is None and config.val_fraction < 0.5:
         more = f"--val-fraction {min(0.5, 2 * config.val_fraction):g}"
     return " or ".join(part for part in (more, smaller) if part) or "leave --refer out"

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ from pneumocli.core.events import Event, Remark, TaskStarted
 from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.predict import predict
 from pneumocli.inference.scoring import score_films
+from pneumocli.model.card import ReferLimits
 from pneumocli.run_folder import RunFolder
+from tests.conftest import change_card, copy_of
 
 
 @pytest.fixture
@@ -189,3 +192,21 @@ def test_a_record_is_plain_data(trained: RunFolder, test_films: Path):
     assert set(json.loads(film.model_dump_json())) == {
         "image", "probability", "prediction", "threshold", "warnings", "error",
     }  # fmt: skip
+
+
+def test_a_model_with_limits_answers_beside_its_prediction(trained: RunFolder, test_films: Path, tmp_path: Path):
+    logits = sorted(
+        film.logit or 0.0 for film in score_films(Classifier.of_run(trained), sorted(test_films.rglob("*.jpeg")))
+    )
+    low, high = (float(np.mean(logits[place : place + 2])) for place in (9, 29))  # clear of every film's logit
+    run = copy_of(trained, tmp_path / "run")
+    limits = ReferLimits(alpha=0.1, normal_up_to=high, pneumonia_from=low, num_normal=9, num_pneumonia=9)
+    change_card(run, refer=limits)
+    file = tmp_path / "answers.csv"
+    found = list(predict(config(run, test_films, tmp_path / "none.png", csv=file)))
+    assert Counter(film.model_dump()["answer"] for film in found) == {
+        "NORMAL": 10, "REFER": 20, "PNEUMONIA": 10, None: 1,
+    }  # fmt: skip
+    assert {film.prediction for film in found[:-1]} <= {"NORMAL", "PNEUMONIA"}
+    with file.open(encoding="utf-8", newline="") as table:
+        assert [row["answer"] for row in csv.DictReader(table)] == [film.model_dump()["answer"] or "" for film in found]

@@ -39,7 +39,7 @@ def config(**settings: object) -> TrainConfig:
     ("settings", "hint"),
     [
         ({}, "--val-fraction 0.2 or --refer 0.12"),
-        ({"val": "official"}, "--val patient, which holds out more or --refer 0.12"),
+        ({"val": "official"}, "--val patient or --refer 0.12"),
         ({"val_fraction": 0.5}, "--refer 0.12"),
         ({"folds": 5}, "--refer 0.12"),
     ],
@@ -89,6 +89,13 @@ def test_a_training_on_too_few_patients_leaves_no_run(phantoms: Path, tmp_path: 
     with pytest.raises(DataError, match=r"--refer 0\.01 needs 99 validation patients"):
         train(tiny(phantoms, tmp_path / "run", refer=0.01))
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_folds_on_too_few_patients_leave_no_group(phantoms: Path, tmp_path: Path):
+    group = tmp_path / "group"
+    with pytest.raises(DataError, match=r"--refer 0\.005 needs 199 patients of each class"):
+        train(tiny(phantoms, group, folds=2, val_fraction=0.1, refer=0.005))
+    assert not (group / "config.json").exists()
 
 
 @pytest.mark.slow
