@@ -15,7 +15,18 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("download", "verify-data", "train", "evaluate", "predict", "compare", "runs", "demo", "doctor")
+COMMANDS = (
+    "download",
+    "verify-data",
+    "train",
+    "evaluate",
+    "predict",
+    "recalibrate",
+    "compare",
+    "runs",
+    "demo",
+    "doctor",
+)
 
 
 def help_of(*argv: str) -> str:

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
         DownloadConfig,
         EvaluateConfig,
         PredictConfig,
+        RecalibrateConfig,
         TrainConfig,
         VerifyDataConfig,
     )
     from pneumocli.core.errors import PneumoError
     from pneumocli.evaluation.compare import compare
     from pneumocli.evaluation.evaluate import evaluate
+    from pneumocli.evaluation.recalibrate import recalibrate
     from pneumocli.inference.classifier import Classifier
     from pneumocli.inference.predict import predict
     from pneumocli.release.download import download
@@ -41,6 +43,7 @@ _PUBLIC = {
     "EvaluateConfig": "pneumocli.core.config",
     "PneumoError": "pneumocli.core.errors",
     "PredictConfig": "pneumocli.core.config",
+    "RecalibrateConfig": "pneumocli.core.config",
     "RunFolder": "pneumocli.run_folder",
     "TrainConfig": "pneumocli.core.config",
     "VerifyDataConfig": "pneumocli.core.config",
@@ -48,6 +51,7 @@ _PUBLIC = {
     "download": "pneumocli.release.download",
     "evaluate": "pneumocli.evaluation.evaluate",
     "predict": "pneumocli.inference.predict",
+    "recalibrate": "pneumocli.evaluation.recalibrate",
     "resume": "pneumocli.training.train",
     "train": "pneumocli.training.train",
     "verify_data": "pneumocli.verification.verify",
@@ -60,6 +64,7 @@ __all__ = [
     "EvaluateConfig",
     "PneumoError",
     "PredictConfig",
+    "RecalibrateConfig",
     "RunFolder",
     "TrainConfig",
     "VerifyDataConfig",
@@ -67,6 +72,7 @@ __all__ = [
     "download",
     "evaluate",
     "predict",
+    "recalibrate",
     "resume",
     "train",
     "verify_data",

@@ -265,6 +265,10 @@ class RunFolder:
         """Where a group's run that holds out fold ``number``, from 1, is kept."""
         return RunFolder(self.path / f"fold-{number}")
 
+    def recalibrated(self, name: str) -> "RunFolder":
+        """Where the model recalibrated on the films of the place ``name`` is kept; it is used as a run is."""
+        return RunFolder(self.path / "recalibrated" / name)
+
     @property
     def group(self) -> "RunFolder | None":
         """The group that this run is a fold of; ``None`` for any other run."""

@@ -106,6 +106,7 @@ def loaded_after(*argv: str, code: int = 0) -> set[str]:
         (["train", "--resume", "x", "--lr", "1"], 2),
         (["train", "--resume", "none"], 1),
         (["evaluate", "none"], 1),
+        (["recalibrate", "none", "--data", "none"], 1),
         (["compare", "none", "neither"], 1),
         (["runs", "none"], 1),
     ],

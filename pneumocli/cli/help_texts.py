@@ -38,6 +38,10 @@ EXAMPLES = {
     "evaluate": ("pneumo evaluate runs/transfer", "pneumo evaluate runs/transfer --data films --manifest ours.csv"),
     "predict": ("pneumo predict xray.jpeg", "pneumo predict films --csv answers.csv --explain maps"),
     "compare": ("pneumo compare runs/scratch runs/transfer", "pneumo compare runs/a runs/b runs/c --split val"),
+    "recalibrate": (
+        "pneumo recalibrate runs/transfer --data films",
+        "pneumo recalibrate runs/a --data films --operating-point youden",
+    ),
     "runs": ("pneumo runs", "pneumo runs old --sort auroc"),
     "demo": ("pneumo demo", "pneumo demo --output tour"),
     "doctor": ("pneumo doctor", "pneumo doctor --json"),

@@ -49,7 +49,7 @@ def prediction_table(predictions: Iterable[Prediction]) -> RenderableType:
 
 
 def operating_point_line(point: OperatingPoint, threshold: float) -> str:
-    """What the threshold was worth on the validation films, if it is the stored one."""
+    """What the threshold was worth where it was chosen, if it is the stored one."""
     if threshold != point.threshold:
         return f"threshold {threshold:.1%} as given; its sensitivity and specificity were not measured"
     rates = [
@@ -57,7 +57,8 @@ def operating_point_line(point: OperatingPoint, threshold: float) -> str:
         for name, value in (("sensitivity", point.sensitivity), ("specificity", point.specificity))
         if value is not None
     ]
-    measured = f": {', '.join(rates)} on the validation films" if rates else ""
+    place = "films of the place it was recalibrated on" if point.chosen_on == "recalibrated" else "validation films"
+    measured = f": {', '.join(rates)} on the {place}" if rates else ""
     chosen = "" if point.chosen_on == "fixed" else f" (rule {point.rule})"
     return f"threshold {threshold:.1%}{chosen}{measured}"
 

@@ -518,6 +518,23 @@ class RunsConfig(Settings):
     sensitivity, specificity of the test films."""
 
 
+class RecalibrateConfig(Settings):
+    """Settings of ``pneumo recalibrate``."""
+
+    run: Annotated[Path, Flag(argument=True, metavar="RUN")]
+    """Run folder of a finished training."""
+    data: Annotated[Path, Flag(metavar="DIR")]
+    """Folder of the other place's labelled films, all of which are used."""
+    manifest: Annotated[Path | None, Flag(metavar="FILE.csv")] = None
+    """Films from a CSV instead (image,label[,patient]); image paths relative to --data."""
+    name: Annotated[EvaluationName | None, Flag(metavar="NAME", default="after the folder or table")] = None
+    """Keep the model in RUN/recalibrated/NAME."""
+    operating_point: Annotated[OperatingPointRule | None, Flag(metavar="RULE", default="the stored one")] = None
+    """Rule for the threshold: 0.5, youden, sensitivity=X, specificity=X or cost=X."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of the cross-validation's folds and the bootstrap."""
+
+
 class DoctorConfig(Settings):
     """Settings of ``pneumo doctor``: it has none."""
 

@@ -14,6 +14,7 @@ from pneumocli.core.records import HARD_BALANCED, ManifestRow, Split
 from pneumocli.data.acquisition_cache import acquisitions
 from pneumocli.data.manifest import Manifest, readable_films
 from pneumocli.evaluation.measure import Choices, Origin, class_name, evaluate_predictions
+from pneumocli.evaluation.recalibrate import refuse_adapted
 from pneumocli.evaluation.store import write_evaluation
 from pneumocli.evaluation.subject import Subject, subject_of
 from pneumocli.evaluation.table import evaluate_table
@@ -76,11 +77,18 @@ def evaluate_films(run: RunFolder, subject: Subject, config: EvaluateConfig, lis
     """
     classifier = Classifier.of_run(run, config.device, throughput=True)
     films = subject.films
+    refuse_adapted(classifier.card, films)
     _warn_about_overlap(run, subject, config.split, listener)
     sample = FilmSample(_patients(films))
     scored, flow = _score(classifier, films, config, sample, listener)
     origin = Origin(
-        run.name, config.split, run.model_sha256, films.fingerprint, flow, subject.name, _assumed_prevalence(run)
+        run.name,
+        config.split,
+        run.model_sha256,
+        films.fingerprint,
+        flow,
+        subject.name,
+        _assumed_prevalence(run, classifier.card),
     )
     chosen = Choices(config.threshold, config.prevalence, config.seed, config.by)
     hard = _hard(classifier.card, films, scored, listener)
@@ -99,8 +107,10 @@ def evaluate_films(run: RunFolder, subject: Subject, config: EvaluateConfig, lis
     return Evaluated(evaluation, scored, classifier.card)
 
 
-def _assumed_prevalence(run: RunFolder) -> float | None:
+def _assumed_prevalence(run: RunFolder, card: ModelCard) -> float | None:
     """The prevalence that a run's probabilities assume: of its training films, or of equal weights of the classes."""
+    if (fitted := card.recalibrated) is not None:
+        return fitted.num_pneumonia / (fitted.num_normal + fitted.num_pneumonia)
     if run.config().class_weights == "balanced":
         return 0.5
     labels = [row.label for row in run.manifest().of("train").rows]

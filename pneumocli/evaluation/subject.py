@@ -100,7 +100,7 @@ def _place_for(run: RunFolder, films: Manifest, place: str, name: str | None) ->
             "name",
             f"--name {_free_name(run, films, name)}, or remove that folder first",
         )
-    return _free_name(run, films, _name_after(place))
+    return _free_name(run, films, name_after(place))
 
 
 def _free_name(run: RunFolder, films: Manifest, name: str) -> str:
@@ -137,10 +137,10 @@ def _fingerprint_of_own(run: RunFolder) -> str | None:
         return None
 
 
-def _name_after(text: str) -> str:
+def name_after(text: str) -> str:
     """A folder name of letters, digits, ``.``, ``_`` and ``-``; never that of a split.
 
-    >>> _name_after("Hospital B (2024)"), _name_after("test"), _name_after("...")
+    >>> name_after("Hospital B (2024)"), name_after("test"), name_after("...")
     ('Hospital-B-2024', 'other-test', 'other')
     """
     name = re.sub(r"[^\w.-]+", "-", text).strip("-. ")

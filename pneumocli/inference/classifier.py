@@ -5,7 +5,7 @@ On the ONNX path neither torch nor torchvision is imported.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeGuard
@@ -304,10 +304,10 @@ class Classifier:
             text = None
         else:
             text = reference_text(self.file)
-        return None if text is None else Reference.read(text)
+        return None if text is None else Reference.read(text).moved(self.card.offset)
 
     def run(self, pixels: Bytes) -> NetworkOutput:
-        """Scores films.
+        """Scores films; PNEUMONIA's logit includes the card's offset.
 
         Args:
             pixels: uint8 (N,1,S,S), prepared by :func:`pneumocli.data.images.fit_film` for the card's size and fit.
@@ -325,6 +325,8 @@ class Classifier:
         )
         if not sound or not all(np.isfinite(part).all() for part in (outputs.logits, outputs.cam, outputs.features)):
             raise ModelFileError(f"{self.file} is damaged: what it gives has the wrong shape or is not finite")
+        if self.card.offset:
+            outputs = replace(outputs, logits=outputs.logits + np.array([0, self.card.offset], np.float32))
         return outputs
 
     def probability(self, logit: float) -> float:

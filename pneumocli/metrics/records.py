@@ -44,7 +44,7 @@ class ThresholdUsed(Record):
     value: Fraction
     rule: str
     """The stored rule, or ``given`` for one from the command line."""
-    chosen_on: Literal["fixed", "val", "out-of-fold", "given"]
+    chosen_on: Literal["fixed", "val", "out-of-fold", "recalibrated", "given"]
 
 
 class ScoredFilm(Record):

@@ -32,7 +32,7 @@ def choose_operating_point(  # noqa: PLR0913 - the films in three columns, and w
     temperature: float,
     *,
     hard: NDArray[np.bool_] | None = None,
-    chosen_on: Literal["val", "out-of-fold"] = "val",
+    chosen_on: Literal["val", "out-of-fold", "recalibrated"] = "val",
 ) -> OperatingPoint:
     """The threshold that a rule gives on the validation films.
 
@@ -124,7 +124,7 @@ def _point(
     probabilities: Floats,
     threshold: float,
     rule: str,
-    chosen_on: Literal["fixed", "val", "out-of-fold"],
+    chosen_on: Literal["fixed", "val", "out-of-fold", "recalibrated"],
 ) -> OperatingPoint:
     predicted = probabilities >= threshold
     return OperatingPoint(

@@ -14,11 +14,12 @@ class OperatingPoint(Record):
     """Positive if the probability is at or above it."""
     rule: str
     """``0.5``, ``youden``, ``sensitivity=0.95`` ..."""
-    chosen_on: Literal["fixed", "val", "out-of-fold"]
+    chosen_on: Literal["fixed", "val", "out-of-fold", "recalibrated"]
     """``fixed`` for a threshold set beforehand, ``val`` for one chosen on the validation films, ``out-of-fold`` for one
-    of a group of folds."""
+    of a group of folds, ``recalibrated`` for one of a recalibrated model."""
     sensitivity: Fraction | None
-    """On the validation films; of a group of folds on all films, each scored by the fold that held it out."""
+    """On the validation films; of a group of folds on all films, each scored by the fold that held it out; of a
+    recalibrated model cross-validated on the films of the other place."""
     specificity: Fraction | None
     """Likewise."""
 
@@ -147,6 +148,39 @@ class ReferLimits(Record):
     """Likewise of PNEUMONIA."""
 
 
+class Recalibration(Record):
+    """What ``pneumo recalibrate`` fitted a model to: films of another place, none of them named here."""
+
+    name: str
+    """Of the place."""
+    num_normal: Count
+    """Films."""
+    num_pneumonia: Count
+    num_normal_patients: Count
+    num_pneumonia_patients: Count
+    folds: Count
+    """Of the cross-validation, patient by patient."""
+    old_temperature: Finite
+    old_offset: Finite
+    old_threshold: Fraction
+    old_sensitivity: GroupFigure
+    """Of the model as it was, on the same films."""
+    old_specificity: GroupFigure
+    old_log_loss: GroupFigure
+    """In nats."""
+    sensitivity: GroupFigure
+    """Cross-validated: every film answered with what was fitted to other patients. So are the next two."""
+    specificity: GroupFigure
+    log_loss: GroupFigure
+    """In nats."""
+    auroc: GroupFigure
+    """Of the network's own scores, whose order recalibration keeps."""
+    data_fingerprint: str
+    """SHA-256 over the films and their labels."""
+    films: tuple[str, ...]
+    """The first 16 hex digits of each film's SHA-256, sorted: the model is not evaluated on these."""
+
+
 def map_cells(image_size: int) -> int:
     """Cells along a side of a heat map: ResNet-18 halves the image five times, rounding up.
 
@@ -172,7 +206,7 @@ class ModelCard(Record):
     """``scratch``, ``IMAGENET1K_V1``, or the name of the file they came from."""
     operating_point: OperatingPoint
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    """probability = sigmoid(logit / temperature)."""
+    """probability = sigmoid(logit / temperature), where the logit includes ``offset``."""
     data_fingerprint: str
     """SHA-256 over the training and validation films and their labels."""
     num_train_images: Count
@@ -192,3 +226,7 @@ class ModelCard(Record):
     """SHA-256 of the model files whose mean this is, a group of folds; empty for a single network."""
     refer: ReferLimits | None = None
     """``None`` where ``--refer`` was not given, and in models of version 0.1.0."""
+    offset: Finite = 0.0
+    """Added to the network's logit wherever a logit is reported or used; 0 unless the model was recalibrated."""
+    recalibrated: Recalibration | None = None
+    """``None`` unless ``pneumo recalibrate`` made the file."""

@@ -143,6 +143,35 @@ def _num_members(card: str | None) -> int:
         return 1
 
 
+def with_card(content: bytes, card: str) -> bytes:
+    """A model file's content with another card; every other byte stays as it is.
+
+    Args:
+        content: Of a file that :func:`card_text` has checked.
+        card: As JSON.
+    """
+    view, kept, position = memoryview(content), [], 0
+    while position < len(view):
+        start = position
+        key, position = _varint(view, position)
+        size, position = _varint(view, position)  # a number, or how many bytes follow
+        body, position = position, position + (size if key & 7 == 2 else 0)
+        is_entry = key == _MODEL_METADATA << 3 | 2
+        if not is_entry or _text(dict(_fields(view[body:position])).get(1, view[:0])) != CARD_KEY:
+            kept.append(view[start:position])
+    entry = _delimited(1, CARD_KEY.encode()) + _delimited(2, card.encode())
+    return b"".join([*kept, _delimited(_MODEL_METADATA, entry)])
+
+
+def _delimited(number: int, content: bytes) -> bytes:
+    """A field of a protobuf message that holds bytes."""
+    size, rest = bytearray(), len(content)
+    while rest >= 128:
+        size.append(rest & 127 | 128)
+        rest >>= 7
+    return bytes([number << 3 | 2, *size, rest]) + content
+
+
 def _refused(file: Path, reason: str) -> ModelFileError:
     return ModelFileError(f"{file} is no model file that can be used: {reason}", "name a run's model.onnx")
 

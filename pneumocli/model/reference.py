@@ -122,6 +122,14 @@ class Reference(Record):
             raise _damaged()
         return reference
 
+    def moved(self, offset: float) -> "Reference":
+        """The same films with ``offset`` added to their logits, as a recalibrated model gives them."""
+        if not offset:
+            return self
+        logits = _decoded(self.films.logits, "<f4") + np.float32(offset)
+        films = self.films.model_copy(update={"logits": _encoded(logits, "<f4")})
+        return self.model_copy(update={"films": films})
+
 
 def _damaged() -> ModelFileError:
     return ModelFileError("the model file's reference of its validation films is damaged or from another version")

@@ -38,6 +38,7 @@ _CHOSEN = {
     "fixed": "fixed beforehand",
     "val": "chosen on the validation films, never on these",
     "out-of-fold": "chosen on the training films, each scored by the fold that held it out",
+    "recalibrated": "chosen on other films of another place, see the model card",
     "given": "given on the command line",
 }
 

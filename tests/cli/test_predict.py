@@ -251,4 +251,6 @@ def test_the_threshold_says_what_it_was_worth():
     assert operating_point_line(point, 0.3) == (
         "threshold 30.0% (rule youden): sensitivity 95.0% on the validation films"
     )
+    elsewhere = point.model_copy(update={"chosen_on": "recalibrated"})
+    assert operating_point_line(elsewhere, 0.3).endswith("95.0% on the films of the place it was recalibrated on")
     assert "were not measured" in operating_point_line(point, 0.4)

@@ -25,7 +25,7 @@ FLOORS: dict[int, dict[str, str]] = {
     3: {
         "metrics": (
             "bootstrap calibration classification delong edges groups label_shift paired_tests patient_level"
-            " records refitted scores square_and_add suspect_labels thresholds"
+            " recalibration records refitted scores square_and_add suspect_labels thresholds"
         ),
         "run_folder": "",
         "shift": "conformal detection reference sample shortcut two_sample",
@@ -44,7 +44,7 @@ FLOORS: dict[int, dict[str, str]] = {
         ),
     },
     6: {
-        "evaluation": "compare evaluate measure referral store subject table",
+        "evaluation": "compare evaluate measure recalibrate referral store subject table",
     },
     7: {
         "training": (
@@ -57,8 +57,8 @@ FLOORS: dict[int, dict[str, str]] = {
     9: {
         "cli": (
             "app boundary collector compare completion demo doctor download encoding epoch_table evaluate help_texts"
-            " lines options other_tools output predict predict_tables progress render runs tally train usage"
-            " verify_data verify_data_tables"
+            " lines options other_tools output predict predict_tables progress recalibrate render runs tally train"
+            " usage verify_data verify_data_tables"
         ),
     },
     10: {"__main__": ""},

@@ -1,0 +1,115 @@
+"""A model recalibrated on labelled films of another place."""
+
+import csv
+import hashlib
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pneumocli.core.config import EvaluateConfig, RecalibrateConfig
+from pneumocli.core.errors import DataError, RunError, SettingError
+from pneumocli.core.records import CLASS_NAMES
+from pneumocli.data.manifest import scan
+from pneumocli.evaluation.evaluate import evaluate
+from pneumocli.evaluation.recalibrate import recalibrate
+from pneumocli.inference.classifier import Classifier, card_of_run
+from pneumocli.inference.scoring import score_films
+from pneumocli.model.onnx_file import card_text, reference_text, with_card
+from pneumocli.run_folder import RunFolder
+from tests.conftest import copy_of
+
+
+def table_of(file: Path, films: Path, classifier: Classifier, *, mixed: bool = False, most: int = 999) -> Path:
+    """The test films with labels that the network's scores give, or that have nothing to do with them."""
+    rows = scan(films).of("test").rows[:most]
+    results = list(score_films(classifier, [films / row.image for row in rows]))
+    order = np.argsort([result.logit for result in results])
+    labels = np.zeros(len(rows), int)
+    labels[order[len(rows) // 2 :]] = 1
+    labels[order[len(rows) // 2 - 2]] = 1
+    if mixed:
+        labels[order] = np.arange(len(rows)) // 2 % 2
+    with file.open("w", encoding="utf-8", newline="") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(["image", "label", "patient"])
+        writer.writerows(
+            [row.image, CLASS_NAMES[label], number]
+            for number, (row, label) in enumerate(zip(rows, labels, strict=True))
+        )
+    return file
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in folder.rglob("*")
+        if file.is_file() and "recalibrated" not in file.parts
+    }
+
+
+@pytest.fixture
+def run(trained: RunFolder, tmp_path: Path) -> RunFolder:
+    return copy_of(trained, tmp_path / "run")
+
+
+def test_a_recalibrated_model_is_used_as_a_run_and_refuses_its_films(run: RunFolder, phantoms: Path, tmp_path: Path):
+    before, old = hashes(run.path), Classifier.of_run(run)
+    table = table_of(tmp_path / "b.csv", phantoms, old)
+    done = recalibrate(
+        RecalibrateConfig(run=run.path, data=phantoms, manifest=table, name="b", operating_point="youden")
+    )
+    assert hashes(run.path) == before
+    new_run = RunFolder.open_finished(run.path / "recalibrated" / "b")
+    new = Classifier.load(new_run.onnx_file)
+    film = phantoms / scan(phantoms).of("test").rows[0].image
+    (was,), (now,) = score_films(old, [film]), score_films(new, [film])
+    assert now.logit == pytest.approx(was.logit + done.offset, abs=1e-4)
+    assert now.probability == pytest.approx(1 / (1 + math.exp(-(was.logit + done.offset) / done.temperature)), abs=1e-5)
+    assert old.reference is not None
+    assert new.reference != old.reference  # moved with the logits
+    text = new.card.model_dump_json()
+    assert film.name not in text
+    assert len(new.card.recalibrated.films) == new.card.recalibrated.num_normal + new.card.recalibrated.num_pneumonia
+    assert "Recalibrated on **b**" in new_run.card_file.read_text(encoding="utf-8")
+    assert evaluate(EvaluateConfig(run=new_run.path, split="val")).threshold.value == done.threshold
+    with pytest.raises(DataError, match="were used to recalibrate this model on b"):
+        evaluate(EvaluateConfig(run=new_run.path, data=phantoms, manifest=table))
+    with pytest.raises(RunError, match="exists already"):
+        recalibrate(RecalibrateConfig(run=run.path, data=phantoms, manifest=table, name="b"))
+
+
+def test_films_that_are_not_told_apart_are_refused(run: RunFolder, phantoms: Path, tmp_path: Path):
+    table = table_of(tmp_path / "b.csv", phantoms, Classifier.of_run(run), mixed=True)
+    with pytest.raises(DataError, match="recalibration cannot mend ranking"):
+        recalibrate(RecalibrateConfig(run=run.path, data=phantoms, manifest=table))
+    assert not (run.path / "recalibrated").exists()
+
+
+def test_too_few_patients_are_refused(run: RunFolder, phantoms: Path, tmp_path: Path):
+    table = table_of(tmp_path / "b.csv", phantoms, Classifier.of_run(run), most=12)
+    with pytest.raises(DataError, match="expected at least 10 of each class"):
+        recalibrate(RecalibrateConfig(run=run.path, data=phantoms, manifest=table))
+
+
+def test_the_films_of_the_training_are_refused(run: RunFolder, phantoms: Path):
+    with pytest.raises(DataError, match="are training or validation films"):
+        recalibrate(RecalibrateConfig(run=run.path, data=phantoms))
+
+
+def test_a_rule_that_needs_hard_films_is_refused(run: RunFolder, phantoms: Path, tmp_path: Path):
+    table = table_of(tmp_path / "b.csv", phantoms, Classifier.of_run(run))
+    with pytest.raises(SettingError, match="hard-balanced needs hard films"):
+        recalibrate(RecalibrateConfig(run=run.path, data=phantoms, manifest=table, operating_point="hard-balanced"))
+
+
+def test_another_card_leaves_the_network_as_it_is(run: RunFolder, tmp_path: Path):
+    content, card = run.onnx_file.read_bytes(), card_of_run(run)
+    other, back = tmp_path / "other.onnx", tmp_path / "back.onnx"
+    other.write_bytes(with_card(content, card.model_copy(update={"offset": 1.5}).model_dump_json()))
+    assert '"offset":1.5' in card_text(other)
+    assert reference_text(other) == reference_text(run.onnx_file)
+    back.write_bytes(with_card(other.read_bytes(), card_text(run.onnx_file)))
+    assert len(back.read_bytes()) == len(content)
+    assert other.read_bytes().count(b"pneumo_card") == 1
