@@ -386,6 +386,8 @@ class RunFolder:
         name = name if name is not None else self.onnx_file.name
         file = self.path / name
         expected = self.result().sha256.get(name)
+        if expected is None and name == self.best_file.name:
+            raise ModelFileError(f"{self.path} has no {name}: its model runs on the CPU only", "--device cpu")
         if not file.is_file():
             raise ModelFileError(f"{file} is missing", f"train again, or restore {name} from a backup")
         found = sha256_of(file)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pneumocli.core.config import EvaluateConfig, RecalibrateConfig
-from pneumocli.core.errors import DataError, RunError, SettingError
+from pneumocli.core.errors import DataError, ModelFileError, RunError, SettingError
 from pneumocli.core.records import CLASS_NAMES
 from pneumocli.data.manifest import scan
 from pneumocli.evaluation.evaluate import evaluate
@@ -74,6 +74,8 @@ def test_a_recalibrated_model_is_used_as_a_run_and_refuses_its_films(run: RunFol
     assert len(new.card.recalibrated.films) == new.card.recalibrated.num_normal + new.card.recalibrated.num_pneumonia
     assert "Recalibrated on **b**" in new_run.card_file.read_text(encoding="utf-8")
     assert evaluate(EvaluateConfig(run=new_run.path, split="val")).threshold.value == done.threshold
+    with pytest.raises(ModelFileError, match="runs on the CPU only"):
+        Classifier.of_run(new_run, "cuda")
     with pytest.raises(DataError, match="were used to recalibrate this model on b"):
         evaluate(EvaluateConfig(run=new_run.path, data=phantoms, manifest=table))
     with pytest.raises(RunError, match="exists already"):
