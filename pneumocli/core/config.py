@@ -101,9 +101,9 @@ def _inference_device(value: str) -> str:
     return value
 
 
-def _json_name(value: Path | None) -> Path | None:
-    if value is not None and value.suffix.lower() != ".json":
-        raise ValueError("expected a name that ends in .json")
+def _json_or_html_name(value: Path | None) -> Path | None:
+    if value is not None and value.suffix.lower() not in (".json", ".html"):
+        raise ValueError("expected a name that ends in .json or .html")
     return value
 
 
@@ -435,7 +435,7 @@ class PredictConfig(Settings):
     every: Annotated[bool, Flag(("--all",))] = False
     """List every film on the screen, however many there are."""
 
-    shift: Annotated[Path | None, AfterValidator(_json_name), Flag(metavar="FILE.json")] = None
+    shift: Annotated[Path | None, AfterValidator(_json_or_html_name), Flag(metavar="FILE.json|.html")] = None
     """Write whether the films as a whole are like the model's validation films, and in what they differ."""
 
     @model_validator(mode="after")

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Literal
 
 from pneumocli.core.events import FileWritten, Listener, Remark
-from pneumocli.core.files import write_json
+from pneumocli.core.files import write_json, write_text
 from pneumocli.core.records import Record
 from pneumocli.core.shift_records import Shift
 from pneumocli.data.patients import patient_of
 from pneumocli.inference.classifier import Classifier
+from pneumocli.inference.shift_page import shift_page
 from pneumocli.shift.detection import LEAST_FILMS, detect_shift
 from pneumocli.shift.sample import FilmSample, StoredSample
 
@@ -43,7 +44,7 @@ class FolderShift:
         self._shard = shard
 
     def report(self, classifier: Classifier, listener: Listener) -> None:
-        """Compares the films, and writes the file that was asked for.
+        """Compares the films, and writes the file that was asked for, as a page where its name ends in ``.html``.
 
         Raises:
             ModelFileError: The model's reference is damaged.
@@ -52,10 +53,12 @@ class FolderShift:
         shift = shift_of(self.sample, classifier, listener, self._shard)
         if self._file is None:
             return
-        found = ShiftFile(
-            model_sha256=classifier.sha256, shard=self._shard, shift=shift, sample=StoredSample.of(self.sample)
-        )
-        write_json(self._file, found)
+        if self._file.suffix.lower() == ".html":
+            write_text(self._file, shift_page(shift, self._shard))
+        else:
+            sample = StoredSample.of(self.sample)
+            found = ShiftFile(model_sha256=classifier.sha256, shard=self._shard, shift=shift, sample=sample)
+            write_json(self._file, found)
         listener(FileWritten(self._file, "shift"))
 
 

@@ -3,16 +3,11 @@
 from matplotlib.figure import Figure
 
 from pneumocli.core.shift_records import PropertyShift, Shift
+from pneumocli.inference.shift_page import PROPERTY_LABELS
 from pneumocli.reporting.figures import NORMAL_COLOUR, PNEUMONIA_COLOUR, new_figure
 from pneumocli.reporting.html import page_figure
 from pneumocli.reporting.text import p_text
 
-_LABELS = {
-    "size": "size, pixels",
-    "aspect": "width / height",
-    "encoder": "program or device",
-    "logit": "logit of PNEUMONIA",
-}
 _CAPTION = (
     "How far each property of these films lies from the validation films: 0 where the two distributions are equal, 1 "
     "where they do not overlap. What has moved is orange."
@@ -30,11 +25,11 @@ def shift_section(shift: Shift | None) -> dict[str, object] | None:
 
 def _row(item: PropertyShift) -> list[str]:
     values = ("" if value is None else f"{value:.4g}" for value in (item.here, item.reference))
-    return [_LABELS.get(item.name, item.name), *values, f"{item.distance:.2f}", p_text(item.p_value), item.word]
+    return [PROPERTY_LABELS.get(item.name, item.name), *values, f"{item.distance:.2f}", p_text(item.p_value), item.word]
 
 
 def _figure(shift: Shift) -> dict[str, object]:
-    rows = [[_LABELS.get(item.name, item.name), f"{item.distance:.2f}"] for item in shift.properties]
+    rows = [[PROPERTY_LABELS.get(item.name, item.name), f"{item.distance:.2f}"] for item in shift.properties]
     return page_figure(shift_figure(shift), "Distance of the films", _CAPTION, ["property", "distance"], rows)
 
 
@@ -44,7 +39,9 @@ def shift_figure(shift: Shift) -> Figure:
     axes = figure.subplots()
     items = sorted(shift.properties, key=lambda item: item.distance)
     colours = [PNEUMONIA_COLOUR if item.moved else NORMAL_COLOUR for item in items]
-    axes.barh([_LABELS.get(item.name, item.name) for item in items], [item.distance for item in items], color=colours)
+    axes.barh(
+        [PROPERTY_LABELS.get(item.name, item.name) for item in items], [item.distance for item in items], color=colours
+    )
     axes.set(xlim=(0, 1), xlabel="distance from the validation films")
     axes.spines[["top", "right"]].set_visible(False)
     return figure

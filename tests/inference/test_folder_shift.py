@@ -1,5 +1,6 @@
 """Films as a whole against the model's validation films: phantoms of the style it has learnt, and of another."""
 
+import html
 import json
 from pathlib import Path
 
@@ -141,8 +142,22 @@ def test_a_file_asked_for_few_films_shows_that_there_is_no_result(run: RunFolder
     assert json.loads((tmp_path / "one.json").read_text())["shift"] is None
 
 
+def test_a_page_shows_the_sentence_and_every_property(run: RunFolder, other_style: Path, tmp_path: Path):
+    (remark,) = predicted(run, other_style, shift=tmp_path / "shift.html")
+    page = html.unescape((tmp_path / "shift.html").read_text(encoding="utf-8"))
+    assert remark.text in page
+    assert page.count('class="moved"') >= 2
+    assert "program or device" in page
+    assert "default-src 'none'" in page
+
+
+def test_a_page_for_few_films_shows_that_there_is_no_result(run: RunFolder, other_style: Path, tmp_path: Path):
+    predicted(run, sorted(other_style.iterdir())[0], shift=tmp_path / "one.html")
+    assert "Not compared" in (tmp_path / "one.html").read_text(encoding="utf-8")
+
+
 def test_another_ending_is_refused():
-    with pytest.raises(SettingError, match=r"--shift: expected a name that ends in \.json"):
+    with pytest.raises(SettingError, match=r"--shift: expected a name that ends in \.json or \.html"):
         validated(PredictConfig, {"inputs": ("x",), "shift": "shift.csv"})
 
 
