@@ -1,6 +1,7 @@
 """``pneumo runs``."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Group, RenderableType
@@ -12,10 +13,11 @@ from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
 from pneumocli.core.amounts import age, counted, size
 from pneumocli.core.config import RunsConfig
-from pneumocli.metrics.records import Metric
 from pneumocli.reporting.text import percent
-from pneumocli.runs import RunAtAGlance
-from pneumocli.runs import runs as list_runs
+
+if TYPE_CHECKING:  # other commands start without the records of evaluations
+    from pneumocli.metrics.records import Metric
+    from pneumocli.runs import RunAtAGlance
 
 _NAME_COLUMNS = 22
 
@@ -30,6 +32,8 @@ def register(app: typer.Typer) -> None:
         Unfinished and broken runs are named with what to do. Test figures come from pneumo evaluate, with 95 %
         intervals.
         """
+        from pneumocli.runs import runs as list_runs
+
         found = list_runs(config)
         if output.json:
             output.print_json([run.model_dump(mode="json") for run in found])
@@ -37,7 +41,7 @@ def register(app: typer.Typer) -> None:
             output.print(runs_table(found))
 
 
-def runs_table(found: Sequence[RunAtAGlance]) -> RenderableType:
+def runs_table(found: Sequence["RunAtAGlance"]) -> RenderableType:
     """A row of two lines per run, then what to do about those that are not finished."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("run", no_wrap=True)
@@ -57,16 +61,16 @@ def runs_table(found: Sequence[RunAtAGlance]) -> RenderableType:
     return Group(table, *(_todo(run) for run in found if run.todo))
 
 
-def _name(run: RunAtAGlance) -> Text:
+def _name(run: "RunAtAGlance") -> Text:
     name = Text(shortened(run.name, _NAME_COLUMNS), "bold" if run.state == "finished" else "yellow")
     return name.append(f"\n{shortened(run.recipe, _NAME_COLUMNS)}", "dim")
 
 
-def _metric(metric: Metric | None) -> str:
+def _metric(metric: "Metric | None") -> str:
     return "-" if metric is None else _figure(metric.value, metric)
 
 
-def _figure(value: float | None, metric: Metric | None) -> str:
+def _figure(value: float | None, metric: "Metric | None") -> str:
     """A share, and its interval in the line below."""
     if value is None:
         return "-"
@@ -75,6 +79,6 @@ def _figure(value: float | None, metric: Metric | None) -> str:
     return f"{percent(value)}\n[dim]{metric.low * 100:.1f}–{metric.high * 100:.1f}[/]"
 
 
-def _todo(run: RunAtAGlance) -> Text:
+def _todo(run: "RunAtAGlance") -> Text:
     what = f"broken, {run.problem}" if run.problem else f"{run.state} after {counted(run.num_epochs, 'epoch')}"
     return Text.assemble(f"\n{shortened(run.path, 60)}: ", (what, "yellow"), f"\n  {run.todo}")
