@@ -162,7 +162,7 @@ def sample_sizes(sensitivity: float, specificity: float) -> tuple[SampleSize, ..
     """How exactly 25 to 400 patients of a class measure these rates, one film each.
 
     >>> [round(row.sensitivity, 3) for row in sample_sizes(0.9, 0.8)]
-    [0.12, 0.085, 0.06, 0.042, 0.03]
+    [0.122, 0.085, 0.06, 0.042, 0.03]
     """
 
     def half(share: float, number: int) -> float:
