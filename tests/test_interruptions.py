@@ -94,6 +94,19 @@ def test_a_killed_run_resumes_to_the_same_bits(epochs: int, phantoms: Path, whol
     assert not list(run.glob(".*.part")), "a temporary file of the killed process is left"
 
 
+def killed_after(argv: list[str], seconds: float) -> bool:
+    """Start a command and kill it after some seconds: whether that was needed. It must not fail by itself."""
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        _, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return True
+    assert process.returncode == 0, err.decode()
+    return False
+
+
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(phantoms: Path, whole: Path, tmp_path: Path):
     """At moments that nobody chose: while it imports, decodes, trains, validates, saves, exports."""
     run, moments = tmp_path / "run", random.Random(4711)
@@ -104,15 +117,8 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(phantoms: Path, wh
         else:  # killed before its first epoch was done: as the hint advises
             shutil.rmtree(run, ignore_errors=True)
             argv = command("train", "--data", str(phantoms), "--run-dir", str(run), *SETTINGS)
-        process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        try:
-            # After eight kills it may finish: how far a session comes depends on the machine.
-            _, err = process.communicate(timeout=moments.uniform(2, 9) if kills < 8 else 300)
-            assert process.returncode == 0, err.decode()
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            kills += 1
+        # After eight kills it may finish: how far a session comes depends on the machine.
+        kills += killed_after(argv, moments.uniform(2, 9) if kills < 8 else 300)
     assert kills > 0
     assert_same_run(whole, run)
     assert not list(run.glob(".*.part"))
@@ -126,14 +132,7 @@ def test_a_group_of_folds_killed_again_and_again_ends_with_the_same_bits(phantom
     done = subprocess.run([*argv, str(whole)], capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     while not (group / "result.json").exists():
-        process = subprocess.Popen([*argv, str(group)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        try:
-            _, err = process.communicate(timeout=moments.uniform(4, 12) if kills < 5 else 600)
-            assert process.returncode == 0, err.decode()
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            kills += 1
+        kills += killed_after([*argv, str(group)], moments.uniform(4, 12) if kills < 5 else 600)
     assert kills > 0
     for fold in ("fold-1", "fold-2"):
         assert_same_run(whole / fold, group / fold)

@@ -9,6 +9,7 @@ from pneumocli.core.config import CompareConfig, EvaluateConfig
 from pneumocli.core.errors import RunError, first_few
 from pneumocli.core.events import FileWritten, Listener, Remark, ignore
 from pneumocli.core.files import write_bytes, write_json, write_text
+from pneumocli.core.multiple_tests import holm
 from pneumocli.evaluation.evaluate import Evaluated, evaluate_films
 from pneumocli.evaluation.store import current_evaluation, stored_evaluations
 from pneumocli.evaluation.subject import subject_of
@@ -20,7 +21,6 @@ from pneumocli.metrics.paired_tests import (
     bootstrap_differences,
     delong_difference,
     drawn_values,
-    holm,
     mcnemar_differences,
     values_of,
 )

@@ -13,7 +13,7 @@ from pneumocli.core.events import FileWritten, Listener, Remark, ignore
 from pneumocli.core.records import HARD_BALANCED, ManifestRow, Split
 from pneumocli.data.acquisition_cache import acquisitions
 from pneumocli.data.manifest import Manifest, readable_films
-from pneumocli.evaluation.measure import Choices, Origin, class_name, evaluate_predictions
+from pneumocli.evaluation.measure import Choices, Origin, evaluate_predictions, scored_film
 from pneumocli.evaluation.recalibrate import refuse_adapted
 from pneumocli.evaluation.store import write_evaluation
 from pneumocli.evaluation.subject import Subject, subject_of
@@ -178,15 +178,7 @@ def _score(
 def _scored_film(row: ManifestRow, result: ScoringResult, threshold: float) -> ScoredFilm:
     assert result.logit is not None  # noqa: S101 - the caller passes readable films only
     assert result.probability is not None  # noqa: S101
-    return ScoredFilm(
-        image=row.image,
-        patient=row.patient,
-        kind=row.kind,
-        label=class_name(row.label),
-        logit=result.logit,
-        probability=result.probability,
-        prediction=class_name(int(result.probability >= threshold)),
-    )
+    return scored_film(row, result.logit, result.probability, threshold)
 
 
 def _warn_about_threshold(run: RunFolder, card: ModelCard, evaluation: Evaluation, listener: Listener) -> None:

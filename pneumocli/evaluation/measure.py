@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumocli.core.records import CLASS_NAMES, ClassName, OutOfFold, Split
+from pneumocli.core.records import CLASS_NAMES, ClassName, Kind, OutOfFold, Split
 from pneumocli.evaluation.referral import referral
 from pneumocli.metrics.bootstrap import PatientBootstrap, all_drawn, percentiles, rate
 from pneumocli.metrics.calibration import slope_and_intercept
@@ -41,6 +41,39 @@ from pneumocli.model.card import ModelCard, OperatingPoint
 def class_name(label: int) -> ClassName:
     """The name of the class with this label, 0 or 1."""
     return CLASS_NAMES[label]
+
+
+class LabelledFilm(Protocol):
+    """A row of a manifest, or of a table of scores."""
+
+    @property
+    def image(self) -> str:
+        """Path relative to the data folder."""
+
+    @property
+    def patient(self) -> str:
+        """Key."""
+
+    @property
+    def kind(self) -> Kind:
+        """Of pneumonia, or normal."""
+
+    @property
+    def label(self) -> int:
+        """0 or 1."""
+
+
+def scored_film(film: LabelledFilm, logit: float, probability: float, threshold: float) -> ScoredFilm:
+    """A film with its score and the prediction at a threshold on the probability."""
+    return ScoredFilm(
+        image=film.image,
+        patient=film.patient,
+        kind=film.kind,
+        label=class_name(film.label),
+        logit=logit,
+        probability=probability,
+        prediction=class_name(int(probability >= threshold)),
+    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pneumocli.core.files import read_record, sha256_of, write_bytes, write_json
 from pneumocli.core.records import CLASS_NAMES, ManifestRow
 from pneumocli.data.manifest import Manifest
 from pneumocli.data.score_table import ScoreTable, read_score_table
-from pneumocli.evaluation.measure import Choices, Origin, class_name, measured
+from pneumocli.evaluation.measure import Choices, Origin, measured, scored_film
 from pneumocli.metrics.bootstrap import undefined
 from pneumocli.metrics.classification import sigmoid
 from pneumocli.metrics.records import CALIBRATION_METRICS, Evaluation, ScoredFilm
@@ -105,15 +105,7 @@ def _films(table: ScoreTable, threshold: float | None) -> tuple[tuple[ScoredFilm
         logits = values - (threshold or 0.0)
         cut, probabilities = 0.5, sigmoid(logits)
     films = tuple(
-        ScoredFilm(
-            image=row.image,
-            patient=row.patient,
-            kind=row.kind,
-            label=class_name(row.label),
-            logit=float(logit),
-            probability=float(probability),
-            prediction=class_name(int(probability >= cut)),
-        )
+        scored_film(row, float(logit), float(probability), cut)
         for row, logit, probability in zip(table.rows, logits, probabilities, strict=True)
     )
     return films, ScoreArrays.of(films, 1.0, as_given=True)

@@ -2,11 +2,8 @@
 
 References:
     Exact McNemar test: McNemar 1947, doi:10.1007/BF02295996; Fagerland et al. 2013, doi:10.1186/1471-2288-13-91.
-    Step-down correction: Holm 1979, Scandinavian Journal of Statistics 6:65-70. Bootstrap p-value as the smallest level
-    whose interval excludes 0: Efron and Tibshirani 1993, chapter 15.
+    Bootstrap p-value as the smallest level whose interval excludes 0: Efron and Tibshirani 1993, chapter 15.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,21 +37,6 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
     discordant = only_a + only_b
     return float(binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment.
-
-    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
-    [0.03, 0.06, 0.06]
-    """
-    order = np.argsort(p_values, kind="stable")
-    adjusted = np.empty(len(p_values))
-    highest = 0.0
-    for place, index in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - place) * p_values[index]))
-        adjusted[index] = highest
-    return [float(p) for p in adjusted]
 
 
 def bootstrap_p(drawn: Floats) -> float | None:

@@ -7,14 +7,12 @@ References:
     Ledoit and Wolf 2004, doi:10.1016/S0047-259X(03)00096-4, for the shrinkage.
 """
 
-import base64
-import binascii
-
 import numpy as np
 from numpy.typing import NDArray
 
 from pneumocli.core.errors import ModelFileError
 from pneumocli.model.card import BrightnessMap
+from pneumocli.model.packed_numbers import TRAINING_FILMS_DAMAGED, packed, unpacked
 
 Floats = NDArray[np.float32]
 
@@ -54,7 +52,7 @@ def fit_brightness_map(train: Floats, val: Floats) -> BrightnessMap:
     # The mean of a standardised thumbnail is always 0: one direction has no variance.
     least = max(float(variances[-1]) * 1e-6, 1e-12)
     whitening = directions / np.sqrt(np.maximum(variances, least))
-    found = BrightnessMap(mean=_encoded(covariance.location_), whitening=_encoded(whitening), limit=0.0)
+    found = BrightnessMap(mean=packed(covariance.location_), whitening=packed(whitening), limit=0.0)
     distances = map_distances(found, val if len(val) else train)
     limit = float(np.quantile(distances, _LIMIT_QUANTILE)) * (1 + 0.5 / float(np.sqrt(len(distances))))
     return found.model_copy(update={"limit": limit})
@@ -66,23 +64,8 @@ def map_distances(model: BrightnessMap, maps: Floats) -> Floats:
     Raises:
         ModelFileError: The card's numbers are damaged.
     """
-    mean, whitening = _decoded(model.mean), _decoded(model.whitening)
+    mean, whitening = (unpacked(text, TRAINING_FILMS_DAMAGED) for text in (model.mean, model.whitening))
     if mean.size != _CELLS**2 or whitening.size != _CELLS**4 or not np.isfinite([mean.sum(), whitening.sum()]).all():
-        raise _damaged()
+        raise ModelFileError(TRAINING_FILMS_DAMAGED)
     distances: Floats = np.linalg.norm((maps - mean) @ whitening.reshape(_CELLS**2, -1), axis=1).astype(np.float32)
     return distances
-
-
-def _damaged() -> ModelFileError:
-    return ModelFileError("the model file's description of its training films is damaged")
-
-
-def _encoded(values: NDArray[np.floating]) -> str:
-    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode()
-
-
-def _decoded(text: str) -> Floats:
-    try:
-        return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
-    except (binascii.Error, ValueError) as error:
-        raise _damaged() from error

@@ -15,8 +15,6 @@ References:
     Ledoit and Wolf 2004, doi:10.1016/S0047-259X(03)00096-4, for the shrinkage.
 """
 
-import base64
-import binascii
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +25,7 @@ from numpy.typing import NDArray
 from pneumocli.core.errors import ModelFileError
 from pneumocli.model.brightness_map import map_distances, thumbnails
 from pneumocli.model.card import BrightnessMap, FeatureModel, InputRange
+from pneumocli.model.packed_numbers import TRAINING_FILMS_DAMAGED, packed, unpacked
 
 Floats = NDArray[np.float32]
 
@@ -102,9 +101,9 @@ def fit(features_train: Floats, features_val: Floats, appearance: Appearance) ->
     # Features of a network that never fires are all alike; a variance of 0 would make every distance undefined.
     least = max(float(variances[-1]) * 1e-9, 1e-12)
     model = FeatureModel(
-        mean=_encoded(covariance.location_),
-        directions=_encoded(directions.T[leading]),
-        variances=_encoded(np.maximum(variances[leading], least)),
+        mean=packed(covariance.location_),
+        directions=packed(directions.T[leading]),
+        variances=packed(np.maximum(variances[leading], least)),
         residual_variance=max(residual, least),
         limit=0.0,
     )
@@ -152,7 +151,9 @@ class Familiarity:
         """Mean (512,), directions (k,512), variances (k,)."""
         model = self._model
         assert model is not None  # noqa: S101 - callers have looked
-        mean, directions, variances = (_decoded(text) for text in (model.mean, model.directions, model.variances))
+        mean, directions, variances = (
+            unpacked(text, TRAINING_FILMS_DAMAGED) for text in (model.mean, model.directions, model.variances)
+        )
         sound = (
             mean.shape == (NUM_FEATURES,)
             and directions.size == variances.size * NUM_FEATURES
@@ -162,7 +163,7 @@ class Familiarity:
             and model.residual_variance > 0
         )
         if not sound:
-            raise ModelFileError("the model file's description of its training films is damaged")
+            raise ModelFileError(TRAINING_FILMS_DAMAGED)
         return mean, directions.reshape(-1, NUM_FEATURES), variances
 
     def distances(self, features: Floats) -> Floats:
@@ -236,14 +237,3 @@ def _warn_outside(found: list[list[str]], values: Floats, ends: tuple[float, flo
     for film, value in zip(found, values, strict=True):
         if not low - margin <= value <= high + margin:
             film.append(f"has {what} of {value:{form}}, far outside the training films' {low:{form}} to {high:{form}}")
-
-
-def _encoded(values: NDArray[np.floating]) -> str:
-    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode()
-
-
-def _decoded(text: str) -> Floats:
-    try:
-        return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
-    except (binascii.Error, ValueError) as error:
-        raise ModelFileError("the model file's description of its training films is damaged") from error

@@ -3,8 +3,6 @@
 Numbers alone, of one film for each patient: no picture, no name, no patient, in an order drawn by hash.
 """
 
-import base64
-import binascii
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +12,7 @@ from pydantic import ValidationError
 
 from pneumocli.core.errors import ModelFileError
 from pneumocli.core.records import Count, Record
+from pneumocli.model.packed_numbers import packed, unpacked
 
 NUMBERS = ("size", "aspect", "brightness", "contrast", "sharpness")
 """What is known of each film beside its encoder: root of width x height in pixels, width / height; and of the square
@@ -21,6 +20,8 @@ that the network sees, in grey values, the mean, the standard deviation, and the
 """
 
 Floats = NDArray[np.float32]
+
+_DAMAGED = "the model file's reference of its validation films is damaged or from another version"
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ class StoredRows(Record):
         """The stored form of films."""
         names = sorted(set(rows.encoders))
         return cls(
-            features=_encoded(rows.features, "<f2"),
-            logits=_encoded(rows.logits, "<f4"),
-            numbers=_encoded(rows.numbers, "<f4"),
+            features=packed(rows.features, "<f2"),
+            logits=packed(rows.logits),
+            numbers=packed(rows.numbers),
             encoders=tuple(names),
             encoder=tuple(names.index(name) for name in rows.encoders),
         )
@@ -81,9 +82,8 @@ class StoredRows(Record):
             ModelFileError: The numbers are damaged.
         """
         count = len(self.encoder)
-        features, logits, numbers = (
-            _decoded(text, kind) for text, kind in ((self.features, "<f2"), (self.logits, "<f4"), (self.numbers, "<f4"))
-        )
+        features = unpacked(self.features, _DAMAGED, "<f2")
+        logits, numbers = unpacked(self.logits, _DAMAGED), unpacked(self.numbers, _DAMAGED)
         sound = (
             count > 0
             and max(self.encoder) < len(self.encoders)
@@ -94,7 +94,7 @@ class StoredRows(Record):
             and all(bool(np.isfinite(part).all()) for part in (features, logits, numbers))
         )
         if not sound:
-            raise _damaged()
+            raise ModelFileError(_DAMAGED)
         encoders = tuple(self.encoders[place] for place in self.encoder)
         return FilmRows(features.reshape(count, -1), logits, numbers.reshape(count, -1), encoders)
 
@@ -117,30 +117,15 @@ class Reference(Record):
         try:
             reference = cls.model_validate_json(text)
         except ValidationError as error:
-            raise _damaged() from error
+            raise ModelFileError(_DAMAGED) from error
         if len(reference.labels) != len(reference.films.encoder):
-            raise _damaged()
+            raise ModelFileError(_DAMAGED)
         return reference
 
     def moved(self, offset: float) -> "Reference":
         """The same films with ``offset`` added to their logits, as a recalibrated model gives them."""
         if not offset:
             return self
-        logits = _decoded(self.films.logits, "<f4") + np.float32(offset)
-        films = self.films.model_copy(update={"logits": _encoded(logits, "<f4")})
+        logits = unpacked(self.films.logits, _DAMAGED) + np.float32(offset)
+        films = self.films.model_copy(update={"logits": packed(logits)})
         return self.model_copy(update={"films": films})
-
-
-def _damaged() -> ModelFileError:
-    return ModelFileError("the model file's reference of its validation films is damaged or from another version")
-
-
-def _encoded(values: NDArray[np.floating], kind: str) -> str:
-    return base64.b64encode(np.ascontiguousarray(values, kind).tobytes()).decode()
-
-
-def _decoded(text: str, kind: str) -> Floats:
-    try:
-        return np.frombuffer(base64.b64decode(text, validate=True), kind).astype(np.float32)
-    except (binascii.Error, ValueError) as error:
-        raise _damaged() from error

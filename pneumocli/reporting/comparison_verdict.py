@@ -7,7 +7,7 @@ can be much less accurate than another and rank the films as well.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pneumocli.metrics.paired_tests import holm
+from pneumocli.core.multiple_tests import holm
 from pneumocli.metrics.records import Difference
 from pneumocli.reporting.text import listed, p_sentence
 

@@ -188,14 +188,8 @@ def evaluation_figures(
         ``ranking``.
     """
     with mpl.rc_context(PAGE_STYLE):
-        return {
-            "confusion": confusion_figure(evaluation),
-            "roc": roc_figure(evaluation, scores),
-            "pr": pr_figure(evaluation, scores),
-            "calibration": calibration_figure(evaluation, scores),
-            "histogram": histogram_figure(evaluation, scores),
+        return table_figures(evaluation, scores) | {
             "mistakes": mistakes_figure(evaluation, scores, folder),
-            "decision": decision_figure(scores),
             "loss": loss_figure(history),
             "ranking": ranking_figure(history),
         }

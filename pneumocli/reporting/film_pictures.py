@@ -32,7 +32,6 @@ class ShownFilm:
         label: The truth.
         prediction: At the threshold of the evaluation.
         probability: Of pneumonia, 0-1.
-        loss: Cross-entropy at the temperature, in nats.
         source: The film under its class activation map, as a data URL; ``None`` where it can no longer be read.
         alt: Alternative text, or the reason why there is no picture.
         film: The film alone, as a data URL.
@@ -43,7 +42,6 @@ class ShownFilm:
     label: ClassName
     prediction: ClassName
     probability: float
-    loss: float
     source: str | None
     alt: str
     film: str | None = None
@@ -100,9 +98,8 @@ def shown_films(classifier: Classifier | None, scores: ScoreArrays, threshold: f
         prediction = CLASS_NAMES[int(probability >= threshold)]
         image = scores.images[index]
         film, source, cut = None, None, 0.0
-        loss = float(scores.losses[index])
         if classifier is None:
-            return ShownFilm(image, label, prediction, probability, loss, None, "the table holds scores alone")
+            return ShownFilm(image, label, prediction, probability, None, "the table holds scores alone")
         try:
             pixels = read_film(data / image).pixels
             cam = _class_activation(classifier, pixels)
@@ -112,7 +109,7 @@ def shown_films(classifier: Classifier | None, scores: ScoreArrays, threshold: f
             alt = f"Film {image}, {label}, called {prediction} at probability {probability:.3f}"
         except UnreadableFilm as error:  # gone since it was scored
             alt = error.reason
-        return ShownFilm(image, label, prediction, probability, loss, source, alt, film, cut)
+        return ShownFilm(image, label, prediction, probability, source, alt, film, cut)
 
     def all_shown(chosen: Iterable[int]) -> tuple[ShownFilm, ...]:
         return tuple(map(shown, chosen))

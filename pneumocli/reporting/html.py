@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from pneumocli.core.pages import page_environment
 from pneumocli.metrics.records import Metric
 from pneumocli.reporting.figures import svg
-from pneumocli.reporting.text import ends_text, interval, metric_label, number, percent, value_text, with_ends
+from pneumocli.reporting.text import ends_text, metric_label, percent, value_text, with_ends
 
 _CURVE_POINTS = 25  # rows of a curve's table
 
@@ -103,8 +103,6 @@ def _environment() -> Environment:
     environment = page_environment()
     environment.globals.update(
         percent=percent,
-        number=number,
-        interval=interval,
         metric_label=metric_label,
         with_ends=with_ends,
     )

@@ -1,14 +1,11 @@
 """Films whose label the folds doubt, as a page to look at and a table to correct and train on."""
 
-import base64
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from pneumocli.core.files import write_csv, write_text
 from pneumocli.core.parallel import ordered_map
@@ -18,6 +15,7 @@ from pneumocli.data.images import read_film
 from pneumocli.data.manifest import Manifest
 from pneumocli.metrics.records import OutOfFoldFilm
 from pneumocli.metrics.suspect_labels import suspects
+from pneumocli.reporting.film_pictures import plain_picture
 from pneumocli.reporting.html import render
 from pneumocli.verification.duplicates import Fingerprint, find_duplicates, fingerprint
 
@@ -25,7 +23,6 @@ PAGE_NAME, TABLE_NAME = "suspect-labels.html", "suspect-labels.csv"
 
 _COLUMNS = ("image", "label", "patient", "suggestion", "probability", "rank", "reason")
 _SHOWN = 60
-_FILM_SIDE = 320
 
 _BY_DUPLICATE = "the same picture is labelled {other}, too: {images}"
 _BY_FOLDS = "labelled {label}; the fold that held it out gives probability of pneumonia {probability:.3f}"
@@ -65,7 +62,7 @@ def write_suspect_labels(folder: Path, films: Sequence[OutOfFoldFilm], manifest:
     found = _ranked(films, _contradicting_duplicates(films, manifest))
     write_csv(folder / TABLE_NAME, _COLUMNS, [*map(_row, found), *_other_rows(films, found)])
     names = {item.film.image for item in found[:_SHOWN]}
-    sources = dict(ordered_map(lambda name: (name, _picture(manifest.folder / name)), sorted(names)))
+    sources = dict(ordered_map(lambda name: (name, plain_picture(manifest.folder / name)), sorted(names)))
     page = render(
         "suspect_labels.html.j2",
         title="Suspect labels",
@@ -129,17 +126,6 @@ def _fingerprint(path: Path) -> Fingerprint | None:
         return fingerprint(hashlib.sha256(content).digest(), read_film(content).pixels)
     except (OSError, UnreadableFilm):
         return None
-
-
-def _picture(path: Path) -> str | None:
-    try:
-        picture = Image.fromarray(read_film(path).pixels)
-    except UnreadableFilm:
-        return None
-    picture.thumbnail((_FILM_SIDE, _FILM_SIDE))
-    out = io.BytesIO()
-    picture.save(out, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
 def _row(item: SuspectLabel) -> dict[str, object]:

@@ -5,11 +5,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumocli.core.multiple_tests import holm
 from pneumocli.core.shift_records import PropertyShift, Shift
 from pneumocli.model.card import ModelCard
 from pneumocli.model.reference import NUMBERS, FilmRows, Reference
 from pneumocli.shift.sample import FilmSample
-from pneumocli.shift.two_sample import Tested, TwoSamples, holm
+from pneumocli.shift.two_sample import Tested, TwoSamples
 
 LEAST_FILMS = 20
 """Films, here and in the reference, below which nothing is compared."""

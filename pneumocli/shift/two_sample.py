@@ -101,19 +101,6 @@ class TwoSamples:
         return _tested(gaps.sum(axis=0) / 2)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment.
-
-    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
-    [0.03, 0.06, 0.06]
-    """
-    adjusted, highest = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(np.argsort(p_values, kind="stable")):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = highest
-    return adjusted
-
-
 def _tested(distances: NDArray[np.floating]) -> Tested:
     return Tested(round(min(1.0, float(distances[0])), 5), _p_value(distances))
 

@@ -23,7 +23,7 @@ from pneumocli.data.acquisition_cache import acquisitions
 from pneumocli.data.film import still_there
 from pneumocli.data.images import fit_film, read_film
 from pneumocli.data.manifest import Manifest, readable_films
-from pneumocli.evaluation.measure import Origin, class_name, evaluate_predictions
+from pneumocli.evaluation.measure import Origin, evaluate_predictions, scored_film
 from pneumocli.evaluation.store import stored_evaluations, write_evaluation_files
 from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.scoring import score_films
@@ -93,8 +93,11 @@ def complete(group: RunFolder, numbers: Sequence[int], listener: Listener) -> No
     described = {"input_range": input_range, "feature_model": feature_model, "brightness_map": brightness_map}
     card = card.model_copy(update=described)
     scored = _scored(films.rows, held, card)
-    write_out_of_fold(group.out_of_fold_file, scored)
-    write_suspect_labels(group.path, scored, films)
+    out_of_fold = [
+        OutOfFoldFilm(**film.model_dump(), fold=int(fold)) for film, fold in zip(scored, held.folds, strict=True)
+    ]
+    write_out_of_fold(group.out_of_fold_file, out_of_fold)
+    write_suspect_labels(group.path, out_of_fold, films)
     write_json(group.group_card_file, card)
     group.write_environment(group.folds[0].environment())
     sha256 = {group.group_card_file.name: sha256_of(group.group_card_file)}
@@ -103,10 +106,9 @@ def complete(group: RunFolder, numbers: Sequence[int], listener: Listener) -> No
         sha256[group.onnx_file.name] = sha256_of(group.onnx_file)
     result = _result(group, card, sha256)
     origin = Origin(group.name, OUT_OF_FOLD, list(sha256.values())[-1], films.fingerprint)
-    plain = [ScoredFilm.model_validate(film.model_dump(exclude={"fold"})) for film in scored]
-    evaluation = evaluate_predictions(plain, card, origin, hard=held.hard)
+    evaluation = evaluate_predictions(scored, card, origin, hard=held.hard)
     mean = Classifier.of_folds(group.group_card_file, card, group.folds)
-    write_evaluation_files(group, mean, evaluation, plain, films.folder)
+    write_evaluation_files(group, mean, evaluation, scored, films.folder)
     group.write_model_card(model_card(group, card, stored_evaluations(group), result))
     group.write_result(result)
 
@@ -165,20 +167,11 @@ def _card(
     )
 
 
-def _scored(rows: Sequence[ManifestRow], held: _Held, card: ModelCard) -> list[OutOfFoldFilm]:
+def _scored(rows: Sequence[ManifestRow], held: _Held, card: ModelCard) -> list[ScoredFilm]:
     probabilities = sigmoid(held.logits / card.temperature)
     return [
-        OutOfFoldFilm(
-            image=row.image,
-            patient=row.patient,
-            kind=row.kind,
-            label=class_name(row.label),
-            logit=float(logit),
-            probability=float(probability),
-            prediction=class_name(int(probability >= card.operating_point.threshold)),
-            fold=int(fold),
-        )
-        for row, logit, probability, fold in zip(rows, held.logits, probabilities, held.folds, strict=True)
+        scored_film(row, float(logit), float(probability), card.operating_point.threshold)
+        for row, logit, probability in zip(rows, held.logits, probabilities, strict=True)
     ]
 
 

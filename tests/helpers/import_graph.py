@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parents[2] / "pneumocli"
 FLOORS: dict[int, dict[str, str]] = {
     1: {
         "core": (
-            "amounts config errors events files locks memory pages parallel recipes records setting_faults"
-            " settings_file shift_records version"
+            "amounts config errors events files locks memory multiple_tests pages parallel recipes records"
+            " setting_faults settings_file shift_records version"
         ),
     },
     2: {
@@ -20,7 +20,9 @@ FLOORS: dict[int, dict[str, str]] = {
             "acquisition acquisition_cache dicom dicom_values film film_files formats grey images jpeg2000 layout"
             " manifest patients phantom polarity release_lists score_table splits table textures tiff"
         ),
-        "model": "brightness_map card device network onnx_file out_of_distribution reference views weights",
+        "model": (
+            "brightness_map card device network onnx_file out_of_distribution packed_numbers reference views weights"
+        ),
     },
     3: {
         "metrics": (
