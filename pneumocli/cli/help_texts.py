@@ -36,7 +36,12 @@ EXAMPLES = {
     "verify-data": ("pneumo verify-data", "pneumo verify-data films --report films.html"),
     "train": ("pneumo train --pretrained --recipe robust", "pneumo train --like runs/scratch --seed 1"),
     "evaluate": ("pneumo evaluate runs/transfer", "pneumo evaluate runs/transfer --data films --manifest ours.csv"),
-    "predict": ("pneumo predict xray.jpeg", "pneumo predict films --csv answers.csv --explain maps"),
+    "predict": (
+        "pneumo predict xray.jpeg",
+        "pneumo predict films --csv answers.csv --explain maps",
+        "pneumo predict films --csv part-2.csv --shard 2/8",
+        "pneumo predict --merge answers.csv part-1.csv part-2.csv",
+    ),
     "compare": ("pneumo compare runs/scratch runs/transfer", "pneumo compare runs/a runs/b runs/c --split val"),
     "recalibrate": (
         "pneumo recalibrate runs/transfer --data films",

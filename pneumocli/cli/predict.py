@@ -4,41 +4,57 @@ from pathlib import Path
 
 import typer
 
-from pneumocli.cli.options import command
+from pneumocli.cli.options import parameters_of, register_command
 from pneumocli.cli.output import Output
-from pneumocli.cli.predict_tables import MOST_LISTED, answers, on_one_line, prediction_table
+from pneumocli.cli.predict_tables import MOST_LISTED, answers, merged_line, on_one_line, prediction_table
 from pneumocli.cli.tally import Tally
-from pneumocli.core.config import PredictConfig
-from pneumocli.core.errors import DataError
+from pneumocli.core.config import MergeConfig, PredictConfig, flag_name, validated
+from pneumocli.core.errors import DataError, SettingError
 
 __all__ = ["prediction_table", "register"]
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command to ``app``."""
+    films = parameters_of(PredictConfig)
+    of_shards = [item for item in parameters_of(MergeConfig) if item.name not in PredictConfig.model_fields]
+    register_command(app, "predict", [*films, *of_shards], _predict, json=True)
 
-    @command(app, "predict", PredictConfig, json=True)
-    def predict(config: PredictConfig, output: Output) -> None:
-        """Predict pneumonia for films, with a trained model.
 
-        Films, folders (with everything below), glob patterns, or - for one film on standard input. A film that cannot
-        be read gets an error, the others are scored, and the exit code is 1. Runs on ONNX Runtime, without torch,
-        unless --device names a GPU.
-        """
-        from pneumocli.inference.predict import predict as run_predict
+def _predict(output: Output, given: dict[str, object]) -> None:
+    """Predict pneumonia for films, with a trained model.
 
-        tally = Tally(most=None if config.every else MOST_LISTED)
-        if config.csv is not None:
-            output.resume_hint = f"the same command with --resume continues {config.csv}"
-        predictions = run_predict(config, output.listener)
-        with output.json_list() as write:
-            for prediction in predictions:
-                tally.add(prediction)
-                write(prediction)
-        if tally.num_errors < tally.num_films or not tally.num_films:
-            output.print(answers(tally, predictions.classifier.card, every=config.every))
-        if tally.num_errors:
-            raise DataError(*_failure(tally, config.csv))
+    Films, folders (with everything below), glob patterns, or - for one film on standard input. A film that cannot
+    be read gets an error, the others are scored, and the exit code is 1. Runs on ONNX Runtime, without torch,
+    unless --device names a GPU. With --merge OUT.csv, the tables of shards become one.
+    """
+    if "merge" in given:
+        _merge(output, given)
+        return
+    config = validated(PredictConfig, given)
+    from pneumocli.inference.predict import predict
+
+    tally = Tally(most=None if config.every else MOST_LISTED)
+    if config.csv is not None:
+        output.resume_hint = f"the same command with --resume continues {config.csv}"
+    predictions = predict(config, output.listener)
+    with output.json_list() as write:
+        for prediction in predictions:
+            tally.add(prediction)
+            write(prediction)
+    if tally.num_errors < tally.num_films or not tally.num_films:
+        output.print(answers(tally, predictions.classifier.card, every=config.every))
+    if tally.num_errors:
+        raise DataError(*_failure(tally, config.csv))
+
+
+def _merge(output: Output, given: dict[str, object]) -> None:
+    surplus = [flag_name(PredictConfig, name) for name in given if name not in MergeConfig.model_fields]
+    if surplus:
+        raise SettingError(f"{', '.join(surplus)} cannot stand beside --merge: it joins tables and runs no model")
+    from pneumocli.inference.shards import merge
+
+    output.show(merge(validated(MergeConfig, given), output.listener), merged_line)
 
 
 def _failure(tally: Tally, csv: Path | None) -> tuple[str, str | None]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -14,6 +15,9 @@ from pneumocli.core.amounts import counted
 from pneumocli.core.records import NOTICE, POSITIVE_CLASS, REFER
 from pneumocli.inference.records import Prediction, ReferringPrediction
 from pneumocli.model.card import ModelCard, OperatingPoint
+
+if TYPE_CHECKING:  # only joining tables needs it
+    from pneumocli.inference.shards import MergedTable
 
 MOST_LISTED = 12
 """Films that are listed one by one; more of them are summed up."""
@@ -46,6 +50,15 @@ def prediction_table(predictions: Iterable[Prediction]) -> RenderableType:
     for prediction in predictions:
         tally.add(prediction)
     return Group(_table(tally.kept), Text(_counts(tally)), Text(NOTICE, style="dim"))
+
+
+def merged_line(merged: "MergedTable") -> str:
+    """What ``pneumo predict --merge`` shows."""
+    parts = [f"{counted(merged.num_films, 'film')} of {counted(merged.num_parts, 'shard')}"]
+    parts += [f"{count:,} {name}" for name, count in reversed(merged.classes.items())]
+    if merged.num_errors:
+        parts.append(f"{merged.num_errors:,} could not be read")
+    return f"{', '.join(parts)}\nmodel {merged.model_sha256[:12]}, threshold {merged.threshold:.1%}\n{NOTICE}"
 
 
 def operating_point_line(point: OperatingPoint, threshold: float) -> str:

@@ -451,6 +451,16 @@ class PredictConfig(Settings):
         return self
 
 
+class MergeConfig(Settings):
+    """Settings of ``pneumo predict --merge``."""
+
+    merge: Annotated[Path, Flag(metavar="OUT.csv")]
+    """Join the tables that --shard and --csv wrote, named instead of films, into this one; a shard that is missing,
+    doubled, unfinished or of another model is refused."""
+    inputs: Annotated[tuple[Path, ...], Field(min_length=1), Flag(argument=True, metavar="PART...")]
+    """The tables of all shards."""
+
+
 class CompareConfig(Settings):
     """Settings of ``pneumo compare``."""
 

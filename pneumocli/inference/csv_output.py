@@ -4,13 +4,14 @@ import csv
 import hashlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 from pneumocli.core.errors import RunError
 from pneumocli.core.files import write_failure
+from pneumocli.inference.inputs import Named
 from pneumocli.inference.records import Prediction
 
 COLUMNS = ("image", "probability", "prediction", "threshold", "warnings", "error", "model")
@@ -36,7 +37,9 @@ class AnswerTable:
         PneumoError: The file cannot be written (when the block begins).
 
     Attributes:
+        path: The file.
         num_errors: Films that stood in the file before without an answer.
+        num_met: Films that stood in the file before and were asked for again.
     """
 
     _file: IO[str]
@@ -45,22 +48,23 @@ class AnswerTable:
     def __init__(
         self, file: Path, *, model: str, threshold: float, resume: bool, columns: tuple[str, ...] = COLUMNS
     ) -> None:
-        self._path = file
+        self.path = file
         self._columns = columns
         self._model = model
         self._done = array("Q")
         self.num_errors = 0
+        self.num_met = 0
         self._whole = self._read_whole_rows(threshold) if resume and file.is_file() else 0
 
     def __enter__(self) -> Self:
         """Opens the file for what is to come; a half-written row goes now."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("a" if self._whole else "w", encoding="utf-8", newline="")
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("a" if self._whole else "w", encoding="utf-8", newline="")
             if self._whole:
                 self._file.truncate(self._whole)
         except OSError as error:
-            raise write_failure(self._path, error) from error
+            raise write_failure(self.path, error) from error
         self._writer = csv.DictWriter(self._file, self._columns, lineterminator="\n")
         if not self._whole:
             self._write(dict(zip(self._columns, self._columns, strict=True)))
@@ -82,6 +86,14 @@ class AnswerTable:
         place = bisect_left(self._done, key)
         return place < len(self._done) and self._done[place] == key
 
+    def missing(self, films: Iterable[Named]) -> Iterator[Named]:
+        """The films that did not stand in the file before."""
+        for film in films:
+            if film.image in self:
+                self.num_met += 1
+            else:
+                yield film
+
     def add(self, prediction: Prediction) -> None:
         """Appends a film's row and hands it to the system.
 
@@ -96,15 +108,15 @@ class AnswerTable:
             self._writer.writerow(row)
             self._file.flush()
         except OSError as error:
-            raise write_failure(self._path, error) from error
+            raise write_failure(self.path, error) from error
 
     def _read_whole_rows(self, threshold: float) -> int:
         """Remembers the films of the file; returns the number of bytes up to the end of its last whole row."""
-        whole = _end_of_last_row(self._path)
+        whole = _end_of_last_row(self.path)
         if not whole:
             return 0
         try:
-            with self._path.open("rb") as file:
+            with self.path.open("rb") as file:
                 rows = csv.DictReader(_lines(file, whole))
                 found = tuple(rows.fieldnames or ())
                 if found not in (COLUMNS, REFERRING_COLUMNS):
@@ -125,7 +137,7 @@ class AnswerTable:
         return whole
 
     def _refused(self, reason: str) -> RunError:
-        return RunError(f"cannot continue {self._path}: {reason}", "choose another --csv, or leave --resume out")
+        return RunError(f"cannot continue {self.path}: {reason}", "choose another --csv, or leave --resume out")
 
 
 def _key(image: str) -> int:

@@ -7,6 +7,7 @@ from itertools import chain, islice
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, overload
 
+from pneumocli.core.amounts import counted
 from pneumocli.core.config import PredictConfig, validated
 from pneumocli.core.events import FileWritten, Listener, Remark, ignore
 from pneumocli.core.files import write_bytes
@@ -18,6 +19,7 @@ from pneumocli.inference.csv_output import COLUMNS, REFERRING_COLUMNS, AnswerTab
 from pneumocli.inference.inputs import Named, count_films, find_films
 from pneumocli.inference.records import Prediction, ReferringPrediction
 from pneumocli.inference.scoring import Counted, ScoringResult, Source, score_films
+from pneumocli.inference.shards import Share, mark_of, numbers
 from pneumocli.model.card import ModelCard, ReferLimits, map_cells
 from pneumocli.run_folder import RunFolder, run_from_environment
 from pneumocli.shift.conformal import answer_of
@@ -168,13 +170,14 @@ def _answers(  # noqa: PLR0913 - what is scored, by what, where answers go, and 
     folder: "FolderShift | None",
     listener: Listener,
 ) -> Generator[Prediction, None, None]:
-    if config.shard is not None:
-        index, count = map(int, config.shard.split("/"))
-        films = islice(films, index - 1, None, count)
+    share = None if config.shard is None else Share(config.shard)
+    if share is not None:
+        films = share.of(films)
     total = _total(config, table)
     with table if table is not None else nullcontext():
         if table is not None:
-            films = (film for film in films if film.image not in table)
+            mark_of(table.path).unlink(missing_ok=True)
+            films = table.missing(films)
         pairs = _scored(config, classifier, films, total, folder, listener)
         threshold = _threshold(config, classifier)
         limits = classifier.card.refer
@@ -185,17 +188,34 @@ def _answers(  # noqa: PLR0913 - what is scored, by what, where answers go, and 
             yield prediction
     if folder is not None:
         folder.report(classifier, listener)
-    if config.csv is not None:
-        listener(FileWritten(config.csv, "table"))
+    if table is not None:
+        if share is not None:
+            _finish(share, table, classifier, threshold, listener)
+        listener(FileWritten(table.path, "table"))
     if config.explain is not None and config.explain.is_dir():
         listener(FileWritten(config.explain, "heat maps"))
+
+
+def _finish(share: Share, table: AnswerTable, classifier: Classifier, threshold: float, listener: Listener) -> None:
+    """Marks a shard's table as finished, unless it holds films that are not in the list any more."""
+    if table.num_met == table.num_films:
+        share.finish(table.path, model_sha256=classifier.sha256, threshold=threshold)
+        return
+    gone = table.num_films - table.num_met
+    listener(
+        Remark(
+            f"{table.path} holds {counted(gone, 'film')} that the inputs no longer name, so it cannot be merged: "
+            "without --resume it is begun anew",
+            "warning",
+        )
+    )
 
 
 def _total(config: PredictConfig, table: AnswerTable | None) -> int:
     """Films to score, for the progress: what was named twice is counted twice."""
     total = count_films(config.inputs)
     if config.shard is not None:
-        index, count = map(int, config.shard.split("/"))
+        index, count = numbers(config.shard)
         total = len(range(index - 1, total, count))
     return max(0, total - (0 if table is None else table.num_films))
 

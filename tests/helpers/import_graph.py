@@ -33,7 +33,7 @@ FLOORS: dict[int, dict[str, str]] = {
         "shift": "conformal detection reference sample shortcut two_sample",
     },
     4: {
-        "inference": "classifier csv_output folder_shift heat_map inputs predict records scoring shift_page",
+        "inference": "classifier csv_output folder_shift heat_map inputs predict records scoring shards shift_page",
         "verification": (
             "checks duplicates film_properties page provenance records release_match subject verify"
         ),
