@@ -301,11 +301,6 @@ class TrainConfig(Settings):
             )
         if self.val_fraction != type(self).model_fields["val_fraction"].default:
             raise ValueError(f"--folds {self.folds} holds out 1/{self.folds} each time: leave --val-fraction out")
-        if self.ensemble and self.views > 1:
-            raise ValueError(
-                f"--ensemble joins networks of one view, not of --views {self.views}: leave one out (a group without "
-                "--ensemble runs its model files one after another)"
-            )
         if self.ensemble and self.folds > MOST_MEMBERS:
             raise ValueError(f"--ensemble takes at most --folds {MOST_MEMBERS}: its file would be too large")
         return self

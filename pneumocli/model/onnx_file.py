@@ -56,14 +56,15 @@ _OPERATORS = frozenset(
 )
 _ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div"})
 
-# What enlarges the data, and how often the views need it: a chain of them would use up the memory.
+# What enlarges the data, and how often the views of a network need it on the way to a value: a longer chain would use
+# up the memory. The networks of an ensemble stand side by side, so that each has as many.
 _MOST_OF = {"Concat": 1, "MatMul": 4}
 _EQUATION = "ck,nkhw->nchw"
 
 # Field numbers of onnx.proto that are looked at.
 _MODEL_GRAPH, _MODEL_FUNCTIONS, _MODEL_METADATA = 7, 25, 14
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_SPARSE = 1, 5, 11, 12, 15
-_NODE_INPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 4, 5, 7
+_NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 1, 2, 4, 5, 7
 _ATTRIBUTE_INT, _ATTRIBUTE_STRING, _ATTRIBUTE_INTS = 3, 4, 8
 _ATTRIBUTE_NESTED = (5, 6, 9, 10, 11, 14, 15, 22, 23)  # tensors and graphs inside an attribute
 _TENSOR_DIMS, _TENSOR_NAME, _TENSOR_EXTERNAL, _TENSOR_LOCATION = 1, 8, 13, 14
@@ -75,9 +76,16 @@ class _MalformedError(Exception):
     """The bytes are no protobuf message of this kind, or hold what a pneumo model does not."""
 
 
+@dataclass(slots=True)
+class _Node:
+    operator: str = ""
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+
+
 @dataclass
 class _Found:
-    operators: list[tuple[str, list[str]]] = field(default_factory=list)
+    nodes: list[_Node] = field(default_factory=list)
     tensors: dict[str, list[int]] = field(default_factory=dict)
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
@@ -117,8 +125,8 @@ def _metadata(file: Path) -> dict[str, str]:
         with file.open("rb") as handle:
             mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
         found = _read_model(memoryview(mapped))
-        _check(found)
         members = _num_members(found.metadata.get(CARD_KEY))
+        _check(found, members)
     except OSError as error:
         raise ModelFileError(f"cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -129,7 +137,7 @@ def _metadata(file: Path) -> dict[str, str]:
         raise _refused(file, "it holds no card")
     if size > _MOST_BYTES * members:
         raise ModelFileError(f"{file} has {size:,} bytes; a model file of pneumo has about {45_000_000 * members:,}")
-    if len(found.operators) > _MOST_NODES * members:
+    if len(found.nodes) > _MOST_NODES * members:
         raise _refused(file, "it holds more operations than a ResNet-18")
     return found.metadata
 
@@ -194,8 +202,8 @@ def _read_model(content: memoryview) -> _Found:
 def _read_graph(content: memoryview, found: _Found) -> None:
     for number, value in _fields(content):
         if number == _GRAPH_NODE:
-            found.operators.append(_read_node(_message(value)))
-            if len(found.operators) > _MOST_NODES * MOST_MEMBERS:
+            found.nodes.append(_read_node(_message(value)))
+            if len(found.nodes) > _MOST_NODES * MOST_MEMBERS:
                 raise _MalformedError("it holds more operations than a ResNet-18")
         elif number == _GRAPH_INITIALIZER:
             name, dimensions = _read_tensor(_message(value))
@@ -208,20 +216,22 @@ def _read_graph(content: memoryview, found: _Found) -> None:
             found.outputs.append(_name_of(_message(value)))
 
 
-def _read_node(content: memoryview) -> tuple[str, list[str]]:
-    operator, inputs = "", []
+def _read_node(content: memoryview) -> _Node:
+    node = _Node()
     for number, value in _fields(content):
         if number == _NODE_INPUT:
-            inputs.append(_text(value))
+            node.inputs.append(_text(value))
+        elif number == _NODE_OUTPUT:
+            node.outputs.append(_text(value))
         elif number == _NODE_OPERATOR:
-            operator = _text(value)
+            node.operator = _text(value)
         elif number == _NODE_DOMAIN and _text(value) not in ("", "ai.onnx"):
             raise _MalformedError(f"it uses operators of {_text(value)[:40]!r}")
         elif number == _NODE_ATTRIBUTE:
             _check_attribute(_message(value))
-    if operator not in _OPERATORS:
-        raise _MalformedError(f"it uses the operator {operator[:40]!r}, which no ResNet-18 needs")
-    return operator, inputs
+    if node.operator not in _OPERATORS:
+        raise _MalformedError(f"it uses the operator {node.operator[:40]!r}, which no ResNet-18 needs")
+    return node
 
 
 def _check_attribute(content: memoryview) -> None:
@@ -253,25 +263,47 @@ def _read_tensor(content: memoryview) -> tuple[str, list[int]]:
     return name, dimensions
 
 
-def _check(found: _Found) -> None:
+def _check(found: _Found, members: int) -> None:
     inputs = [name for name in found.inputs if name not in found.tensors]
     if inputs != [GRAPH_INPUT] or tuple(found.outputs) != GRAPH_OUTPUTS:
         raise _MalformedError(
             f"it takes {inputs[:4]} and gives {found.outputs[:4]}, not pixels and logits, cam, features"
         )
     for operator, most in _MOST_OF.items():
-        if sum(name == operator for name, _ in found.operators) > most:
-            raise _MalformedError(f"it uses the operator {operator!r} more often than {_MOST_VIEWS} views need")
-    for operator, names in found.operators:
-        if operator == "Concat" and len(names) > _MOST_VIEWS:
+        if sum(node.operator == operator for node in found.nodes) > most * members:
+            raise _too_often(operator)
+    _check_chains(found)
+    for node in found.nodes:
+        if node.operator == "Concat" and len(node.inputs) > _MOST_VIEWS:
             raise _MalformedError(f"it joins more than {_MOST_VIEWS} views")
-        if operator == "MatMul" and not any(_is_nearly_square(found.tensors.get(name, [])) for name in names):
+        shapes = [found.tensors.get(name, []) for name in node.inputs]
+        if node.operator == "MatMul" and not any(map(_is_nearly_square, shapes)):
             raise _MalformedError("it multiplies by a matrix that no view needs")
-        for name in names:
-            shape = found.tensors.get(name, []) if operator in _ELEMENTWISE else []
+        for name, shape in zip(node.inputs, shapes, strict=True) if node.operator in _ELEMENTWISE else ():
             # Weights spread over the batch would multiply the memory.
             if len(shape) == 4 and (shape[0] != 1 or shape[2:] != [1, 1]):
                 raise _MalformedError(f"the weights {name[:40]!r} have the shape {shape}, which no ResNet-18 has")
+
+
+def _check_chains(found: _Found) -> None:
+    """Refuses a value on whose way the data are enlarged more often than the views of one network need."""
+    enlarged = {name: (0,) * len(_MOST_OF) for name in ("", GRAPH_INPUT, *found.tensors)}
+    for node in found.nodes:
+        if not all(name in enlarged for name in node.inputs):
+            raise _MalformedError("its operations are not in the order in which they run")
+        before = [max(counts) for counts in zip(*(enlarged[name] for name in node.inputs), strict=True)]
+        counts = tuple(
+            count + (node.operator == operator)
+            for count, operator in zip(before or [0] * len(_MOST_OF), _MOST_OF, strict=True)
+        )
+        for count, (operator, most) in zip(counts, _MOST_OF.items(), strict=True):
+            if count > most:
+                raise _too_often(operator)
+        enlarged.update(dict.fromkeys(node.outputs, counts))
+
+
+def _too_often(operator: str) -> _MalformedError:
+    return _MalformedError(f"it uses the operator {operator!r} more often than {_MOST_VIEWS} views need")
 
 
 def _is_nearly_square(shape: list[int]) -> bool:

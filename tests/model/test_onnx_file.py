@@ -86,6 +86,23 @@ def joined_again_and_again(model: onnx.ModelProto) -> None:
         model.graph.node.append(onnx.helper.make_node("Concat", ["pixels"] * 4, [f"x{number}"], axis=0))
 
 
+def joined_in_a_chain(model: onnx.ModelProto) -> None:
+    as_an_ensemble_of_ten(model)
+    for number in range(2):
+        model.graph.node.append(
+            onnx.helper.make_node("Concat", [f"x{number}" if number else "pixels"] * 4, [f"x{number + 1}"], axis=0)
+        )
+
+
+def as_an_ensemble_of_ten(model: onnx.ModelProto) -> None:
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {"pneumo_card": '{"members": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]}'})
+
+
+def out_of_order(model: onnx.ModelProto) -> None:
+    model.graph.node.insert(0, onnx.helper.make_node("Relu", ["logits"], ["x"]))
+
+
 def joined_of_five(model: onnx.ModelProto) -> None:
     model.graph.node.append(onnx.helper.make_node("Concat", ["pixels"] * 5, ["x"], axis=0))
 
@@ -122,6 +139,8 @@ BRANCH = onnx.helper.make_graph([], "branch", [], [])
         (sparse, "sparse weights"),
         (many, "more operations than a ResNet-18"),
         (joined_again_and_again, "'Concat' more often than 4 views need"),
+        (joined_in_a_chain, "'Concat' more often than 4 views need"),
+        (out_of_order, "not in the order in which they run"),
         (joined_of_five, "joins more than 4 views"),
         (operator("MatMul"), "a matrix that no view needs"),
         (steep, "a matrix that no view needs"),

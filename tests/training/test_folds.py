@@ -252,7 +252,6 @@ class TestRefused:
             ({"folds": 5, "val": "official"}, "use --val patient"),
             ({"folds": 5, "val_fraction": 0.2}, "--folds 5 holds out 1/5 each time: leave --val-fraction out"),
             ({"folds": 11, "ensemble": True}, "--ensemble takes at most --folds 10"),
-            ({"folds": 5, "ensemble": True, "views": 2}, "--ensemble joins networks of one view, not of --views 2"),
             ({"folds": 1}, "--folds"),
         ],
     )

@@ -102,3 +102,25 @@ def test_a_model_of_the_first_release_has_one_view(trained: RunFolder):
     content = Classifier.load(trained.onnx_file).card.model_dump()
     del content["views"]
     assert ModelCard.model_validate(content).views == 1
+
+
+@pytest.mark.slow
+def test_a_group_of_folds_is_one_file_that_gives_the_mean_over_folds_and_their_views(phantoms: Path, tmp_path: Path):
+    asked = tiny(phantoms, tmp_path / "group", views=4, epochs=1, val_fraction=0.1, folds=2, ensemble=True)
+    group = train(asked.model_copy(update={"image_size": 32}))
+    model, folds = Classifier.of_run(group), [Classifier.load(fold.best_file) for fold in group.folds]
+    assert model.file == group.onnx_file
+    assert (model.card.views, len(model.card.members)) == (4, 2)
+    assert "| views | 4, averaged" in group.card_file.read_text()
+    films = sorted((phantoms / "test").rglob("*.jpeg"))[:4]
+    pixels = np.stack([fit_film(read_film(film).pixels, model.card.image_size, model.card.fit) for film in films])
+    found, wanted = model.run(pixels[:, None]), [fold.run(pixels[:, None]) for fold in folds]
+    for name in ("logits", "cam", "features"):
+        mean = sum(getattr(one, name) for one in wanted) / 2
+        np.testing.assert_allclose(getattr(found, name), mean, atol=1e-4, rtol=1e-4)
+    answers = predict(PredictConfig(inputs=tuple(map(str, films)), run=group.path, explain=tmp_path / "maps"))
+    probabilities = [film.probability for film in answers]
+    logits = found.logits[:, 1] - found.logits[:, 0]
+    assert probabilities == pytest.approx([model.probability(float(logit)) for logit in logits], abs=1e-4)
+    assert len(list((tmp_path / "maps").rglob("*.png"))) == 4
+    assert evaluate(EvaluateConfig(run=group.path)).model_sha256 == group.model_sha256
