@@ -1,7 +1,8 @@
 """Train, measure and use ResNet-18 pneumonia classifiers on chest X-rays.
 
-Every command of the ``pneumo`` command line is one function here, under the same verb. Names are resolved on first
-use, so that importing the package loads neither torch nor numpy.
+Every command of the ``pneumo`` command line but the demo is one function here, under the same verb: it takes a config,
+or settings as keywords, and its result shows itself in a notebook. Names are resolved on first use, so that importing
+the package loads neither torch nor numpy.
 """
 
 import os
@@ -20,60 +21,104 @@ if TYPE_CHECKING:
         DownloadConfig,
         EvaluateConfig,
         PredictConfig,
+        PredictionsConfig,
         RecalibrateConfig,
+        ResumeConfig,
+        RunsConfig,
         TrainConfig,
         VerifyDataConfig,
     )
     from pneumocli.core.errors import PneumoError
-    from pneumocli.evaluation.compare import compare
-    from pneumocli.evaluation.evaluate import evaluate
-    from pneumocli.evaluation.recalibrate import recalibrate
     from pneumocli.inference.classifier import Classifier
-    from pneumocli.inference.predict import predict
-    from pneumocli.release.download import download
-    from pneumocli.run_folder import RunFolder
-    from pneumocli.training.train import resume, train
-    from pneumocli.verification.verify import verify_data
+    from pneumocli.library.downloaded import Downloaded
+    from pneumocli.library.predictions import Predictions
+    from pneumocli.library.recalibrated import Recalibrated
+    from pneumocli.library.results import (
+        Comparison,
+        Diagnosis,
+        Evaluation,
+        RunFolder,
+        Runs,
+        Verification,
+    )
+    from pneumocli.library.verbs import (
+        compare,
+        doctor,
+        download,
+        evaluate,
+        predict,
+        recalibrate,
+        resume,
+        runs,
+        train,
+        verify_data,
+    )
 
 # public name -> module that defines it
 _PUBLIC = {
     "Classifier": "pneumocli.inference.classifier",
     "CompareConfig": "pneumocli.core.config",
+    "Comparison": "pneumocli.library.results",
+    "Diagnosis": "pneumocli.library.results",
     "DownloadConfig": "pneumocli.core.config",
+    "Downloaded": "pneumocli.library.downloaded",
     "EvaluateConfig": "pneumocli.core.config",
+    "Evaluation": "pneumocli.library.results",
     "PneumoError": "pneumocli.core.errors",
     "PredictConfig": "pneumocli.core.config",
+    "Predictions": "pneumocli.library.predictions",
+    "PredictionsConfig": "pneumocli.core.config",
     "RecalibrateConfig": "pneumocli.core.config",
-    "RunFolder": "pneumocli.run_folder",
+    "Recalibrated": "pneumocli.library.recalibrated",
+    "ResumeConfig": "pneumocli.core.config",
+    "RunFolder": "pneumocli.library.results",
+    "Runs": "pneumocli.library.results",
+    "RunsConfig": "pneumocli.core.config",
     "TrainConfig": "pneumocli.core.config",
+    "Verification": "pneumocli.library.results",
     "VerifyDataConfig": "pneumocli.core.config",
-    "compare": "pneumocli.evaluation.compare",
-    "download": "pneumocli.release.download",
-    "evaluate": "pneumocli.evaluation.evaluate",
-    "predict": "pneumocli.inference.predict",
-    "recalibrate": "pneumocli.evaluation.recalibrate",
-    "resume": "pneumocli.training.train",
-    "train": "pneumocli.training.train",
-    "verify_data": "pneumocli.verification.verify",
+    "compare": "pneumocli.library.verbs",
+    "doctor": "pneumocli.library.verbs",
+    "download": "pneumocli.library.verbs",
+    "evaluate": "pneumocli.library.verbs",
+    "predict": "pneumocli.library.verbs",
+    "recalibrate": "pneumocli.library.verbs",
+    "resume": "pneumocli.library.verbs",
+    "runs": "pneumocli.library.verbs",
+    "train": "pneumocli.library.verbs",
+    "verify_data": "pneumocli.library.verbs",
 }
 
 __all__ = [
     "Classifier",
     "CompareConfig",
+    "Comparison",
+    "Diagnosis",
     "DownloadConfig",
+    "Downloaded",
     "EvaluateConfig",
+    "Evaluation",
     "PneumoError",
     "PredictConfig",
+    "Predictions",
+    "PredictionsConfig",
     "RecalibrateConfig",
+    "Recalibrated",
+    "ResumeConfig",
     "RunFolder",
+    "Runs",
+    "RunsConfig",
     "TrainConfig",
+    "Verification",
     "VerifyDataConfig",
     "compare",
+    "doctor",
     "download",
     "evaluate",
     "predict",
     "recalibrate",
     "resume",
+    "runs",
     "train",
     "verify_data",
 ]

@@ -17,7 +17,7 @@ def test_dir_lists_the_public_names_alone():
 def test_every_public_name_is_a_function_or_a_class_and_never_a_module():
     found = {name: getattr(pneumocli, name) for name in pneumocli.__all__}
     assert {name for name, value in found.items() if not (inspect.isfunction(value) or inspect.isclass(value))} == set()
-    assert found["train"].__module__ == "pneumocli.training.train"
+    assert found["train"].__module__ == "pneumocli.library.verbs"
     assert not hasattr(pneumocli, "nothing_of_this_name")
 
 

@@ -24,7 +24,9 @@ def git(*argv: str) -> bytes:
 def old_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package as it was before its modules moved into rooms."""
     try:
-        moved = git("log", "-1", "--no-renames", "--diff-filter=D", "--format=%H", "--", "pneumocli/runs.py").decode()
+        moved = git(
+            "log", "-1", "--no-renames", "--diff-filter=D", "--format=%H", "--", "pneumocli/familiarity.py"
+        ).decode()
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"needs the history of the checkout: {error}")
     if not moved:

@@ -9,8 +9,8 @@ from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
 from pneumocli.core.config import DoctorConfig
 from pneumocli.core.errors import CheckFailed
-from pneumocli.doctor import Diagnosis
-from pneumocli.doctor import doctor as diagnose
+from pneumocli.diagnosis import Diagnosis
+from pneumocli.diagnosis import doctor as diagnose
 
 _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -49,9 +50,8 @@ class Output:
         self._messages = Console(file=sys.stderr, highlight=False, soft_wrap=True)
         self._progress: Progress | None = None
         if not quiet:
-            self._progress = (
-                RichProgress(self._messages) if self._messages.is_terminal else PlainProgress(self._messages)
-            )
+            drawn = self._messages.is_terminal or (self._messages.is_jupyter and find_spec("ipywidgets") is not None)
+            self._progress = RichProgress(self._messages) if drawn else PlainProgress(self._messages)
 
     def __enter__(self) -> Self:
         return self

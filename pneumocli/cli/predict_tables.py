@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pneumocli.cli.lines import shortened
-from pneumocli.cli.tally import UNCERTAIN, Tally
 from pneumocli.core.amounts import counted
 from pneumocli.core.records import NOTICE, POSITIVE_CLASS, REFER
 from pneumocli.inference.records import Prediction, ReferringPrediction
+from pneumocli.inference.tally import UNCERTAIN, Tally
 from pneumocli.model.card import ModelCard, OperatingPoint
 
 if TYPE_CHECKING:  # only joining tables needs it

@@ -17,7 +17,7 @@ from pneumocli.reporting.text import percent
 
 if TYPE_CHECKING:  # other commands start without the records of evaluations
     from pneumocli.metrics.records import Metric
-    from pneumocli.runs import RunAtAGlance
+    from pneumocli.run_list import RunAtAGlance
 
 _NAME_COLUMNS = 22
 
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
         Unfinished and broken runs are named with what to do. Test figures come from pneumo evaluate, with 95 %
         intervals.
         """
-        from pneumocli.runs import runs as list_runs
+        from pneumocli.run_list import runs as list_runs
 
         found = list_runs(config)
         if output.json:

@@ -1,14 +1,14 @@
 """``predict()``: answers for new films, from one to as many as there are, in constant memory."""
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import nullcontext
 from itertools import chain, islice
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 from pneumocli.core.amounts import counted
-from pneumocli.core.config import PredictConfig, validated
+from pneumocli.core.config import PredictConfig
 from pneumocli.core.events import FileWritten, Listener, Remark, ignore
 from pneumocli.core.files import write_bytes
 from pneumocli.core.parallel import ordered_map
@@ -33,8 +33,6 @@ _MANY = 16
 _FINE_CELLS = 7  # along a side of a heat map, at the usual image size of 224
 _LONGEST_NAME = 200  # of an explanation: file systems take 255 bytes, some of them less
 
-Paths = str | Path | Iterable[str | Path]
-
 
 class Predictions(Iterator[Prediction]):
     """Answers, one per film, made as the iterator advances.
@@ -57,24 +55,13 @@ class Predictions(Iterator[Prediction]):
         self._answers.close()
 
 
-@overload
-def predict(config: PredictConfig, listener: Listener = ignore) -> Predictions: ...
-
-
-@overload
-def predict(config: Paths, listener: Listener = ignore, *, model: Path | str | None = None) -> Predictions: ...
-
-
-def predict(
-    config: PredictConfig | Paths, listener: Listener = ignore, *, model: Path | str | None = None
-) -> Predictions:
+def predict(config: PredictConfig, listener: Listener = ignore) -> Predictions:
     """Answers for films.
 
     Args:
-        config: All settings; or just films, folders and patterns, by name.
+        config: The films, the model (that of ``$PNEUMO_RUN``, or of the latest finished run under ``runs``, where none
+            is named), and what to write.
         listener: Gets which model is used, what was left out, and the progress.
-        model: With films by name: the run or the model file; else the one that ``$PNEUMO_RUN`` names, or the latest
-            finished run under ``runs``.
 
     Returns:
         An iterator over one record per film, in the order of the inputs, folders sorted by name. A film that cannot be
@@ -87,19 +74,18 @@ def predict(
         ModelFileError: The model file is missing, foreign, damaged, or not the one that its training wrote.
         DeviceError: The device is not there.
     """
-    settings = config if isinstance(config, PredictConfig) else _settings(config, model)
-    films = find_films(settings.inputs, listener)
+    films = find_films(config.inputs, listener)
     first = list(islice(films, _MANY))
-    classifier = _classifier(settings, listener, throughput=len(first) == _MANY)
-    folder = _folder(settings, many=len(first) == _MANY)
+    classifier = _classifier(config, listener, throughput=len(first) == _MANY)
+    folder = _folder(config, many=len(first) == _MANY)
     cells = map_cells(classifier.card.image_size)
-    if settings.explain is not None and cells < _FINE_CELLS:
+    if config.explain is not None and cells < _FINE_CELLS:
         listener(Remark(f"heat maps of this model are coarse, {cells} x {cells} cells: they show a region, no finding"))
     # Everything that can be wrong from the start is raised here, not at the first film.
-    table = _table(settings, classifier, listener)
-    threshold = _threshold(settings, classifier)
+    table = _table(config, classifier, listener)
+    threshold = _threshold(config, classifier)
     return Predictions(
-        classifier, threshold, _answers(settings, classifier, table, chain(first, films), folder, listener)
+        classifier, threshold, _answers(config, classifier, table, chain(first, films), folder, listener)
     )
 
 
@@ -117,13 +103,6 @@ def choose_model(config: PredictConfig) -> tuple[RunFolder | Path, str]:
     if named is not None:
         return RunFolder.open_finished(named), "$PNEUMO_RUN"
     return RunFolder.latest_finished(), "the latest finished run"
-
-
-def _settings(paths: Paths, model: Path | str | None) -> PredictConfig:
-    names = (paths,) if isinstance(paths, str | Path) else tuple(paths)
-    chosen = None if model is None else Path(model)
-    key = "run" if chosen is not None and chosen.is_dir() else "model"
-    return validated(PredictConfig, {"inputs": tuple(map(str, names)), key: chosen})
 
 
 def _classifier(config: PredictConfig, listener: Listener, *, throughput: bool) -> Classifier:

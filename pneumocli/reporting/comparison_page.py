@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pneumocli.core.records import CLASS_NAMES
+from pneumocli.data.thumbnails import plain_picture
 from pneumocli.metrics.records import Comparison, Difference, SeedGroup
 from pneumocli.metrics.scores import Compared
 from pneumocli.reporting.carry_over import PLACES_COLUMNS, places_rows, shifts_text
 from pneumocli.reporting.comparison_figures import colour_of
-from pneumocli.reporting.film_pictures import plain_picture
 from pneumocli.reporting.html import page_figure, render, scale_marks
 from pneumocli.reporting.text import (
     HEADLINE,

@@ -1,18 +1,16 @@
 """The films that pages show: mistakes, right ones beside them, the most uncertain; each with its heat map."""
 
-import base64
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pneumocli.core.records import CLASS_NAMES, ClassName, Fit
 from pneumocli.data.film import Pixels, UnreadableFilm
 from pneumocli.data.images import crop_frame, fit_film, read_film
+from pneumocli.data.thumbnails import data_url
 from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.heat_map import overlay
 from pneumocli.metrics.scores import ScoreArrays
@@ -20,7 +18,6 @@ from pneumocli.metrics.scores import ScoreArrays
 _SHOWN_WRONG = 12
 _SHOWN_RIGHT = 4  # of each class
 _SHOWN_UNCERTAIN = 8
-_FILM_SIDE = 320  # pixels of a film on the page: the page stays below some megabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,20 +137,3 @@ def _share_cut(pixels: Pixels, fit: Fit) -> float:
     left, top, right, bottom = crop_frame(height, width, fit)
     across, down = min(right, width) - max(left, 0), min(bottom, height) - max(top, 0)
     return float(1 - across * down / (height * width))
-
-
-def data_url(pixels: NDArray[np.uint8]) -> str:
-    """A picture, (H,W) grey or (H,W,3), made small enough for a page, as a data URL."""
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((_FILM_SIDE, _FILM_SIDE))
-    out = io.BytesIO()
-    picture.save(out, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
-
-
-def plain_picture(path: Path) -> str | None:
-    """A film as a data URL; ``None`` where it can no longer be read."""
-    try:
-        return data_url(read_film(path).pixels)
-    except UnreadableFilm:
-        return None

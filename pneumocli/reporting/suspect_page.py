@@ -13,9 +13,9 @@ from pneumocli.core.records import CLASS_NAMES, ClassName
 from pneumocli.data.film import UnreadableFilm
 from pneumocli.data.images import read_film
 from pneumocli.data.manifest import Manifest
+from pneumocli.data.thumbnails import plain_picture
 from pneumocli.metrics.records import OutOfFoldFilm
 from pneumocli.metrics.suspect_labels import suspects
-from pneumocli.reporting.film_pictures import plain_picture
 from pneumocli.reporting.html import render
 from pneumocli.verification.duplicates import Fingerprint, find_duplicates, fingerprint
 

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from pneumocli.cli.predict_tables import answers, on_one_line, operating_point_line, short_name
-from pneumocli.cli.tally import Tally
 from pneumocli.inference.records import Prediction, ReferringPrediction
+from pneumocli.inference.tally import Tally
 from pneumocli.model.card import OperatingPoint
 from pneumocli.run_folder import RunFolder
 

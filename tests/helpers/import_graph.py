@@ -18,7 +18,7 @@ FLOORS: dict[int, dict[str, str]] = {
     2: {
         "data": (
             "acquisition acquisition_cache dicom dicom_values film film_files formats grey images jpeg2000 layout"
-            " manifest patients phantom polarity release_lists score_table splits table textures tiff"
+            " manifest patients phantom polarity release_lists score_table splits table textures thumbnails tiff"
         ),
         "model": (
             "brightness_map card device network onnx_file out_of_distribution packed_numbers reference views weights"
@@ -33,7 +33,9 @@ FLOORS: dict[int, dict[str, str]] = {
         "shift": "conformal detection reference sample shortcut two_sample",
     },
     4: {
-        "inference": "classifier csv_output folder_shift heat_map inputs predict records scoring shards shift_page",
+        "inference": (
+            "classifier csv_output folder_shift heat_map inputs predict records scoring shards shift_page tally"
+        ),
         "verification": (
             "checks duplicates film_properties page provenance records release_match subject verify"
         ),
@@ -55,15 +57,16 @@ FLOORS: dict[int, dict[str, str]] = {
             " tensorboard timing train"
         ),
     },
-    8: {"demo": "", "doctor": "", "runs": "", "__init__": ""},
+    8: {"demo": "", "diagnosis": "", "run_list": ""},
     9: {
         "cli": (
             "app boundary collector compare completion demo doctor download encoding epoch_table evaluate help_texts"
-            " lines options other_tools output predict predict_tables progress recalibrate render runs tally train"
+            " lines options other_tools output predict predict_tables progress recalibrate render runs train"
             " usage verify_data verify_data_tables"
         ),
     },
-    10: {"__main__": ""},
+    10: {"__main__": "", "library": "display downloaded predictions progress recalibrated results settings verbs"},
+    11: {"__init__": ""},
 }  # fmt: skip
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import pneumocli
 from pneumocli.core.config import PredictConfig
 from pneumocli.core.errors import ModelFileError, RunError
 from pneumocli.core.events import Event, Remark, TaskStarted
@@ -44,14 +43,6 @@ def test_a_folder_gives_what_scoring_gives(trained: RunFolder, test_films: Path)
         assert film.prediction == ("PNEUMONIA" if film.probability >= threshold else "NORMAL")
 
 
-def test_the_library_form_takes_paths_and_a_model(trained: RunFolder, test_films: Path):
-    film = next(iter(sorted(test_films.rglob("*.jpeg"))))
-    for model in (trained.path, trained.onnx_file, str(trained.best_file)):
-        (answer,) = pneumocli.predict(film, model=model)
-        assert answer.error is None
-    assert len(list(pneumocli.predict([film, str(test_films)], model=trained.path))) == 40
-
-
 def test_a_threshold_given_wins_over_the_stored_one(trained: RunFolder, test_films: Path):
     assert {film.prediction for film in predict(config(trained, test_films, threshold=0.0))} == {"PNEUMONIA"}
     assert {film.threshold for film in predict(config(trained, test_films, threshold=0.125))} == {0.125}
@@ -82,9 +73,9 @@ def test_which_model_is_model_remark(
 
 def test_everything_wrong_from_the_start_is_raised_at_once(trained: RunFolder, tmp_path: Path):
     with pytest.raises(ModelFileError):
-        predict(tmp_path, model=tmp_path / "missing.onnx")
+        predict(PredictConfig(inputs=(str(tmp_path),), model=tmp_path / "missing.onnx"))
     with pytest.raises(RunError):
-        predict(tmp_path, model=tmp_path)
+        predict(PredictConfig(inputs=(str(tmp_path),), run=tmp_path))
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def test_a_run_with_limits_refers_and_is_measured(phantoms: Path, tmp_path: Path
     assert limits.num_normal + limits.num_pneumonia == val.num_patients
     assert "--refer 0.3" in run.card_file.read_text(encoding="utf-8")
 
-    answers = list(predict(phantoms / "test", model=run.path))
+    answers = list(predict(phantoms / "test", run=run))
     referred = 0
     for film in answers:
         assert isinstance(film, ReferringPrediction)

@@ -10,10 +10,10 @@ import torchvision  # noqa: F401 - loaded before the fixtures change torch, whic
 from rich.console import Console
 from typer.testing import CliRunner
 
-from pneumocli import doctor as module
+from pneumocli import diagnosis as module
 from pneumocli.cli.app import app
 from pneumocli.cli.doctor import diagnosis_table
-from pneumocli.doctor import Check, Diagnosis, doctor
+from pneumocli.diagnosis import Check, Diagnosis, doctor
 
 
 def checks() -> dict[str, Check]:

@@ -15,7 +15,7 @@ from pneumocli.core.config import RunsConfig
 from pneumocli.core.errors import RunError
 from pneumocli.metrics.records import Evaluation
 from pneumocli.run_folder import RunFolder
-from pneumocli.runs import runs
+from pneumocli.run_list import runs
 from tests.conftest import copy_of
 
 
