@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from pneumocli.core.errors import PneumoError
     from pneumocli.inference.classifier import Classifier
+    from pneumocli.inference.film_scorer import FilmScorer
     from pneumocli.library.downloaded import Downloaded
     from pneumocli.library.predictions import Predictions
     from pneumocli.library.recalibrated import Recalibrated
@@ -64,6 +65,7 @@ _PUBLIC = {
     "Downloaded": "pneumocli.library.downloaded",
     "EvaluateConfig": "pneumocli.core.config",
     "Evaluation": "pneumocli.library.results",
+    "FilmScorer": "pneumocli.inference.film_scorer",
     "PneumoError": "pneumocli.core.errors",
     "PredictConfig": "pneumocli.core.config",
     "Predictions": "pneumocli.library.predictions",
@@ -98,6 +100,7 @@ __all__ = [
     "Downloaded",
     "EvaluateConfig",
     "Evaluation",
+    "FilmScorer",
     "PneumoError",
     "PredictConfig",
     "Predictions",

@@ -211,13 +211,16 @@ class Classifier:
         self.familiarity = Familiarity(card.input_range, card.feature_model, card.brightness_map)
 
     @classmethod
-    def load(cls, file: Path, *, device: str = "cpu", throughput: bool = False) -> "Classifier":
+    def load(
+        cls, file: Path, *, device: str = "cpu", throughput: bool = False, threads: int | None = None
+    ) -> "Classifier":
         """The model in a file.
 
         Args:
             file: A run's ``model.onnx``, or its ``best.pt``, which torch runs.
             device: ``cpu``, or ``cuda``, ``cuda:N``, ``mps`` for ``best.pt``.
             throughput: Optimise for many films rather than for a quick start.
+            threads: Of ONNX Runtime, inside one operation; one per usable core unless given.
 
         Raises:
             ModelFileError: The file is missing, foreign, damaged or absurdly large; or it lies in a run's folder and
@@ -225,10 +228,10 @@ class Classifier:
             DeviceError: The device is not there.
         """
         _check_belongs(file)
-        return cls._open(file, device=device, throughput=throughput)
+        return cls._open(file, device=device, throughput=throughput, threads=threads)
 
     @classmethod
-    def _open(cls, file: Path, *, device: str, throughput: bool) -> "Classifier":
+    def _open(cls, file: Path, *, device: str, throughput: bool, threads: int | None) -> "Classifier":
         if file.suffix == ".pt" or device != "cpu":
             weights = file if file.suffix == ".pt" else RunFolder(file.parent).best_file
             if file != weights and file.is_file() and not weights.is_file():
@@ -238,10 +241,13 @@ class Classifier:
             backend = TorchBackend(weights, device)
             return cls(weights, backend.card, backend)
         card = _card_of(file, card_text(file))
-        return cls(file, card, OnnxBackend(file, image_size=card.image_size, throughput=throughput))
+        size = card.image_size
+        return cls(file, card, OnnxBackend(file, image_size=size, throughput=throughput, threads=threads))
 
     @classmethod
-    def of_run(cls, run: RunFolder, device: str = "cpu", *, throughput: bool = False) -> "Classifier":
+    def of_run(
+        cls, run: RunFolder, device: str = "cpu", *, throughput: bool = False, threads: int | None = None
+    ) -> "Classifier":
         """The model of a finished run, after its file was checked against the run's ``result.json``.
 
         A group of folds without a model file of its own, or on a GPU, runs its networks one after another.
@@ -252,12 +258,21 @@ class Classifier:
             DeviceError: The device is not there.
         """
         if run.is_group and not (device == "cpu" and run.has_model_file):
-            return cls.of_folds(run.model_file(run.group_card_file.name), card_of_run(run), run.folds, device)
+            file = run.model_file(run.group_card_file.name)
+            return cls.of_folds(file, card_of_run(run), run.folds, device, threads=threads)
         file = run.model_file((run.onnx_file if device == "cpu" else run.best_file).name)
-        return cls._open(file, device=device, throughput=throughput)
+        return cls._open(file, device=device, throughput=throughput, threads=threads)
 
     @classmethod
-    def of_folds(cls, file: Path, card: ModelCard, folds: Sequence[RunFolder], device: str = "cpu") -> "Classifier":
+    def of_folds(
+        cls,
+        file: Path,
+        card: ModelCard,
+        folds: Sequence[RunFolder],
+        device: str = "cpu",
+        *,
+        threads: int | None = None,
+    ) -> "Classifier":
         """The mean of a group's networks.
 
         Args:
@@ -265,6 +280,7 @@ class Classifier:
             card: Of the group.
             folds: Its finished runs, in order.
             device: Of all of them.
+            threads: As for :meth:`load`.
 
         Raises:
             RunError: A run is missing, unfinished, or another than the group was made of.
@@ -279,7 +295,7 @@ class Classifier:
                     f"restore {fold.path} from a backup, or remove the group's result.json and continue the group: "
                     f"{resume_command(fold.path.parent)}",
                 )
-            members.append(cls.of_run(fold, device, throughput=True)._backend)
+            members.append(cls.of_run(fold, device, throughput=True, threads=threads)._backend)
         return cls(file, card, MeanBackend(members))
 
     @cached_property

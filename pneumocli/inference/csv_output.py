@@ -13,12 +13,29 @@ from pneumocli.core.errors import RunError
 from pneumocli.core.files import write_failure
 from pneumocli.inference.inputs import Named
 from pneumocli.inference.records import Prediction
+from pneumocli.model.card import ModelCard
 
 COLUMNS = ("image", "probability", "prediction", "threshold", "warnings", "error", "model")
 REFERRING_COLUMNS = (*COLUMNS, "answer")
 """Of a model that refers films to a person."""
 
 _BLOCK_BYTES = 1 << 20
+_MODEL_DIGITS = 12
+
+
+def columns_of(card: ModelCard) -> tuple[str, ...]:
+    """The columns of a model's answers."""
+    return COLUMNS if card.refer is None else REFERRING_COLUMNS
+
+
+def row_of(prediction: Prediction, model: str) -> dict[str, str | float | None]:
+    """An answer by column.
+
+    Args:
+        prediction: The answer.
+        model: SHA-256 of the model file, of which the first digits are kept.
+    """
+    return {**prediction.model_dump(), "warnings": "; ".join(prediction.warnings), "model": model[:_MODEL_DIGITS]}
 
 
 class AnswerTable:
@@ -28,7 +45,7 @@ class AnswerTable:
 
     Args:
         file: Replaced unless ``resume`` is given.
-        model: First digits of the model file's SHA-256, kept with each row.
+        model: SHA-256 of the model file, whose first digits are kept with each row.
         columns: As the model has them.
         resume: Keep what stands in the file, but for a half-written last row; a missing file is begun.
 
@@ -50,7 +67,7 @@ class AnswerTable:
     ) -> None:
         self.path = file
         self._columns = columns
-        self._model = model
+        self._model = model[:_MODEL_DIGITS]
         self._done = array("Q")
         self.num_errors = 0
         self.num_met = 0
@@ -100,8 +117,7 @@ class AnswerTable:
         Raises:
             PneumoError: The disk is full, or the file cannot be written.
         """
-        row = prediction.model_dump()
-        self._write({**row, "warnings": "; ".join(prediction.warnings), "model": self._model})
+        self._write(row_of(prediction, self._model))
 
     def _write(self, row: Mapping[str, object]) -> None:
         try:

@@ -15,7 +15,7 @@ from pneumocli.core.parallel import ordered_map
 from pneumocli.core.records import CLASS_NAMES
 from pneumocli.data.film import UnreadableFilm
 from pneumocli.inference.classifier import Classifier
-from pneumocli.inference.csv_output import COLUMNS, REFERRING_COLUMNS, AnswerTable
+from pneumocli.inference.csv_output import AnswerTable, columns_of
 from pneumocli.inference.inputs import Named, count_films, find_films
 from pneumocli.inference.records import Prediction, ReferringPrediction
 from pneumocli.inference.scoring import Counted, ScoringResult, Source, score_films
@@ -119,9 +119,8 @@ def _table(config: PredictConfig, classifier: Classifier, listener: Listener) ->
     if config.csv is None:
         return None
     threshold = _threshold(config, classifier)
-    columns = COLUMNS if classifier.card.refer is None else REFERRING_COLUMNS
-    model = classifier.sha256[:12]
-    table = AnswerTable(config.csv, model=model, threshold=threshold, resume=config.resume, columns=columns)
+    columns = columns_of(classifier.card)
+    table = AnswerTable(config.csv, model=classifier.sha256, threshold=threshold, resume=config.resume, columns=columns)
     if table.num_films:
         failed = f", {table.num_errors:,} of them unreadable" if table.num_errors else ""
         listener(Remark(f"{config.csv} holds {table.num_films:,} films{failed}: continuing after them"))
@@ -160,7 +159,7 @@ def _answers(  # noqa: PLR0913 - what is scored, by what, where answers go, and 
         pairs = _scored(config, classifier, films, total, folder, listener)
         threshold = _threshold(config, classifier)
         limits = classifier.card.refer
-        answers = ((named, scored, _prediction(named, scored, threshold, limits)) for named, scored in pairs)
+        answers = ((named, scored, answer_for(named.image, scored, threshold, limits)) for named, scored in pairs)
         for prediction in _explained(config, classifier.card, answers):
             if table is not None:
                 table.add(prediction)
@@ -227,10 +226,18 @@ def _scored(  # noqa: PLR0913 - what is scored, how, and who listens
         yield waiting.popleft(), scored
 
 
-def _prediction(named: Named, scored: ScoringResult, threshold: float, limits: ReferLimits | None) -> Prediction:
+def answer_for(image: str, scored: ScoringResult, threshold: float, limits: ReferLimits | None) -> Prediction:
+    """The answer that a film's score gives.
+
+    Args:
+        image: What it is filed under.
+        scored: The score.
+        threshold: The film is positive if its probability is at or above it.
+        limits: Of a model that refers films to a person.
+    """
     positive = None if scored.probability is None else scored.probability >= threshold
     prediction = Prediction(
-        image=named.image,
+        image=image,
         probability=scored.probability,
         prediction=None if positive is None else CLASS_NAMES[positive],
         threshold=threshold,

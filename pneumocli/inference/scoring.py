@@ -76,6 +76,7 @@ def score_films(  # noqa: PLR0913 - two that must be given, and options by name
     batch_size: int = _DEFAULT_BATCH,
     keep_maps: bool = False,
     sample: "FilmSample | None" = None,
+    threads: int | None = None,
     listener: Listener = ignore,
 ) -> Iterator[ScoringResult]:
     """Scores films one after the other, in constant memory: decoding runs on threads ahead of the network.
@@ -86,6 +87,7 @@ def score_films(  # noqa: PLR0913 - two that must be given, and options by name
         batch_size: Films per forward pass; a film that the model looks at in several views counts as so many.
         keep_maps: Also hand on the film's pixels and class activation maps.
         sample: Takes in the films that can be read, to compare them as a whole with the model's validation films.
+        threads: That decode; one per usable core unless given.
         listener: Gets the progress.
 
     Yields:
@@ -112,7 +114,7 @@ def score_films(  # noqa: PLR0913 - two that must be given, and options by name
 
     done = 0
     films_at_once = max(1, batch_size // classifier.card.views)
-    for batch in _in_batches(ordered_map(prepare, sources), films_at_once):
+    for batch in _in_batches(ordered_map(prepare, sources, threads=threads), films_at_once):
         yield from _scored(classifier, batch, sample, keep_maps=keep_maps)
         done += len(batch)
         listener(TaskAdvanced(task, done))
