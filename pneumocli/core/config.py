@@ -236,7 +236,9 @@ class TrainConfig(Settings):
     """Share of the training patients held out for validation, rounded to 1/k."""
     class_weights: Literal["none", "balanced"] = "none"
     """Weigh the loss of each class by the inverse of its frequency."""
-    operating_point: Annotated[OperatingPointRule, Flag(metavar="RULE")] = "0.5"
+    operating_point: Annotated[OperatingPointRule, Flag(metavar="RULE", default=shown_default("operating_point"))] = (
+        _by_recipe("operating_point")
+    )
     """Threshold stored with the model: 0.5, or chosen on validation: youden, sensitivity=X, specificity=X,
     cost=X (a missed pneumonia costs X false alarms), or hard-balanced (equal sensitivity and specificity on hard
     films)."""
