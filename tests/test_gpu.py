@@ -173,9 +173,7 @@ def test_validation_gives_the_logits_of_the_cpu(device: str, trained: RunFolder,
     for plan in (on_cpu, replace(on_cpu, device=device)):
         network = build_network(0)
         network.load_state_dict(load_best(trained.best_file)[0])
-        learner = make_learner(
-            network, plan, method=Method(1e-3), freeze="none", class_weights=torch.ones(2), full=8, team=Team()
-        )
+        learner = make_learner(network, plan, method=Method(1e-3), freeze="none", full=8, team=Team())
         logits.append(validation_logits(learner, films, 8))
     torch.testing.assert_close(logits[0], logits[1], rtol=1e-3, atol=1e-3)
 

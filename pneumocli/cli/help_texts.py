@@ -10,8 +10,8 @@ _MEMBERS = {
     "Network": "weights pretrained freeze image_size fit views run model",
     "Recipe": (
         "recipe like config epochs batch_size learning_rate schedule warm_up average_epochs weight_decay"
-        " label_smoothing crop_scale mirror tone noise sharpness jpeg_quality resample class_weights operating_point"
-        " refer patience select seed seeds"
+        " label_smoothing crop_scale mirror tone noise sharpness jpeg_quality resample class_weights"
+        " hard_weight operating_point refer patience select seed seeds"
     ),
     "Device": "device precision compile workers cache accumulate low_memory",
     "Output": (

@@ -236,6 +236,10 @@ class TrainConfig(Settings):
     """Share of the training patients held out for validation, rounded to 1/k."""
     class_weights: Literal["none", "balanced"] = "none"
     """Weigh the loss of each class by the inverse of its frequency."""
+    hard_weight: Annotated[
+        float, Field(ge=1, le=100, allow_inf_nan=False), Flag(default=shown_default("hard_weight"))
+    ] = _by_recipe("hard_weight")
+    """Weigh hard training films, whose label contradicts how they were made, X times in the loss."""
     operating_point: Annotated[OperatingPointRule, Flag(metavar="RULE", default=shown_default("operating_point"))] = (
         _by_recipe("operating_point")
     )

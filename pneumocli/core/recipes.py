@@ -26,6 +26,7 @@ SETTINGS: dict[str, tuple[str | float | bool | None, ...]] = {
     "sharpness":        (0.0,         0.0),
     "jpeg_quality":     (0,           0),
     "resample":         (0.0,         0.0),
+    "hard_weight":      (1.0,         4.0),
     "operating_point":  ("0.5",       "sensitivity=0.97"),
 }  # fmt: skip
 

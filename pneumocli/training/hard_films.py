@@ -27,12 +27,14 @@ class HardFilms:
         labels: 0 or 1 for each validation film, (N,).
         patients: Patient of each, (N,).
         hard: Whether each is hard, bool (N,); ``None`` where nothing predicts the class, so that none is hard or easy.
+        train_hard: Whether each training film is hard, bool (M,); ``None`` likewise.
     """
 
     model: ShortcutModel
     labels: NDArray[np.int64]
     patients: NDArray[np.str_]
     hard: NDArray[np.bool_] | None
+    train_hard: NDArray[np.bool_] | None = None
 
     def counts(self) -> tuple[int, int]:
         """Hard films of NORMAL and of PNEUMONIA."""
@@ -105,12 +107,13 @@ def find_hard_films(manifest: Manifest, listener: Listener) -> HardFilms:
     model = fit_shortcuts(
         [made[row.image] for row in train], [row.label for row in train], [row.patient for row in train]
     )
-    labels = np.array([row.label for row in val], np.int64)
+    train_labels, labels = (np.array([row.label for row in rows], np.int64) for rows in (train, val))
     found = HardFilms(
         model,
         labels,
         np.array([row.patient for row in val], np.str_),
         hard_films(model, [made[row.image] for row in val], labels),
+        hard_films(model, [made[row.image] for row in train], train_labels),
     )
     if found.hard is not None:
         normal, ill = found.counts()

@@ -34,6 +34,7 @@ from pneumocli.training.schedule import Method
 from pneumocli.training.step import (
     Learner,
     Tally,
+    Targets,
     features_of,
     make_learner,
     restore,
@@ -77,7 +78,7 @@ class Training:
     listener: Listener
 
     def __post_init__(self) -> None:
-        self._labels = torch.tensor(self.data.train_labels)
+        self._targets = self._weighted_targets()
         self._batches = self._training_batches()
         self._views: dict[int, Tensor] = {}  # features of all films by view, with a frozen backbone
         self._pace = Pace(FROZEN_VIEWS)
@@ -99,7 +100,7 @@ class Training:
             self._learner = self._make_learner()
             if checkpoint is not None:
                 self._restore(checkpoint)
-            self.listener(TaskStarted("training", self.config.epochs * len(self._labels)))
+            self.listener(TaskStarted("training", self.config.epochs * len(self.data.train_labels)))
             while self.progress.epoch < self.config.epochs and not self.progress.stalled(self.config.patience):
                 self._run_epoch(self.progress.epoch + 1)
             self.listener(TaskFinished("training"))
@@ -161,17 +162,24 @@ class Training:
         )
         return TrainingBatches(self.data.crops, augmentation, batching, self.team)
 
-    def _make_learner(self) -> Learner:
-        weights = torch.ones(2)
+    def _weighted_targets(self) -> Targets:
+        labels = torch.tensor(self.data.train_labels)
+        weights = torch.ones(len(labels))
         if self.config.class_weights == "balanced":
             # n / (classes * films of the class), as in scikit-learn's class_weight="balanced"
-            weights = len(self._labels) / (2 * torch.bincount(self._labels, minlength=2).to(torch.float32))
+            weights = (len(labels) / (2 * torch.bincount(labels, minlength=2).to(torch.float32)))[labels]
+        if self.data.hard.train_hard is not None:
+            weights = torch.where(
+                torch.from_numpy(self.data.hard.train_hard), self.config.hard_weight * weights, weights
+            )
+        return Targets(labels, weights)
+
+    def _make_learner(self) -> Learner:
         return make_learner(
             self.network,
             self.plan,
             method=Method.of(self.config, self._steps_per_epoch),
             freeze=self.config.freeze,
-            class_weights=weights,
             full=self.config.batch_size // self.team.size // self.config.accumulate,
             team=self.team,
             listener=self.listener,
@@ -182,7 +190,7 @@ class Training:
         return len(self._head_batches(1)) if self.config.freeze == "backbone" else self._batches.steps_per_epoch
 
     def _head_batches(self, epoch: int) -> list[list[int]]:
-        return epoch_batches(len(self._labels), self.config.batch_size, self.config.seed, epoch, smallest=1)
+        return epoch_batches(len(self.data.train_labels), self.config.batch_size, self.config.seed, epoch, smallest=1)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         restore(self._learner, checkpoint.optimizer, checkpoint.scaler)
@@ -217,11 +225,11 @@ class Training:
     def _train(self, epoch: int) -> Tally:
         tick = _Ticker(self, self._probe, epoch)
         if self.config.freeze == "none":
-            return train_epoch(self._learner, self._batches, self._labels, epoch, tick)
+            return train_epoch(self._learner, self._batches, self._targets, epoch, tick)
         began = time.perf_counter()
         features = self._view((epoch - 1) % FROZEN_VIEWS)
         view_seconds = time.perf_counter() - began
-        tally = train_head_epoch(self._learner, features, self._head_batches(epoch), self._labels, tick)
+        tally = train_head_epoch(self._learner, features, self._head_batches(epoch), self._targets, tick)
         tally.seconds = time.perf_counter() - began
         tally.view_seconds = view_seconds
         return tally

@@ -33,6 +33,20 @@ _NO_MEMORY_FOR_NETWORK = (
     "end other programs that use it (nvidia-smi shows those on an NVIDIA GPU), or take another one with --device",
 )
 
+
+@dataclass(frozen=True)
+class Targets:
+    """What the network is to answer for each training film, and how much each counts.
+
+    Attributes:
+        labels: int64 (N,), by film number, on the CPU.
+        weights: float32 (N,), above 0, on the CPU; only their ratios matter.
+    """
+
+    labels: Tensor
+    weights: Tensor
+
+
 Tick = Callable[[int, Tensor], None]
 """Called after each step with the films done in this epoch, and the sum of their losses, still on the device."""
 
@@ -54,10 +68,10 @@ class Learner:
         optimizer: Adam over what is trained, or AdamW.
         pacer: Gives it the learning rate of every step.
         scaler: Scales the loss for fp16; does nothing otherwise.
-        class_weights: float32 (2,), on the device.
         precision: Arithmetic of forward and backward.
         freeze: What is not trained.
         team: The processes of the training.
+        device: Where the network is.
     """
 
     network: ResNet
@@ -70,15 +84,10 @@ class Learner:
     optimizer: torch.optim.Adam
     pacer: Pacer
     scaler: torch.amp.GradScaler
-    class_weights: Tensor
     precision: Literal["fp32", "bf16", "fp16"]
     freeze: Literal["none", "backbone"]
     team: Team
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network is."""
-        return self.class_weights.device
+    device: torch.device
 
 
 @memory_errors_translated(*_NO_MEMORY_FOR_NETWORK)
@@ -88,7 +97,6 @@ def make_learner(  # noqa: PLR0913 - all named by the one caller
     *,
     method: Method,
     freeze: Literal["none", "backbone"],
-    class_weights: Tensor,
     full: int,
     team: Team,
     listener: Listener = ignore,
@@ -100,7 +108,6 @@ def make_learner(  # noqa: PLR0913 - all named by the one caller
         plan: Device, precision and whether to compile.
         method: How steps are made.
         freeze: What is not trained.
-        class_weights: float32 (2,).
         full: Films of a full part of a batch in this process.
         team: The processes of the training.
         listener: Gets a warning where the network cannot be compiled after all.
@@ -129,10 +136,10 @@ def make_learner(  # noqa: PLR0913 - all named by the one caller
         optimizer=_optimizer(trained, method, fused=device.type in ("cpu", "cuda")),
         pacer=Pacer(method),
         scaler=torch.amp.GradScaler(device.type, enabled=plan.precision == "fp16"),
-        class_weights=to_device(class_weights, device),
         precision=plan.precision,
         freeze=freeze,
         team=team,
+        device=device,
     )
 
 
@@ -223,13 +230,13 @@ def _tally(device: torch.device) -> Tally:
     return Tally(torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device))
 
 
-def train_epoch(learner: Learner, batches: TrainingBatches, labels: Tensor, epoch: int, tick: Tick) -> Tally:
+def train_epoch(learner: Learner, batches: TrainingBatches, targets: Targets, epoch: int, tick: Tick) -> Tally:
     """Train on every film once.
 
     Args:
         learner: Changed in place.
         batches: The training films.
-        labels: int64 (N,), by film number, on the CPU.
+        targets: Of all training films.
         epoch: 1-based; decides order and augmentation.
         tick: Called after each step.
 
@@ -243,7 +250,7 @@ def train_epoch(learner: Learner, batches: TrainingBatches, labels: Tensor, epoc
     tally = _tally(learner.device)
     with memory_errors_translated(*_NO_MEMORY):
         for part in _timed(batches.epoch(epoch), tally):
-            loss = _part_loss(learner, part, labels, tally)
+            loss = _part_loss(learner, part, targets, tally)
             with _no_gradient_exchange(learner, part):
                 torch.autograd.backward(learner.scaler.scale(loss))
             if part.is_last:
@@ -266,7 +273,7 @@ def _timed(parts: Iterator[Part], tally: Tally) -> Iterator[Part]:
         yield part
 
 
-def _part_loss(learner: Learner, part: Part, labels: Tensor, tally: Tally) -> Tensor:
+def _part_loss(learner: Learner, part: Part, targets: Targets, tally: Tally) -> Tensor:
     """The part's share of the batch's mean loss, so that the parts' gradients add up to the batch's."""
     device = learner.device
     inputs = learner.deployable.normalise(part.pixels).contiguous(memory_format=layout(device))
@@ -275,22 +282,22 @@ def _part_loss(learner: Learner, part: Part, labels: Tensor, tally: Tally) -> Te
         forward = learner.compiled
     with torch.autocast(device.type, _DTYPES[learner.precision], enabled=learner.precision != "fp32"):
         logits = forward(inputs)
-    return _weighted_loss(learner, logits, labels, part.films, part.batch, tally)
+    return _weighted_loss(learner, logits, targets, part.films, part.batch, tally)
 
 
 def _weighted_loss(  # noqa: PLR0913 - private, called from two places
-    learner: Learner, logits: Tensor, labels: Tensor, films: Tensor, batch: list[int], tally: Tally
+    learner: Learner, logits: Tensor, targets: Targets, films: Tensor, batch: list[int], tally: Tally
 ) -> Tensor:
-    targets = to_device(labels[films], learner.device)
-    losses = functional.cross_entropy(logits.float(), targets, reduction="none")
+    labels = to_device(targets.labels[films], learner.device)
+    losses = functional.cross_entropy(logits.float(), labels, reduction="none")
     tally.loss_sum += losses.detach().sum()  # without smoothing: comparable between runs, and with the validation loss
     if smoothing := learner.pacer.method.label_smoothing:
-        losses = functional.cross_entropy(logits.float(), targets, reduction="none", label_smoothing=smoothing)
+        losses = functional.cross_entropy(logits.float(), labels, reduction="none", label_smoothing=smoothing)
     # The mean is weighted as torch's cross_entropy does it: over the weights of the whole batch, which every process
     # knows from the films' numbers alone. Processes average their gradients, hence the factor.
-    counts = to_device(torch.bincount(labels[batch], minlength=2), learner.device)
-    total_weight = (learner.class_weights * counts).sum()
-    return (learner.class_weights[targets] * losses).sum() / total_weight * learner.team.size
+    weights = to_device(targets.weights[films], learner.device)
+    total_weight = to_device(targets.weights[batch].sum(), learner.device)
+    return (weights * losses).sum() / total_weight * learner.team.size
 
 
 @contextmanager
@@ -381,7 +388,9 @@ def features_of(learner: Learner, batches: Iterable[Part]) -> Tensor:
 
 
 @memory_errors_translated(*_NO_MEMORY)
-def train_head_epoch(learner: Learner, features: Tensor, batches: list[list[int]], labels: Tensor, tick: Tick) -> Tally:
+def train_head_epoch(
+    learner: Learner, features: Tensor, batches: list[list[int]], targets: Targets, tick: Tick
+) -> Tally:
     """Train the last layer on features of every film once; the backbone does not run.
 
     Every process does the same work on all films, so that there is nothing to exchange.
@@ -390,7 +399,7 @@ def train_head_epoch(learner: Learner, features: Tensor, batches: list[list[int]
         learner: Changed in place.
         features: float32 (N,512), by film number.
         batches: The films of each batch.
-        labels: int64 (N,), by film number, on the CPU.
+        targets: Of all training films.
         tick: Called after each step.
     """
     set_training(learner.network, "backbone")
@@ -399,7 +408,7 @@ def train_head_epoch(learner: Learner, features: Tensor, batches: list[list[int]
     for batch in batches:
         numbers = torch.tensor(batch)
         logits = learner.network.fc(to_device(features[numbers], learner.device))
-        torch.autograd.backward(_weighted_loss(alone, logits, labels, numbers, batch, tally))
+        torch.autograd.backward(_weighted_loss(alone, logits, targets, numbers, batch, tally))
         learner.pacer.begin_step(learner.optimizer)
         learner.optimizer.step()
         learner.optimizer.zero_grad(set_to_none=True)

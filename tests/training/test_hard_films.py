@@ -47,6 +47,8 @@ def test_the_films_that_contradict_the_training_films_are_hard(tmp_path: Path):
         f"val/{name}/{name[0]}{n}.png" for name in ("NORMAL", "PNEUMONIA") for n in range(80, 85)
     }
     assert found.counts() == (5, 5)
+    assert found.train_hard is not None
+    assert (len(found.train_hard), found.train_hard.sum()) == (60, 0), "all training films are as their class"
     (remark,) = [event for event in events if isinstance(event, Remark)]
     assert remark.text.startswith("10 of 16 validation films are hard")
     found.check(TrainConfig(select="hard"))

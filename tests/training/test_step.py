@@ -1,21 +1,26 @@
 """A training step: what a learner holds, and how it continues from a checkpoint."""
 
+import math
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from pneumocli.core.config import TrainConfig
 from pneumocli.core.errors import OutOfMemory
 from pneumocli.core.events import ignore
 from pneumocli.model.network import build_network
+from pneumocli.training import step
 from pneumocli.training.distributed import Team
 from pneumocli.training.loop import Training, _Ticker
 from pneumocli.training.plan import Plan
 from pneumocli.training.schedule import Method
 from pneumocli.training.step import (
     Learner,
+    Targets,
     features_of,
     layout,
     make_learner,
@@ -34,10 +39,13 @@ def learner_of(device: str = "cpu", precision: str = "fp32", freeze: str = "none
         plan,
         method=Method(learning_rate=1e-3),
         freeze=freeze,
-        class_weights=torch.ones(2),
         full=4,
         team=Team(),
     )
+
+
+def targets_of(count: int) -> Targets:
+    return Targets(torch.arange(count) % 2, torch.ones(count))
 
 
 class Squares(Noise):
@@ -99,17 +107,45 @@ def ticker() -> _Ticker:
 @pytest.mark.parametrize("resize", ["workers", "device"])
 def test_only_cuda_copies_behind_the_programs_back(resize: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("pneumocli.training.loop._LOOK_SECONDS", 0.0)
-    learner, labels = learner_of(), torch.arange(23) % 2
+    learner, targets = learner_of(), targets_of(23)
     with NoBlindCopies():
-        train_epoch(learner, batches(resize=resize), labels, 1, ticker())
+        train_epoch(learner, batches(resize=resize), targets, 1, ticker())
         validation_logits(learner, Squares(), 4)
 
 
 def test_a_frozen_backbone_copies_no_other_way():
-    learner, labels = learner_of(freeze="backbone"), torch.arange(23) % 2
+    learner, targets = learner_of(freeze="backbone"), targets_of(23)
     with NoBlindCopies():
         features = features_of(learner, batches().epoch(1))
-        train_head_epoch(learner, features, [[0, 1, 2], [3, 4]], labels, ticker())
+        train_head_epoch(learner, features, [[0, 1, 2], [3, 4]], targets, ticker())
+
+
+def test_films_count_in_the_loss_as_they_weigh():
+    """Two films of three: their losses -log(1/4) and -log(3/4) with weights 4 and 1, over the weights of the batch."""
+    logits = torch.tensor([[math.log(3.0), 0.0], [0.0, math.log(3.0)]])
+    targets = Targets(torch.tensor([1, 0, 1]), torch.tensor([4.0, 2.0, 1.0]))
+    tally = step._tally(torch.device("cpu"))
+    loss = step._weighted_loss(learner_of(), logits, targets, torch.tensor([0, 2]), [0, 1, 2], tally)
+    assert loss.item() == pytest.approx((4 * math.log(4) + math.log(4 / 3)) / 7)
+    assert tally.loss_sum.item() == pytest.approx(math.log(4) + math.log(4 / 3)), "shown without weights"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"hard_weight": 3}, [1, 3, 1, 1]),
+        ({"hard_weight": 3, "class_weights": "balanced"}, [2, 2, 2 / 3, 2 / 3]),
+        ({}, [1, 1, 1, 1]),
+    ],
+)
+def test_weights_of_classes_and_of_hard_films_multiply(settings: dict[str, Any], expected: list[float]):
+    hard = np.array([False, True, False, False])
+    data = SimpleNamespace(train_labels=[0, 1, 1, 1], hard=SimpleNamespace(train_hard=hard))
+    found = Training._weighted_targets(SimpleNamespace(data=data, config=TrainConfig(**settings)))
+    assert found.weights.tolist() == pytest.approx(expected)
+    nothing_predicts = SimpleNamespace(train_labels=[0, 1], hard=SimpleNamespace(train_hard=None))
+    found = Training._weighted_targets(SimpleNamespace(data=nothing_predicts, config=TrainConfig(hard_weight=3)))
+    assert found.weights.tolist() == [1, 1]
 
 
 def test_channels_last_is_left_to_devices_that_can_train_in_it():
@@ -139,13 +175,13 @@ def test_too_little_memory_is_reported_wherever_the_device_is_used(monkeypatch: 
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
 
-    learner, labels = learner_of(freeze="backbone"), torch.arange(23) % 2
+    learner, targets = learner_of(freeze="backbone"), targets_of(23)
     learner.network.fc.register_forward_hook(fail)
     for work in (
-        lambda: train_epoch(learner, batches(), labels, 1, ticker()),
+        lambda: train_epoch(learner, batches(), targets, 1, ticker()),
         lambda: validation_logits(learner, Squares(), 4),
         lambda: features_of(learner, batches().epoch(1)),
-        lambda: train_head_epoch(learner, torch.zeros(23, 512), [[0, 1]], labels, ticker()),
+        lambda: train_head_epoch(learner, torch.zeros(23, 512), [[0, 1]], targets, ticker()),
     ):
         with pytest.raises(OutOfMemory) as caught:
             work()
