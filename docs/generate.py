@@ -1,7 +1,8 @@
 """Writes the documents that follow from the code: ``python -m docs.generate``, or ``--check`` that they are current.
 
 ``docs/cli.md`` holds the help of every command, ``tests/flags.txt`` the frozen list of all flags (each new one is a
-decision), ``docs/run-folder.md`` the fields of the files in a run, between its markers.
+decision), ``docs/run-folder.md`` the fields of the files in a run, and ``docs/troubleshooting.md`` every error, both
+between markers.
 """
 
 import io
@@ -13,6 +14,8 @@ from types import UnionType
 from typing import Annotated, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
+
+from docs.errors import tables
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
@@ -118,11 +121,21 @@ def run_folder_page() -> str:
         PropertyShift,
     )
     for record in records:
-        name = record.__name__
-        start, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
-        head, rest = text.split(start)
-        text = head + start + field_table(record) + end + rest.split(end, 1)[1]
+        text = between_markers(text, record.__name__, field_table(record))
     return text
+
+
+def between_markers(text: str, name: str, content: str) -> str:
+    """A page with what stands between ``<!-- name -->`` and ``<!-- /name -->`` replaced."""
+    start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    head, rest = text.split(start)
+    return head + start + content + "\n" + end + rest.split(end, 1)[1]
+
+
+def troubleshooting_page() -> str:
+    """``docs/troubleshooting.md`` with the tables of errors renewed."""
+    text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    return between_markers(text, "errors", tables())
 
 
 def main() -> int:
@@ -131,6 +144,7 @@ def main() -> int:
         ROOT / "docs" / "cli.md": cli_page(),
         ROOT / "tests" / "flags.txt": flags(),
         ROOT / "docs" / "run-folder.md": run_folder_page(),
+        ROOT / "docs" / "troubleshooting.md": troubleshooting_page(),
     }
     stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if "--check" in sys.argv:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PAGES = ["README.md", *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").glob("*.md")))]
 
 
 def test_generated_documents_and_the_flag_list_are_current():
@@ -20,12 +21,12 @@ def test_generated_documents_and_the_flag_list_are_current():
 
 def commands_in(text: str) -> list[str]:
     """The pneumo commands in a document's shell blocks."""
-    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
-    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    blocks = re.findall(r"```(?:bash|console)\n(.*?)```", text, re.DOTALL)
+    lines = [line.split("#")[0].removeprefix("$ ").strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line.startswith("pneumo ")]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/training.md", "docs/data.md", "docs/inference.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_every_flag_in_the_documents_exists(page: str):
     known = {}
     for line in (ROOT / "tests" / "flags.txt").read_text().splitlines():
@@ -35,7 +36,7 @@ def test_every_flag_in_the_documents_exists(page: str):
     for command in commands_in(text):
         words = command.split()
         assert words[1] in known, command
-        for flag in (word.split("=")[0] for word in words[2:] if word.startswith("--")):
+        for flag in (word.strip("[]").split("=")[0] for word in words[2:] if word.lstrip("[").startswith("--")):
             assert flag in known[words[1]], f"{page}: {command}"
 
 
