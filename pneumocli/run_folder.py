@@ -97,6 +97,7 @@ class RunFolder:
         self.tensorboard_folder = path / "tensorboard"
         self.out_of_fold_file = path / "out-of-fold.csv"
         self.group_card_file = path / "card.json"
+        self.group_reference_file = path / "reference.json"
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
@@ -411,6 +412,22 @@ class RunFolder:
         root = self.path / "evaluations"
         others = sorted(item.name for item in root.iterdir() if item.is_dir()) if root.is_dir() else []
         return [self.evaluation_folder(place) for place in (*SPLITS, *(name for name in others if name not in SPLITS))]
+
+    def reference_text(self) -> str | None:
+        """What the model keeps of its held-out films, as JSON; ``None`` where it keeps none, as in version 0.1.0.
+
+        Raises:
+            RunError: The run has not finished.
+            ModelFileError: The file that holds it is missing or another than the training wrote.
+        """
+        known = self.result().sha256
+        if self.onnx_file.name in known:
+            from pneumocli.model.onnx_file import reference_text
+
+            return reference_text(self.model_file())
+        if self.group_reference_file.name in known:
+            return self.model_file(self.group_reference_file.name).read_text(encoding="utf-8")
+        return None
 
     def write_model_card(self, text: str) -> None:
         """Writes ``MODEL_CARD.md``."""

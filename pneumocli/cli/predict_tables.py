@@ -35,7 +35,7 @@ def answers(tally: Tally, card: ModelCard, *, every: bool = False) -> Renderable
         card: Of the model that gave them.
         every: List every film, however many there are.
     """
-    last = [operating_point_line(card.operating_point, tally.kept[0].threshold)] if tally.kept else []
+    last = [operating_point_line(card.operating_point, tally.kept[0].threshold, card.held_out)] if tally.kept else []
     footer = [Text(line, style="dim") for line in [*last, NOTICE]]
     if tally.num_films == 1:
         return Group(_one(tally.kept[0]), *footer)
@@ -61,8 +61,14 @@ def merged_line(merged: "MergedTable") -> str:
     return f"{', '.join(parts)}\nmodel {merged.model_sha256[:12]}, threshold {merged.threshold:.1%}\n{NOTICE}"
 
 
-def operating_point_line(point: OperatingPoint, threshold: float) -> str:
-    """What the threshold was worth where it was chosen, if it is the stored one."""
+def operating_point_line(point: OperatingPoint, threshold: float, held_out: str) -> str:
+    """What the threshold was worth where it was chosen, if it is the stored one.
+
+    Args:
+        point: Of the card.
+        threshold: That is used.
+        held_out: The films of the card that it was measured on.
+    """
     if threshold != point.threshold:
         return f"threshold {threshold:.1%} as given; its sensitivity and specificity were not measured"
     rates = [
@@ -70,7 +76,7 @@ def operating_point_line(point: OperatingPoint, threshold: float) -> str:
         for name, value in (("sensitivity", point.sensitivity), ("specificity", point.specificity))
         if value is not None
     ]
-    place = "films of the place it was recalibrated on" if point.chosen_on == "recalibrated" else "validation films"
+    place = "films of the place it was recalibrated on" if point.chosen_on == "recalibrated" else held_out
     measured = f": {', '.join(rates)} on the {place}" if rates else ""
     chosen = "" if point.chosen_on == "fixed" else f" (rule {point.rule})"
     return f"threshold {threshold:.1%}{chosen}{measured}"

@@ -168,8 +168,8 @@ class RunResult(Record):
     """Films left out because ``--skip-unreadable`` was given."""
     unreadable: tuple[str, ...]
     sha256: dict[str, str]
-    """Of ``best.pt`` and ``model.onnx``, of a group of ``card.json`` and its ``model.onnx``, if it has one; checked
-    whenever the run is used."""
+    """Of ``best.pt`` and ``model.onnx``, of a group of ``card.json``, ``reference.json`` and its ``model.onnx``, if it
+    has one; checked whenever the run is used."""
     folds: tuple[FoldOutcome, ...] = ()
     """The runs of a group of folds; empty for a single run."""
     spread: dict[str, dict[str, Finite]] = Field(default_factory=dict)

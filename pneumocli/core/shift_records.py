@@ -4,6 +4,9 @@ from typing import Literal
 
 from pneumocli.core.records import Count, Finite, Fraction, Record
 
+HeldOut = Literal["validation films", "out-of-fold films"]
+"""Films that a model was not trained on; of a group of folds each film, as the run that held it out sees it."""
+
 
 class PropertyShift(Record):
     """One property of the films here, against the model's validation films."""
@@ -25,7 +28,7 @@ class PropertyShift(Record):
 
 
 class Shift(Record):
-    """How films as a whole compare with the model's validation films."""
+    """How films as a whole compare with the model's validation films, or a group's out-of-fold films."""
 
     detected: bool
     """Whether the films differ: then sensitivity, specificity and any guarantee made on the validation films are void.
@@ -51,3 +54,5 @@ class Shift(Record):
     prevalence_estimate: Fraction
     """Share of PNEUMONIA that the answers suggest if only the share of the classes had changed."""
     properties: tuple[PropertyShift, ...]
+    compared_with: HeldOut = "validation films"
+    """Which films the model keeps to compare with."""

@@ -305,7 +305,7 @@ class Classifier:
 
     @cached_property
     def reference(self) -> "Reference | None":
-        """What the file keeps of its validation films; ``None`` in files of version 0.1.0.
+        """What the file keeps of its validation films, a group of its out-of-fold films; ``None`` in version 0.1.0.
 
         Raises:
             ModelFileError: It is damaged.
@@ -316,8 +316,8 @@ class Classifier:
             from pneumocli.model.weights import load_reference
 
             text = load_reference(self.file)
-        elif self.file.suffix == ".json":  # the card of a group of folds, whose runs each have their own
-            text = None
+        elif self.file.suffix == ".json":  # the card of a group of folds, which has a file beside it
+            text = RunFolder(self.file.parent).reference_text()
         else:
             text = reference_text(self.file)
         return None if text is None else Reference.read(text).moved(self.card.offset)

@@ -78,7 +78,7 @@ def shift_of(sample: FilmSample, classifier: Classifier, listener: Listener, sha
         return None
     shift = detect_shift(sample, classifier.reference, classifier.card)
     if shift is None:
-        why = f"the model keeps no reference of {LEAST_FILMS} validation films or more"
+        why = f"the model keeps no reference of {LEAST_FILMS} {classifier.card.held_out} or more"
         listener(Remark(f"whether these films are like the training films was not checked: {why}"))
         return None
     part = "" if shard is None else f" This is about shard {shard} alone."

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pneumocli.core.records import NOTICE, Count, Finite, Fit, Fraction, Record
+from pneumocli.core.shift_records import HeldOut
 
 
 class OperatingPoint(Record):
@@ -230,3 +231,8 @@ class ModelCard(Record):
     """Added to the network's logit wherever a logit is reported or used; 0 unless the model was recalibrated."""
     recalibrated: Recalibration | None = None
     """``None`` unless ``pneumo recalibrate`` made the file."""
+
+    @property
+    def held_out(self) -> HeldOut:
+        """The films that threshold, limits and references rest on."""
+        return "out-of-fold films" if self.members else "validation films"

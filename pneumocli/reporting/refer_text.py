@@ -5,7 +5,7 @@ from pneumocli.model.card import ReferLimits
 from pneumocli.reporting.text import percent, with_ends
 
 VOID_NOTE = (
-    "These films differ from the validation films: the guarantee of the limits is void here, and only the figures "
+    "These films differ from those that set the limits: the guarantee of the limits is void here, and only the figures "
     "measured on these films count."
 )
 _OWN_FILMS_NOTE = "These films set the limits, so that the figures are optimistic."

@@ -9,7 +9,7 @@ from pneumocli.reporting.html import page_figure
 from pneumocli.reporting.text import p_text
 
 _CAPTION = (
-    "How far each property of these films lies from the validation films: 0 where the two distributions are equal, 1 "
+    "How far each property of these films lies from the {films}: 0 where the two distributions are equal, 1 "
     "where they do not overlap. What has moved is orange."
 )
 
@@ -19,7 +19,7 @@ def shift_section(shift: Shift | None) -> dict[str, object] | None:
     if shift is None:
         return None
     rows = [_row(item) for item in shift.properties]
-    columns = ["property", "here", "validation", "distance", "p", ""]
+    columns = ["property", "here", shift.compared_with.removesuffix(" films"), "distance", "p", ""]
     return {"found": shift, "columns": columns, "rows": rows, "figure": _figure(shift)}
 
 
@@ -30,7 +30,13 @@ def _row(item: PropertyShift) -> list[str]:
 
 def _figure(shift: Shift) -> dict[str, object]:
     rows = [[PROPERTY_LABELS.get(item.name, item.name), f"{item.distance:.2f}"] for item in shift.properties]
-    return page_figure(shift_figure(shift), "Distance of the films", _CAPTION, ["property", "distance"], rows)
+    return page_figure(
+        shift_figure(shift),
+        "Distance of the films",
+        _CAPTION.format(films=shift.compared_with),
+        ["property", "distance"],
+        rows,
+    )
 
 
 def shift_figure(shift: Shift) -> Figure:
@@ -42,6 +48,6 @@ def shift_figure(shift: Shift) -> Figure:
     axes.barh(
         [PROPERTY_LABELS.get(item.name, item.name) for item in items], [item.distance for item in items], color=colours
     )
-    axes.set(xlim=(0, 1), xlabel="distance from the validation films")
+    axes.set(xlim=(0, 1), xlabel=f"distance from the {shift.compared_with}")
     axes.spines[["top", "right"]].set_visible(False)
     return figure

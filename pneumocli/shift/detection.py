@@ -82,6 +82,7 @@ def detect_shift(sample: FilmSample, reference: Reference | None, card: ModelCar
         unlike_share=_unlike_share(there, here),
         prevalence_estimate=prevalence,
         properties=properties,
+        compared_with=card.held_out,
     )
     return found.model_copy(update={"sentence": _sentence(found)})
 

@@ -15,7 +15,8 @@ from pneumocli.core.errors import CheckFailed
 from pneumocli.core.files import write_bytes
 from pneumocli.inference.classifier import MeanBackend, OnnxBackend
 from pneumocli.model.card import ModelCard
-from pneumocli.model.onnx_file import CARD_KEY, GRAPH_INPUT, GRAPH_OUTPUTS
+from pneumocli.model.onnx_file import CARD_KEY, GRAPH_INPUT, GRAPH_OUTPUTS, REFERENCE_KEY
+from pneumocli.model.reference import Reference
 
 _LARGEST_DIFFERENCE = 1e-4  # of a logit, as for a single network
 _FLOAT32_HOLDS = 100.0  # largest logit that float32 holds to a tenth of it
@@ -23,7 +24,13 @@ _BATCH = 16
 _NUM_MEMBERS = "num_members"
 
 
-def write_ensemble(files: Sequence[Path], onnx_file: Path, card: ModelCard, check_pixels: NDArray[np.uint8]) -> None:
+def write_ensemble(
+    files: Sequence[Path],
+    onnx_file: Path,
+    card: ModelCard,
+    check_pixels: NDArray[np.uint8],
+    reference: Reference | None,
+) -> None:
     """Write the mean of several model files as one, and prove that it gives the mean of their logits.
 
     Args:
@@ -31,11 +38,12 @@ def write_ensemble(files: Sequence[Path], onnx_file: Path, card: ModelCard, chec
         onnx_file: Written atomically, and only when the proof succeeds.
         card: Goes into the file in the place of the members' cards.
         check_pixels: uint8 (N,1,S,S), N at least 1: the films that it is proven on.
+        reference: Goes into the file: the films that later ones are compared with.
 
     Raises:
         CheckFailed: A logit differs by 1e-4 or more, or is not finite. Nothing is written.
     """
-    content = _joined([onnx.load_model(file) for file in files], card)
+    content = _joined([onnx.load_model(file) for file in files], card, reference)
     size = card.image_size
     for throughput in (False, True):
         found = OnnxBackend(content, image_size=size, throughput=throughput)
@@ -52,7 +60,7 @@ def write_ensemble(files: Sequence[Path], onnx_file: Path, card: ModelCard, chec
     write_bytes(onnx_file, content)
 
 
-def _joined(members: Sequence[Any], card: ModelCard) -> bytes:
+def _joined(members: Sequence[Any], card: ModelCard, reference: Reference | None) -> bytes:
     """The content of the file; the members are changed."""
     graph = onnx.GraphProto(name="ensemble")
     graph.input.append(members[0].graph.input[0])
@@ -69,7 +77,8 @@ def _joined(members: Sequence[Any], card: ModelCard) -> bytes:
         graph.output.append(described)
     model = onnx.helper.make_model(graph, opset_imports=members[0].opset_import)
     model.ir_version = max(member.ir_version for member in members)
-    onnx.helper.set_model_props(model, {CARD_KEY: card.model_dump_json()})
+    kept = {CARD_KEY: card, REFERENCE_KEY: reference}
+    onnx.helper.set_model_props(model, {key: item.model_dump_json() for key, item in kept.items() if item is not None})
     content: bytes = model.SerializeToString()
     return content
 

@@ -3,7 +3,8 @@
 Each film is scored by the one run that held it out; from these scores come the temperature, the operating point and an
 evaluation. New films get the mean of the runs' logits, maps and features. The mean of features is described by a
 reference of its own. Every film of it was seen by all runs but one, so that distances to it are too small; they are
-raised by as much as each run's own distances rise from films it was trained on to films it held out.
+raised by as much as each run's own distances rise from films it was trained on to films it held out. For the same
+reason the films that later folders are compared with are described as if no run had seen them.
 """
 
 import statistics
@@ -25,7 +26,7 @@ from pneumocli.data.images import fit_film, read_film
 from pneumocli.data.manifest import Manifest, readable_films
 from pneumocli.evaluation.measure import Origin, evaluate_predictions, scored_film
 from pneumocli.evaluation.store import stored_evaluations, write_evaluation_files
-from pneumocli.inference.classifier import Classifier
+from pneumocli.inference.classifier import Classifier, logit_of
 from pneumocli.inference.scoring import score_films
 from pneumocli.metrics.calibration import fit_temperature
 from pneumocli.metrics.classification import auroc, log_loss, sigmoid, spread
@@ -34,14 +35,17 @@ from pneumocli.metrics.scores import write_out_of_fold
 from pneumocli.metrics.thresholds import choose_operating_point
 from pneumocli.model.brightness_map import fit_brightness_map, thumbnails
 from pneumocli.model.card import FeatureModel, InputRange, ModelCard, ValidationSummary
-from pneumocli.model.out_of_distribution import Appearance, fit
+from pneumocli.model.out_of_distribution import Appearance, Familiarity, fit
+from pneumocli.model.reference import Reference
 from pneumocli.reporting.model_card import model_card
 from pneumocli.reporting.suspect_page import write_suspect_labels
 from pneumocli.run_folder import RunFolder
+from pneumocli.shift.reference import reference_of
 from pneumocli.shift.shortcut import fit_shortcuts, hard_films
 from pneumocli.training.ensemble import write_ensemble
 from pneumocli.training.hard_films import HardFilms
 from pneumocli.training.referral import limits_of
+from pneumocli.training.unseen import as_if_unseen
 
 _FAMILIAR_FILMS = 1536  # as for a single run
 _PARITY_FILMS = 64
@@ -85,9 +89,8 @@ def complete(group: RunFolder, numbers: Sequence[int], listener: Listener) -> No
     held = _held_out(members, films, np.asarray(numbers), listener)
     pixels, aspects, chosen = _sample(films, members[0].card, listener)
     card = _card(group, config, films, members, held)
-    input_range, feature_model = _reference(
-        _features(members, pixels), held.folds[chosen], Appearance.of(pixels, aspects)
-    )
+    features, logits = _outputs(members, pixels)
+    input_range, feature_model = _described(features, held.folds[chosen], Appearance.of(pixels, aspects))
     small, first = thumbnails(pixels), held.folds[chosen] == 1  # of pixels alone: no network has seen them or not
     brightness_map = fit_brightness_map(small[~first], small[first])
     described = {"input_range": input_range, "feature_model": feature_model, "brightness_map": brightness_map}
@@ -98,14 +101,22 @@ def complete(group: RunFolder, numbers: Sequence[int], listener: Listener) -> No
     ]
     write_out_of_fold(group.out_of_fold_file, out_of_fold)
     write_suspect_labels(group.path, out_of_fold, films)
+    some = Manifest(films.folder, tuple(films.rows[index] for index in chosen))
+    reference = _reference(card, some, held.folds[chosen], pixels, (features, logits))
     write_json(group.group_card_file, card)
+    files = [group.group_card_file]
+    if reference is not None:
+        write_json(group.group_reference_file, reference)
+        files.insert(0, group.group_reference_file)
     group.write_environment(group.folds[0].environment())
-    sha256 = {group.group_card_file.name: sha256_of(group.group_card_file)}
     if config.ensemble:
-        write_ensemble([fold.onnx_file for fold in group.folds], group.onnx_file, card, pixels[:_PARITY_FILMS])
-        sha256[group.onnx_file.name] = sha256_of(group.onnx_file)
+        write_ensemble(
+            [fold.onnx_file for fold in group.folds], group.onnx_file, card, pixels[:_PARITY_FILMS], reference
+        )
+        files.append(group.onnx_file)
+    sha256 = {file.name: sha256_of(file) for file in files}
     result = _result(group, card, sha256)
-    origin = Origin(group.name, OUT_OF_FOLD, list(sha256.values())[-1], films.fingerprint)
+    origin = Origin(group.name, OUT_OF_FOLD, sha256[files[-1].name], films.fingerprint)
     evaluation = evaluate_predictions(scored, card, origin, hard=held.hard)
     mean = Classifier.of_folds(group.group_card_file, card, group.folds)
     write_evaluation_files(group, mean, evaluation, scored, films.folder)
@@ -198,13 +209,46 @@ def _sample(
     return np.stack(pixels)[:, None], np.asarray(aspects, np.float32), chosen
 
 
-def _features(members: Sequence[Classifier], pixels: NDArray[np.uint8]) -> Floats:
-    """Pooled activations of each member, float32 (K,n,512)."""
+def _outputs(members: Sequence[Classifier], pixels: NDArray[np.uint8]) -> tuple[Floats, NDArray[np.float64]]:
+    """Of each member the pooled activations, float32 (K,n,512), and the logits of pneumonia, (K,n)."""
     parts = [pixels[start : start + _BATCH] for start in range(0, len(pixels), _BATCH)]
-    return np.stack([np.concatenate([member.run(part).features for part in parts]) for member in members])
+    outputs = [[member.run(part) for part in parts] for member in members]
+    features = np.stack([np.concatenate([one.features for one in of_member]) for of_member in outputs])
+    logits = np.stack([np.concatenate([logit_of(one.logits) for one in of_member]) for of_member in outputs])
+    return features, logits
 
 
-def _reference(features: Floats, folds: NDArray[np.int64], appearance: Appearance) -> tuple[InputRange, FeatureModel]:
+def _reference(
+    card: ModelCard,
+    films: Manifest,
+    folds: NDArray[np.int64],
+    pixels: NDArray[np.uint8],
+    outputs: tuple[Floats, NDArray[np.float64]],
+) -> Reference | None:
+    """What the group keeps to compare a folder of films with: its own, as if no member had been trained on them.
+
+    Args:
+        card: Of the group, with its description of features.
+        films: Those that are looked at, n of them.
+        folds: The member that held each out, from 1, (n,).
+        pixels: uint8 (n,1,S,S).
+        outputs: See :func:`_outputs`.
+    """
+    labels = np.array([row.label for row in films.rows], np.int64)
+    features, logits = outputs
+    # Activations are skewed, their roots less so, see model/out_of_distribution.py.
+    roots = as_if_unseen(np.sqrt(np.maximum(features, 0)), folds, labels)
+    mean = (np.maximum(roots, 0) ** 2).mean(axis=0).astype(np.float32)
+    return reference_of(
+        films.rows,
+        acquisitions(films),
+        list(pixels[:, 0]),
+        Familiarity(None, card.feature_model).coordinates(mean),
+        as_if_unseen(logits[..., None], folds, labels).mean(axis=0)[:, 0],
+    )
+
+
+def _described(features: Floats, folds: NDArray[np.int64], appearance: Appearance) -> tuple[InputRange, FeatureModel]:
     """Describes the films by the mean features; the limit is that of films that no member was trained on."""
     mean = features.mean(axis=0)
     input_range, model = fit(mean, mean, appearance)

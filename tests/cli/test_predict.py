@@ -248,9 +248,12 @@ def test_a_name_cannot_forge_a_line(trained: RunFolder):
 
 def test_the_threshold_says_what_it_was_worth():
     point = OperatingPoint(threshold=0.3, rule="youden", chosen_on="val", sensitivity=0.95, specificity=None)
-    assert operating_point_line(point, 0.3) == (
+    assert operating_point_line(point, 0.3, "validation films") == (
         "threshold 30.0% (rule youden): sensitivity 95.0% on the validation films"
     )
+    assert operating_point_line(point, 0.3, "out-of-fold films").endswith("95.0% on the out-of-fold films")
     elsewhere = point.model_copy(update={"chosen_on": "recalibrated"})
-    assert operating_point_line(elsewhere, 0.3).endswith("95.0% on the films of the place it was recalibrated on")
-    assert "were not measured" in operating_point_line(point, 0.4)
+    assert operating_point_line(elsewhere, 0.3, "validation films").endswith(
+        "95.0% on the films of the place it was recalibrated on"
+    )
+    assert "were not measured" in operating_point_line(point, 0.4, "validation films")

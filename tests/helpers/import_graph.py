@@ -55,7 +55,7 @@ FLOORS: dict[int, dict[str, str]] = {
         "training": (
             "alterations augmentation averaging checkpoint continuation dataset distributed ensemble export film_cache"
             " finish fold_group folds gpu_probe hard_films loader loop plan records referral schedule seeds step"
-            " tensorboard timing train"
+            " tensorboard timing train unseen"
         ),
     },
     8: {"demo": "", "diagnosis": "", "run_list": ""},

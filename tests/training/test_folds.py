@@ -68,7 +68,8 @@ def test_a_group_holds_its_runs_and_what_they_give_together(grouped: RunFolder):
     names = {item.name for item in grouped.path.iterdir()}
     assert names == {
         "MODEL_CARD.md", "card.json", "config.json", "environment.json", "evaluations", "fold-1", "fold-2",
-        "manifest.csv", "model.onnx", "out-of-fold.csv", "result.json", "suspect-labels.csv", "suspect-labels.html",
+        "manifest.csv", "model.onnx", "out-of-fold.csv", "reference.json", "result.json", "suspect-labels.csv",
+        "suspect-labels.html",
     }  # fmt: skip
     assert [{item.name for item in fold.path.iterdir()} for fold in grouped.folds] == [RUN_FILES] * 2
     result = grouped.result()
@@ -124,6 +125,9 @@ def test_the_model_file_gives_the_mean_of_the_runs(grouped: RunFolder):
             np.testing.assert_allclose(getattr(found, name), expected, rtol=1e-4, atol=1e-4)
     assert file.card == card_of_run(grouped)
     assert file.card.members == tuple(fold.model_sha256 for fold in grouped.folds)
+    assert file.reference == mean.reference
+    assert file.reference is not None
+    assert file.reference.labels.count(0) == file.reference.labels.count(1) > 0
     limits = [Classifier.of_run(fold).card.feature_model for fold in grouped.folds]
     assert file.card.feature_model not in limits
 
