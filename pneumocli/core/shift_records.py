@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from pneumocli.core.records import Count, Finite, Fraction, Record
 
 HeldOut = Literal["validation films", "out-of-fold films"]
@@ -12,13 +14,14 @@ class PropertyShift(Record):
     """One property of the films here, against the model's validation films."""
 
     name: str
-    """``width``, ``height``, ``aspect``, ``brightness``, ``contrast``, ``sharpness``, ``encoder`` or ``logit``."""
+    """``size``, ``aspect``, ``brightness``, ``contrast``, ``sharpness``, ``encoder`` or ``logit``; ``age`` and ``view``
+    where 20 films' files here and 20 of the reference say so."""
     here: Finite | None
-    """Median of the films here; ``None`` for encoders."""
+    """Median of the films here; ``None`` for encoders and views."""
     reference: Finite | None
-    """Median of the validation films; ``None`` for encoders."""
+    """Median of the validation films; ``None`` for encoders and views."""
     distance: Fraction
-    """Kolmogorov-Smirnov distance; for encoders the share of films that would have to change theirs."""
+    """Kolmogorov-Smirnov distance; for encoders and views the share of films that would have to change theirs."""
     p_value: Fraction
     """After Holm's correction over all tests of the comparison."""
     moved: bool
@@ -56,3 +59,11 @@ class Shift(Record):
     properties: tuple[PropertyShift, ...]
     compared_with: HeldOut = "validation films"
     """Which films the model keeps to compare with."""
+    age_here: Finite | None = None
+    """Median age in years of the patients whose DICOM files say so; ``None`` where none does."""
+    age_reference: Finite | None = None
+    """Likewise of the validation films."""
+    views_here: dict[str, Fraction] = Field(default_factory=dict)
+    """Share of each view (PA, AP, lateral) among the films whose DICOM files name one."""
+    views_reference: dict[str, Fraction] = Field(default_factory=dict)
+    """Likewise of the validation films."""

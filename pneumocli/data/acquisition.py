@@ -1,4 +1,4 @@
-"""How a film was made: its encoder and size, its sharpness, brightness and contrast; nothing of the patient.
+"""How a film was made: its encoder and size, its sharpness, brightness and contrast; of the patient the age alone.
 
 Where such a property predicts the label in the training films, a classifier can learn it instead of the disease.
 Format, quantisation table, density and markers come from the file's header; sharpness, brightness and contrast from
@@ -17,7 +17,7 @@ from pneumocli.data.film import Film, Pixels
 from pneumocli.data.formats import HEAD_BYTES, format_of
 from pneumocli.data.images import read_film, shrink
 
-ACQUISITION_VERSION = 1
+ACQUISITION_VERSION = 2
 """Raised whenever the same file gives another :class:`Acquisition` than before: caches of them are built anew then."""
 
 WORKING_SIDE = 256
@@ -60,6 +60,8 @@ class Acquisition:
         brightness: Mean grey value at the working size, 0-255.
         contrast: Standard deviation of the grey values there.
         sharpness: Mean absolute difference of vertical neighbours there, in grey values.
+        age: Of the patient in years, where a DICOM file says so.
+        view: ``PA``, ``AP`` or ``lateral``, where a DICOM file says so; otherwise empty.
     """
 
     format: str
@@ -76,6 +78,8 @@ class Acquisition:
     brightness: float
     contrast: float
     sharpness: float
+    age: float | None = None
+    view: str = ""
 
     @property
     def aspect(self) -> float:
@@ -140,6 +144,8 @@ def read_acquisition(
         markers=header.markers,
         progressive=header.progressive,
         device=header.device,
+        age=header.age,
+        view=header.view,
     )
 
 
@@ -165,6 +171,8 @@ class _Header:
     markers: tuple[str, ...] = ()
     progressive: bool = False
     device: str = ""
+    age: float | None = None
+    view: str = ""
 
 
 def _picture_header(content: bytes) -> _Header:
@@ -199,11 +207,11 @@ def _density(info: dict[str | tuple[int, int], object]) -> str:
 
 
 def _dicom_header(content: bytes) -> _Header:
-    from pneumocli.data.dicom import read_device  # pydicom takes a quarter of a second to import
+    from pneumocli.data.dicom import read_header  # pydicom takes a quarter of a second to import
 
-    bits, device = read_device(content)
-    readable = "".join(letter if letter.isprintable() else " " for letter in device)
-    return _Header(bits, device=" ".join(readable.split())[:_LONGEST_NAME])
+    found = read_header(content)
+    readable = "".join(letter if letter.isprintable() else " " for letter in found.device)
+    return _Header(found.bits, device=" ".join(readable.split())[:_LONGEST_NAME], age=found.age, view=found.view)
 
 
 @cache

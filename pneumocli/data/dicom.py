@@ -1,11 +1,11 @@
-"""DICOM radiographs as 8-bit grey pixels; nothing else of the file is handed on, no patient's name least of all."""
+"""DICOM radiographs as 8-bit grey pixels, and how they were made; no patient's name is ever read."""
 
 import io
 import logging
 import re
 import warnings
 import zlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -108,6 +108,8 @@ _BODY_PARTS = frozenset(
     }
 )
 _VIEWS = frozenset({"LL", "RL", "LLD", "RLD", "LLO", "RLO", "LATERAL", "LAT", "OBLIQUE", "LPO", "RPO", "LAO", "RAO"})
+_VIEW_NAMES = {"PA": "PA", "AP": "AP", **dict.fromkeys(("LL", "RL", "LATERAL", "LAT"), "lateral")}
+_PER_YEAR = {"Y": 1, "M": 12, "W": 52.18, "D": 365.25}  # units of an age
 
 _READ_AS_THEY_ARE = frozenset(
     {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
@@ -297,23 +299,52 @@ def _with_warnings(film: Film, dataset: "Dataset") -> Film:
     return replace(film, warnings=(*film.warnings, warning))
 
 
-def read_device(content: bytes) -> tuple[int | None, str]:
-    """Bits per sample of a DICOM file, and the manufacturer and model it names, empty where it names none.
+@dataclass(frozen=True, slots=True)
+class DicomHeader:
+    """What a DICOM file says of how it was made; nothing that names the patient.
 
-    These three elements alone are parsed; a damaged one counts as none, the film's reader is the one to refuse.
+    Attributes:
+        bits: Per sample.
+        device: Manufacturer and model; empty where it names none.
+        age: Of the patient in years.
+        view: ``PA``, ``AP`` or ``lateral``; empty for any other and where it names none.
     """
+
+    bits: int | None = None
+    device: str = ""
+    age: float | None = None
+    view: str = ""
+
+
+def read_header(content: bytes) -> DicomHeader:
+    """What a DICOM file says of how it was made.
+
+    The elements of :class:`DicomHeader` alone are parsed; a damaged one counts as none, the film's reader is the one to
+    refuse.
+    """
+    named = ("BitsStored", "Manufacturer", "ManufacturerModelName", "PatientAge", "ViewPosition")
     try:
-        dataset = pydicom.dcmread(
-            io.BytesIO(content),
-            specific_tags=["BitsStored", "Manufacturer", "ManufacturerModelName"],
-            stop_before_pixels=True,
-            force=True,
-        )
-        named = [str(dataset.get(name, "") or "") for name in ("Manufacturer", "ManufacturerModelName")]
+        dataset = pydicom.dcmread(io.BytesIO(content), specific_tags=list(named), stop_before_pixels=True, force=True)
         bits = dataset.get("BitsStored", None)
-        return bits if isinstance(bits, int) else None, " ".join(filter(None, named))
+        device, model, age, view = (str(dataset.get(name, "") or "") for name in named[1:])
     except Exception:  # noqa: BLE001 - pydicom raises whatever a damaged element leads to
-        return None, ""
+        return DicomHeader()
+    return DicomHeader(
+        bits=bits if isinstance(bits, int) else None,
+        device=" ".join(filter(None, (device, model))),
+        age=_years(age),
+        view=_VIEW_NAMES.get(view.strip().upper(), ""),
+    )
+
+
+def _years(age: str) -> float | None:
+    """An age as DICOM writes it, three digits and a unit, in years.
+
+    >>> _years("045Y"), _years("018M"), _years("45")
+    (45.0, 1.5, None)
+    """
+    found = re.fullmatch(r"(\d{3})([DWMY])", age.strip(), re.ASCII)
+    return None if found is None else round(int(found[1]) / _PER_YEAR[found[2]], 3)
 
 
 def _no_decoder(error: Exception) -> UnreadableFilm:

@@ -8,6 +8,8 @@ PROPERTY_LABELS = {
     "aspect": "width / height",
     "encoder": "program or device",
     "logit": "logit of PNEUMONIA",
+    "age": "age, years",
+    "view": "PA, AP or lateral",
 }
 """Names of properties for people, where they differ from their field's."""
 
@@ -22,5 +24,25 @@ def shift_page(shift: Shift | None, shard: str | None) -> str:
     return (
         page_environment()
         .get_template("shift.html.j2")
-        .render(title="Are these films like the training films?", shift=shift, shard=shard, labels=PROPERTY_LABELS)
+        .render(
+            title="Are these films like the training films?",
+            shift=shift,
+            shard=shard,
+            labels=PROPERTY_LABELS,
+            age_and_view=None if shift is None else age_and_view(shift),
+        )
     )
+
+
+def age_and_view(shift: Shift) -> str:
+    """What DICOM files say of age and view, here and there, in a sentence; empty where no file says anything."""
+    here, there = _said(shift.age_here, shift.views_here), _said(shift.age_reference, shift.views_reference)
+    if not here and not there:
+        return ""
+    silent = "no file says"
+    return f"Age and view as DICOM files give them: here {here or silent}; {shift.compared_with} {there or silent}."
+
+
+def _said(age: float | None, views: dict[str, float]) -> str:
+    shares = [f"{share:.0%} {view}" for view, share in views.items()]
+    return ", ".join([*([f"{age:.3g} years in the median"] if age is not None else []), *shares])

@@ -4,11 +4,11 @@ Numbers alone, of one film for each patient: no picture, no name, no patient, in
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from pneumocli.core.errors import ModelFileError
 from pneumocli.core.records import Count, Record
@@ -20,6 +20,7 @@ that the network sees, in grey values, the mean, the standard deviation, and the
 """
 
 Floats = NDArray[np.float32]
+Age = Annotated[float, Field(ge=0, lt=1000)]
 
 _DAMAGED = "the model file's reference of its validation films is damaged or from another version"
 
@@ -33,12 +34,16 @@ class FilmRows:
         logits: Of pneumonia, float32 (N,).
         numbers: In the order of :data:`NUMBERS`, float32 (N,5).
         encoders: See :attr:`pneumocli.data.acquisition.Acquisition.encoder`.
+        ages: Of the patients in years, ``None`` where a file does not say; empty where none does.
+        views: ``PA``, ``AP``, ``lateral``, or empty where a file does not say; empty where none does.
     """
 
     features: Floats
     logits: Floats
     numbers: Floats
     encoders: tuple[str, ...]
+    ages: tuple[float | None, ...] = ()
+    views: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.encoders)
@@ -46,7 +51,9 @@ class FilmRows:
     def take(self, rows: NDArray[np.intp]) -> "FilmRows":
         """Some of the films."""
         encoders = tuple(self.encoders[row] for row in rows)
-        return FilmRows(self.features[rows], self.logits[rows], self.numbers[rows], encoders)
+        ages = tuple(self.ages[row] for row in rows) if self.ages else ()
+        views = tuple(self.views[row] for row in rows) if self.views else ()
+        return FilmRows(self.features[rows], self.logits[rows], self.numbers[rows], encoders, ages, views)
 
 
 class StoredRows(Record):
@@ -62,6 +69,10 @@ class StoredRows(Record):
     """Each once."""
     encoder: tuple[Count, ...]
     """Of each film the place in ``encoders``."""
+    ages: tuple[Age | None, ...] = ()
+    """Of each film's patient in years, ``None`` where the file does not say; empty where no file does."""
+    views: tuple[Literal["PA", "AP", "lateral", ""], ...] = ()
+    """Of each film, empty where the file does not say; empty where no file does."""
 
     @classmethod
     def of(cls, rows: FilmRows) -> "StoredRows":
@@ -73,6 +84,8 @@ class StoredRows(Record):
             numbers=packed(rows.numbers),
             encoders=tuple(names),
             encoder=tuple(names.index(name) for name in rows.encoders),
+            ages=rows.ages,
+            views=rows.views,
         )
 
     def rows(self) -> FilmRows:
@@ -91,12 +104,15 @@ class StoredRows(Record):
             and features.size % count == 0
             and logits.size == count
             and numbers.size == count * len(NUMBERS)
+            and len(self.ages) in (0, count)
+            and len(self.views) in (0, count)
             and all(bool(np.isfinite(part).all()) for part in (features, logits, numbers))
         )
         if not sound:
             raise ModelFileError(_DAMAGED)
         encoders = tuple(self.encoders[place] for place in self.encoder)
-        return FilmRows(features.reshape(count, -1), logits, numbers.reshape(count, -1), encoders)
+        shaped = features.reshape(count, -1), logits, numbers.reshape(count, -1)
+        return FilmRows(*shaped, encoders, self.ages, self.views)
 
 
 class Reference(Record):

@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from pneumocli.core.shift_records import PropertyShift, Shift
-from pneumocli.inference.shift_page import PROPERTY_LABELS
+from pneumocli.inference.shift_page import PROPERTY_LABELS, age_and_view
 from pneumocli.reporting.figures import NORMAL_COLOUR, PNEUMONIA_COLOUR, new_figure
 from pneumocli.reporting.html import page_figure
 from pneumocli.reporting.text import p_text
@@ -20,7 +20,13 @@ def shift_section(shift: Shift | None) -> dict[str, object] | None:
         return None
     rows = [_row(item) for item in shift.properties]
     columns = ["property", "here", shift.compared_with.removesuffix(" films"), "distance", "p", ""]
-    return {"found": shift, "columns": columns, "rows": rows, "figure": _figure(shift)}
+    return {
+        "found": shift,
+        "columns": columns,
+        "rows": rows,
+        "figure": _figure(shift),
+        "age_and_view": age_and_view(shift),
+    }
 
 
 def _row(item: PropertyShift) -> list[str]:

@@ -1,6 +1,8 @@
 """Whether films as a whole are like a model's validation films, and how they differ."""
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ from pneumocli.core.shift_records import PropertyShift, Shift
 from pneumocli.model.card import ModelCard
 from pneumocli.model.reference import NUMBERS, FilmRows, Reference
 from pneumocli.shift.sample import FilmSample
-from pneumocli.shift.two_sample import Tested, TwoSamples
+from pneumocli.shift.two_sample import NUM_PERMUTATIONS, PERMUTATIONS_OF_MORE, Tested, TwoSamples
 
 LEAST_FILMS = 20
 """Films, here and in the reference, below which nothing is compared."""
@@ -30,6 +32,7 @@ _WORDS = {
     "contrast": ("lower in contrast", "higher in contrast"),
     "sharpness": ("blurrier", "sharper"),
     "logit": ("scored lower", "scored higher"),
+    "age": ("of younger patients", "of older patients"),
 }
 _SQUARE = 0.02  # of 1, within which a median aspect is called square
 
@@ -83,6 +86,10 @@ def detect_shift(sample: FilmSample, reference: Reference | None, card: ModelCar
         prevalence_estimate=prevalence,
         properties=properties,
         compared_with=card.held_out,
+        age_here=_median_age(here),
+        age_reference=_median_age(there),
+        views_here=_view_shares(here),
+        views_reference=_view_shares(there),
     )
     return found.model_copy(update={"sentence": _sentence(found)})
 
@@ -139,31 +146,69 @@ def matched(labels: NDArray[np.int_], prevalence: float) -> NDArray[np.intp]:
 
 def _tests(there: FilmRows, here: FilmRows) -> dict[str, Tested]:
     """Every test, by what it looks at: ``features`` first."""
-    samples = TwoSamples(len(there), len(here))
+    ages, views = [_known(rows.ages) for rows in (there, here)], [_known(rows.views) for rows in (there, here)]
+    more = {name: parts for name, parts in (("age", ages), ("view", views)) if min(map(len, parts)) >= LEAST_FILMS}
+    permutations = PERMUTATIONS_OF_MORE if more else NUM_PERMUTATIONS
+    samples = TwoSamples(len(there), len(here), permutations)
     numbers = np.vstack([there.numbers, here.numbers])
     return {
         "features": samples.classifier(np.vstack([there.features, here.features])),
         **{name: samples.kolmogorov_smirnov(numbers[:, place]) for place, name in enumerate(NUMBERS)},
         "encoder": samples.total_variation(there.encoders + here.encoders),
         "logit": samples.kolmogorov_smirnov(np.concatenate([there.logits, here.logits])),
+        **{name: _test_of_known(name, parts, permutations) for name, parts in more.items()},
     }
+
+
+def _known(values: Sequence[object]) -> list[object]:
+    """Of films whose files say it."""
+    return [value for value in values if value not in (None, "")]
+
+
+def _test_of_known(name: str, parts: Sequence[list[object]], permutations: int) -> Tested:
+    """The test of what some files say and others do not, there and here, over the films whose files say it."""
+    samples, pooled = TwoSamples(len(parts[0]), len(parts[1]), permutations), [*parts[0], *parts[1]]
+    if name == "age":
+        return samples.kolmogorov_smirnov(np.array(pooled, np.float64))
+    return samples.total_variation([str(view) for view in pooled])
+
+
+def _median_age(rows: FilmRows) -> float | None:
+    ages = np.array(_known(rows.ages), np.float64)
+    return float(np.median(ages)) if ages.size else None
+
+
+def _view_shares(rows: FilmRows) -> dict[str, float]:
+    """The share of each view among the films whose files name one."""
+    named = [str(view) for view in _known(rows.views)]
+    return {view: count / len(named) for view, count in sorted(Counter(named).items())}
 
 
 def _property(name: str, distance: float, p_value: float, there: FilmRows, here: FilmRows) -> PropertyShift:
     moved = p_value < ERROR_RATE
-    if name == "encoder":
-        word = "made by other software" if moved else ""
+    if name in ("encoder", "view"):
+        word = _other_kind(name, there, here) if moved else ""
         return PropertyShift(
             name=name, here=None, reference=None, distance=distance, p_value=p_value, moved=moved, word=word
         )
-    ours, theirs = (
-        float(np.median(rows.logits if name == "logit" else rows.numbers[:, NUMBERS.index(name)]))
-        for rows in (here, there)
-    )
+    ours, theirs = (_median(name, rows) for rows in (here, there))
     word = _word(name, ours, theirs) if moved else ""
     return PropertyShift(
         name=name, here=ours, reference=theirs, distance=distance, p_value=p_value, moved=moved, word=word
     )
+
+
+def _median(name: str, rows: FilmRows) -> float:
+    if name == "age":
+        return _median_age(rows) or 0.0
+    return float(np.median(rows.logits if name == "logit" else rows.numbers[:, NUMBERS.index(name)]))
+
+
+def _other_kind(name: str, there: FilmRows, here: FilmRows) -> str:
+    if name == "encoder":
+        return "made by other software"
+    before, now = _view_shares(there), _view_shares(here)
+    return f"more {max(now, key=lambda view: now[view] - before.get(view, 0.0))} views"
 
 
 def _word(name: str, here: float, there: float) -> str:
@@ -190,7 +235,7 @@ def _sentence(found: Shift) -> str:
     if not found.detected:
         return f"{films} do not differ from the training films more than chance explains ({measured})."
     # The words for pictures first: what a reader can check by looking.
-    order = ("brightness", "aspect", "sharpness", "contrast", "size", "encoder", "logit")
+    order = ("brightness", "aspect", "sharpness", "contrast", "size", "encoder", "age", "view", "logit")
     words = {item.name: item.word for item in found.properties if item.word}
     how = "; ".join([measured, *filter(None, [", ".join(words[name] for name in order if name in words)])])
     if found.strength == "strong":

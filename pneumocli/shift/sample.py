@@ -33,24 +33,35 @@ class Look:
         patient: Of the patient, or of the picture where the patient is not known.
         numbers: In the order of :data:`pneumocli.model.reference.NUMBERS`.
         encoder: What made the file.
+        age: Of the patient in years, where the file says so.
+        view: ``PA``, ``AP``, ``lateral``, or empty where the file does not say.
     """
 
     key: int
     patient: int
     numbers: tuple[float, ...]
     encoder: str
+    age: float | None = None
+    view: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
     """A film of a sample: its :class:`Look`, its coordinates (K,), and its logit."""
 
-    key: int
-    patient: int
+    look: Look
     features: NDArray[np.float16]
     logit: float
-    numbers: tuple[float, ...]
-    encoder: str
+
+    @property
+    def key(self) -> int:
+        """Of the picture."""
+        return self.look.key
+
+    @property
+    def patient(self) -> int:
+        """Of the patient, or of the picture where the patient is not known."""
+        return self.look.patient
 
 
 class FilmSample:
@@ -111,9 +122,7 @@ class FilmSample:
         """
         self.num_films += 1
         if look is not None:
-            self._keep(
-                Sampled(look.key, look.patient, features.astype(_FEATURE_PRECISION), logit, look.numbers, look.encoder)
-            )
+            self._keep(Sampled(look, features.astype(_FEATURE_PRECISION), logit))
 
     def join(self, others: Iterable["FilmSample"]) -> "FilmSample":
         """The sample of all films that this sample and others were drawn from."""
@@ -131,11 +140,14 @@ class FilmSample:
     def rows(self) -> FilmRows:
         """The numbers of the films of :meth:`kept`."""
         kept = self.kept()
+        ages, views = (tuple(getattr(film.look, name) for film in kept) for name in ("age", "view"))
         return FilmRows(
             features=np.array([film.features for film in kept], np.float32),
             logits=np.array([film.logit for film in kept], np.float32),
-            numbers=np.array([film.numbers for film in kept], np.float32),
-            encoders=tuple(film.encoder for film in kept),
+            numbers=np.array([film.look.numbers for film in kept], np.float32),
+            encoders=tuple(film.look.encoder for film in kept),
+            ages=ages if any(age is not None for age in ages) else (),
+            views=views if any(views) else (),
         )
 
     def _keep(self, film: Sampled) -> None:
@@ -185,7 +197,8 @@ class StoredSample(Record):
             rows = self.films.rows()
             for place, (patient, key) in enumerate(zip(self.patients, self.keys, strict=True)):
                 numbers = tuple(map(float, rows.numbers[place]))
-                look = Look(key, patient, numbers, rows.encoders[place])
+                age, view = rows.ages[place] if rows.ages else None, rows.views[place] if rows.views else ""
+                look = Look(key, patient, numbers, rows.encoders[place], age, view)
                 sample.add(look, rows.features[place], float(rows.logits[place]))
         sample.num_films = self.num_films
         return sample
@@ -203,7 +216,7 @@ def square_appearance(square: Pixels) -> tuple[float, float, float]:
 
 def _look(key: int, patient: int, made: Acquisition, appearance: tuple[float, float, float]) -> Look:
     size = (made.width * made.height) ** 0.5
-    return Look(key, patient, (size, made.aspect, *appearance), made.encoder)
+    return Look(key, patient, (size, made.aspect, *appearance), made.encoder, made.age, made.view)
 
 
 def _hashed_name(name: str) -> int:

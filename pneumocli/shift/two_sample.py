@@ -22,6 +22,9 @@ Numbers = NDArray[np.float64]
 NUM_PERMUTATIONS = 999
 """The smallest p-value is 1 / 1000: below 0.01 after Holm's correction for 9 tests."""
 
+PERMUTATIONS_OF_MORE = 1199
+"""As many for up to 11 tests."""
+
 _RIDGE = 1.0  # penalty per film, for standardised features scaled to a sum of variances of 1
 _MOST_ENCODERS = 30  # a folder with more kinds of files has the rest counted together
 
@@ -45,13 +48,13 @@ class TwoSamples:
     Args:
         num_there: Films there; in every pooled array they come first.
         num_here: Films here.
-        seed: Of the permutations.
+        permutations: How many.
     """
 
-    def __init__(self, num_there: int, num_here: int, seed: int = 0) -> None:
+    def __init__(self, num_there: int, num_here: int, permutations: int = NUM_PERMUTATIONS) -> None:
         self._here = np.arange(num_there + num_here) >= num_there
-        random = np.random.default_rng(seed)
-        names = np.tile(self._here.astype(np.int8)[:, None], (1, 1 + NUM_PERMUTATIONS))  # the first is the truth
+        random = np.random.default_rng(0)
+        names = np.tile(self._here.astype(np.int8)[:, None], (1, 1 + permutations))  # the first is the truth
         names[:, 1:] = random.permuted(names[:, 1:], axis=0)
         self._names = names
         self._per_film = 1 / num_here + 1 / num_there

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
@@ -69,7 +70,24 @@ def test_of_a_dicom_file_the_device_and_nothing_of_the_patient():
     assert (made.encoder, made.bits, made.mode) == ("DICOM Ray Works X 1", 12, "DICOM")
     assert NAME not in repr(made)
     assert "4711" not in repr(made)
-    assert read_acquisition(saved(radiograph(ramp()))).encoder == "DICOM of unnamed device"
+    plain = read_acquisition(saved(radiograph(ramp())))
+    assert (plain.encoder, plain.age, plain.view) == ("DICOM of unnamed device", None, "")
+
+
+@pytest.mark.parametrize(
+    ("age", "view", "found"),
+    [
+        ("045Y", "PA", (45, "PA")),
+        ("018M", "ll", (1.5, "lateral")),
+        ("010D", "AP ", (0.027, "AP")),
+        ("45", "RLD", (None, "")),
+        ("0x5Y", NAME, (None, "")),
+    ],
+)
+def test_of_a_dicom_file_age_and_view(age: str, view: str, found: tuple[float | None, str]):
+    with pydicom.config.disable_value_validation():
+        made = read_acquisition(saved(radiograph(ramp(), PatientAge=age, ViewPosition=view)))
+    assert (made.age, made.view) == found
 
 
 def test_sharpness_is_measured_at_one_size():

@@ -1,12 +1,15 @@
 """Whether films as a whole differ from a model's validation films: found, named, and not seen where it is not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from pneumocli.inference.shift_page import age_and_view
 from pneumocli.model.card import ModelCard, OperatingPoint, ValidationSummary
 from pneumocli.model.reference import FilmRows, Reference, StoredRows
 from pneumocli.shift.detection import detect_shift, matched
-from pneumocli.shift.sample import FilmSample, Look
+from pneumocli.shift.sample import FilmSample, Look, StoredSample
 
 CARD = ModelCard(
     package_version="0", image_size=64, fit="crop", initial_weights="scratch", temperature=2.0, data_fingerprint="",
@@ -41,6 +44,15 @@ def sample(rows: FilmRows) -> FilmSample:
     for place, encoder in enumerate(rows.encoders):
         look = Look(place, place, tuple(map(float, rows.numbers[place])), encoder)
         found.add(look, rows.features[place], float(rows.logits[place]))
+    return found
+
+
+def sample_of_rows(rows: FilmRows) -> FilmSample:
+    """As :func:`sample`, with ages and views."""
+    found = FilmSample()
+    for place, film in enumerate(sample(rows).kept()):
+        look = replace(film.look, age=rows.ages[place], view=rows.views[place])
+        found.add(look, rows.features[place], film.logit)
     return found
 
 
@@ -116,3 +128,40 @@ def test_reference_films_are_taken_in_the_share_of_the_classes():
     assert len(matched(labels, 0.5)) == 80
     assert labels[matched(labels, 0.0)].tolist() == [0] * 40
     assert len(matched(np.array([1] * 60 + [0] * 5), 0.0)) == 65  # five films are too few to compare with
+
+
+def of_patients(rows: FilmRows, age: float, view: str, known: int | None = None) -> FilmRows:
+    """The same films from files that give age and view, or ``known`` of them."""
+    count = len(rows)
+    ages = [age + place % 7 if known is None or place < known else None for place in range(count)]
+    return replace(rows, ages=tuple(ages), views=tuple(view if one is not None else "" for one in ages))
+
+
+def test_age_and_view_are_compared_where_both_say_so():
+    rows, labels = films(200, 1)
+    children = Reference(films=StoredRows.of(of_patients(rows, 3, "AP")), labels=tuple(labels.tolist()))
+    children = Reference.read(children.model_dump_json())  # as a model file keeps it
+    here = sample_of_rows(of_patients(films(60, 2)[0], 50, "PA"))
+    found = detect_shift(StoredSample.of(here).sample(), children, CARD)
+    assert found is not None
+    assert "of older patients, more PA views" in found.sentence
+    assert {item.name for item in found.properties if item.moved} == {"age", "view"}
+    assert (found.age_here, found.age_reference) == (53, 6)
+    assert (found.views_here, found.views_reference) == ({"PA": 1.0}, {"AP": 1.0})
+    like = detect_shift(sample_of_rows(of_patients(films(60, 2)[0], 3, "AP")), children, CARD)
+    assert like is not None
+    assert not like.detected
+    assert age_and_view(found) == (
+        "Age and view as DICOM files give them: here 53 years in the median, 100% PA; validation films 6 years in the "
+        "median, 100% AP."
+    )
+
+
+@pytest.mark.parametrize("known", [0, 19])
+def test_age_and_view_of_few_films_are_shown_and_not_tested(known: int):
+    found = detect_shift(sample_of_rows(of_patients(films(60, 2)[0], 50, "PA", known)), reference(), CARD)
+    assert found is not None
+    assert not {"age", "view"} & {item.name for item in found.properties}
+    assert not found.detected
+    assert (found.age_here is None, found.views_here) == (known == 0, {"PA": 1.0} if known else {})
+    assert ("no file says" in age_and_view(found)) == (known > 0)

@@ -11,7 +11,7 @@ from pneumocli.inference.scoring import score_films
 from pneumocli.model.reference import Reference, StoredRows
 from pneumocli.run_folder import RunFolder
 from pneumocli.shift.detection import detect_shift
-from pneumocli.shift.sample import FilmSample, Look, Sampled
+from pneumocli.shift.sample import FilmSample, Sampled
 from tests.conftest import tiny
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
@@ -33,7 +33,7 @@ def run(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def sample_of(films: list[Sampled]) -> FilmSample:
     sample = FilmSample()
     for film in films:
-        look = Look(film.key, film.patient, film.numbers, film.encoder)
+        look = film.look
         sample.add(look, film.features.astype(np.float32), film.logit)
     return sample
 
