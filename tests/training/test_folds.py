@@ -127,7 +127,7 @@ def test_the_model_file_gives_the_mean_of_the_runs(grouped: RunFolder):
     assert file.card.members == tuple(fold.model_sha256 for fold in grouped.folds)
     assert file.reference == mean.reference
     assert file.reference is not None
-    assert file.reference.labels.count(0) == file.reference.labels.count(1) > 0
+    assert len(file.reference.labels) == sum(map(file.reference.labels.count, (0, 1))) > 20
     limits = [Classifier.of_run(fold).card.feature_model for fold in grouped.folds]
     assert file.card.feature_model not in limits
 
