@@ -1,7 +1,9 @@
 """``recalibrate()``: a run's model with probabilities and threshold fitted to labelled films of another place."""
 
+import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from pneumocli.core.config import RecalibrateConfig
 from pneumocli.core.errors import DataError, RunError, SettingError, shell_word
 from pneumocli.core.events import FileWritten, Listener, ignore
 from pneumocli.core.files import sha256_of, write_bytes
+from pneumocli.core.locks import locked
 from pneumocli.core.records import Finite, Fraction, Record
 from pneumocli.data.manifest import Manifest, readable_films, scan, with_hashes
 from pneumocli.evaluation.subject import name_after
@@ -53,7 +56,8 @@ def recalibrate(config: RecalibrateConfig, listener: Listener = ignore) -> Recal
         listener: Gets progress and warnings.
 
     Raises:
-        RunError: The run has not finished, is a group, or has a recalibrated model of this name.
+        RunError: The run has not finished, is a group, or has a recalibrated model of this name. What a recalibration
+            of this name left that was stopped is replaced.
         DataError: The films are unreadable, too few, known to the network, or not told apart by it.
         SettingError: The stored rule cannot be applied to these films.
     """
@@ -63,8 +67,7 @@ def recalibrate(config: RecalibrateConfig, listener: Listener = ignore) -> Recal
     films = _films(config, listener)
     place = config.name or name_after((config.manifest or config.data).resolve().stem)
     target = run.recalibrated(place)
-    if target.path.exists():
-        raise RunError(f"{target.path} exists already", "choose another --name, or remove that folder first")
+    _refuse_taken(target)
     _check_unknown(run, films)
     _check_enough(films)
     classifier = Classifier.of_run(run, throughput=True)
@@ -206,19 +209,41 @@ def _recalibrated_card(card: ModelCard, found: Refitted, record: Recalibration) 
     )
 
 
+def _refuse_taken(target: RunFolder) -> None:
+    """Refuses a folder that is there, unless it holds nothing but what a stopped recalibration leaves."""
+    if not os.path.lexists(target.path):
+        return
+    left = target.path.is_dir() and not target.path.is_symlink() and not target.finished
+    if left and all(_is_written_here(target, item.name) for item in target.path.iterdir()):
+        return
+    raise RunError(f"{target.path} exists already", "choose another --name, or remove that folder first")
+
+
+def _is_written_here(target: RunFolder, name: str) -> bool:
+    files = (*_copied(target), target.onnx_file, target.card_file, target.result_file)
+    return any(name == file.name or (name.startswith(f".{file.name}.") and name.endswith(".part")) for file in files)
+
+
+def _copied(run: RunFolder) -> tuple[Path, ...]:
+    return run.manifest_file, run.config_file, run.environment_file, run.history_file
+
+
 def _write(run: RunFolder, target: RunFolder, card: ModelCard, listener: Listener) -> None:
     """Writes the folder; as in any run ``result.json`` comes last."""
     content = with_card(run.model_file().read_bytes(), card.model_dump_json())
     try:
-        target.path.mkdir(parents=True)
-        for file in (run.config_file, run.environment_file, run.manifest_file, run.history_file):
-            shutil.copyfile(file, target.path / file.name)
+        target.path.mkdir(parents=True, exist_ok=True)
+        with locked(target.manifest_file, f"another process is writing {target.path}", "wait for it, or stop it"):
+            _refuse_taken(target)  # another process may have finished it meanwhile
+            target.remove_leftovers()
+            for mine, its in zip(_copied(target), _copied(run), strict=True):
+                shutil.copyfile(its, mine)
+            write_bytes(target.onnx_file, content)
+            result = run.result().model_copy(update={"sha256": {target.onnx_file.name: sha256_of(target.onnx_file)}})
+            target.write_model_card(model_card(target, card, result=result))
+            target.write_result(result)
     except OSError as error:
         raise RunError(f"cannot write {target.path}: {error.strerror}") from error
-    write_bytes(target.onnx_file, content)
-    result = run.result().model_copy(update={"sha256": {target.onnx_file.name: sha256_of(target.onnx_file)}})
-    target.write_model_card(model_card(target, card, result=result))
-    target.write_result(result)
     listener(FileWritten(target.onnx_file, "recalibrated model"))
 
 

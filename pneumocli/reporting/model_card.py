@@ -14,6 +14,8 @@ from pneumocli.data.layout import PHANTOM_MARK
 from pneumocli.data.manifest import Manifest
 from pneumocli.metrics.records import Evaluation
 from pneumocli.model.card import ModelCard
+from pneumocli.model.onnx_file import reference_text
+from pneumocli.model.reference import Reference
 from pneumocli.reporting import carry_over
 from pneumocli.reporting.carry_over import PLACES_COLUMNS, places_rows
 from pneumocli.reporting.refer_text import limits_text, refer_sentence
@@ -42,12 +44,14 @@ def model_card(
         RunError: The run has not finished, or a file of it is damaged.
     """
     config, manifest = run.config(), run.manifest()
+    result = result or run.result()
     return _template().render(
         name=run.name,
         path=run.path.as_posix(),
         card=card,
         config=config,
-        result=result or run.result(),
+        result=result,
+        reference=_reference(run, result),
         phantom=(config.data / PHANTOM_MARK).is_file(),
         splits=[_counts(manifest, split) for split in ("train", "val")],
         disjoint=_DISJOINT[card.validation.method],
@@ -55,6 +59,17 @@ def model_card(
         verdicts=[verdict(evaluation) for evaluation in evaluations],
         places=[list(PLACES_COLUMNS), *places_rows(evaluations)],
     )
+
+
+def _reference(run: RunFolder, result: RunResult) -> dict[str, int] | None:
+    """How many films the model keeps to compare later ones with, and the bytes that they take."""
+    if run.onnx_file.name in result.sha256:
+        text = reference_text(run.onnx_file)
+    elif run.group_reference_file.name in result.sha256:
+        text = run.group_reference_file.read_text(encoding="utf-8")
+    else:
+        text = None
+    return None if text is None else {"films": len(Reference.read(text).labels), "bytes": len(text)}
 
 
 def _counts(manifest: Manifest, split: Split) -> dict[str, object]:

@@ -10,6 +10,7 @@ import pytest
 
 from pneumocli.core.config import EvaluateConfig, RecalibrateConfig
 from pneumocli.core.errors import DataError, ModelFileError, RunError, SettingError
+from pneumocli.core.locks import locked
 from pneumocli.core.records import CLASS_NAMES
 from pneumocli.data.manifest import scan
 from pneumocli.evaluation.evaluate import evaluate
@@ -80,6 +81,28 @@ def test_a_recalibrated_model_is_used_as_a_run_and_refuses_its_films(run: RunFol
         evaluate(EvaluateConfig(run=new_run.path, data=phantoms, manifest=table))
     with pytest.raises(RunError, match="exists already"):
         recalibrate(RecalibrateConfig(run=run.path, data=phantoms, manifest=table, name="b"))
+
+
+def test_the_same_command_replaces_what_a_stopped_one_left(run: RunFolder, phantoms: Path, tmp_path: Path):
+    table = table_of(tmp_path / "b.csv", phantoms, Classifier.of_run(run))
+    config = RecalibrateConfig(run=run.path, data=phantoms, manifest=table, name="b")
+    target = run.recalibrated("b")
+    target.path.mkdir(parents=True)
+    target.config_file.write_text("{")
+    (target.path / ".model.onnx.abc.part").write_bytes(b"half")
+    (target.path / "notes.txt").touch()
+    with pytest.raises(RunError, match="exists already"):
+        recalibrate(config)
+    assert target.config_file.read_text() == "{"
+    (target.path / "notes.txt").unlink()
+    with locked(target.manifest_file, "held"), pytest.raises(RunError, match="another process is writing"):
+        recalibrate(config)
+    assert not target.finished
+    recalibrate(config)
+    assert target.config() == run.config()
+    assert Classifier.of_run(target).card.recalibrated is not None
+    assert not list(target.path.glob(".*"))
+    assert "reference of" in target.card_file.read_text()
 
 
 def test_films_that_are_not_told_apart_are_refused(run: RunFolder, phantoms: Path, tmp_path: Path):
