@@ -67,8 +67,6 @@ def main() -> None:
             "pneumocli",
             "train",
             *SETTINGS,
-            "--device",
-            "cpu",
             "--continue",
             *map(str, place),
         ]
