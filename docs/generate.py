@@ -2,7 +2,7 @@
 
 ``docs/cli.md`` holds the help of every command, ``tests/flags.txt`` the frozen list of all flags (each new one is a
 decision), ``docs/run-folder.md`` the fields of the files in a run, and ``docs/troubleshooting.md`` every error, both
-between markers.
+between markers, ``docs/colab.ipynb`` the cells of ``docs.notebook``.
 """
 
 import ast
@@ -19,6 +19,7 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from docs.errors import tables
+from docs.notebook import notebook
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
@@ -161,6 +162,7 @@ def main() -> int:
         ROOT / "tests" / "flags.txt": flags(),
         ROOT / "docs" / "run-folder.md": run_folder_page(),
         ROOT / "docs" / "troubleshooting.md": troubleshooting_page(),
+        ROOT / "docs" / "colab.ipynb": notebook(),
     }
     stale = [path for path, text in pages.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if "--check" in sys.argv:

@@ -1,5 +1,6 @@
 """data/loading.py: order and augmentation follow from (seed, epoch, film) alone."""
 
+import multiprocessing
 from itertools import chain
 
 import numpy as np
@@ -79,6 +80,18 @@ def test_the_number_of_workers_changes_nothing(workers: int):
         one, other = list(alone.epoch(epoch)), list(helped.epoch(epoch))
         assert [part.films.tolist() for part in one] == [part.films.tolist() for part in other]
         assert all(torch.equal(a.pixels, b.pixels) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_started_afresh_gives_the_same_films():
+    """As on Windows and macOS: what a worker needs is sent to it, not inherited."""
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        helped = films_of(batches(workers=1), 1)
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+    assert same(helped, films_of(batches(), 1))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
