@@ -38,7 +38,7 @@ EXAMPLES = {
     "evaluate": ("pneumo evaluate runs/transfer", "pneumo evaluate runs/transfer --data films --manifest ours.csv"),
     "predict": (
         "pneumo predict xray.jpeg",
-        "pneumo predict films --csv answers.csv --explain maps",
+        "pneumo predict films --csv answers.csv --report answers.html --explain maps",
         "pneumo predict films --csv part-2.csv --shard 2/8",
         "pneumo predict --merge answers.csv part-1.csv part-2.csv",
     ),

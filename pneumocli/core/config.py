@@ -425,6 +425,9 @@ class PredictConfig(Settings):
     """Write each film with its class activation map into this folder."""
     csv: Annotated[Path | None, Flag(metavar="FILE")] = None
     """Write the answers as a table, row by row."""
+    report: Annotated[Path | None, Flag(metavar="FILE.html")] = None
+    """Also write a page: counts, the uncertain and the unlike films, pictures; with --explain where the evidence
+    lies."""
     resume: bool = False
     """Continue an interrupted --csv: films that stand in it are not run again."""
     shard: Annotated[Shard | None, Flag(metavar="I/N")] = None
@@ -445,6 +448,8 @@ class PredictConfig(Settings):
             raise ValueError("--run and --model contradict each other: leave one out")
         if self.resume and self.csv is None:
             raise ValueError("--resume continues a table: name it with --csv FILE")
+        if self.resume and self.report is not None:
+            raise ValueError("--report shows all films, --resume runs what is left of them: leave one out")
         if self.shard is not None:
             index, count = map(int, self.shard.split("/"))
             if index > count:

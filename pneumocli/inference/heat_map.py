@@ -16,7 +16,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pneumocli.core.records import NOTICE, POSITIVE_CLASS, ClassName
 from pneumocli.data.film import Pixels
-from pneumocli.data.images import Fit, crop_frame
+from pneumocli.data.images import Fit, crop_frame, fit_film
+from pneumocli.inference.classifier import Classifier
+from pneumocli.model.card import FINE_CELLS
 
 Floats = NDArray[np.float32]
 
@@ -32,6 +34,7 @@ _OUTSIDE = 0.55  # brightness of what the network did not see
 
 _BAR_WIDTH, _MARGIN = 14, 12
 _INK, _FAINT, _PAPER, _FRAME = (235, 235, 235), (165, 165, 165), (18, 18, 18), (90, 200, 250)
+_WARNING = (255, 190, 90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,33 @@ class Answer:
     probability: float
     threshold: float
     warnings: tuple[str, ...] = ()
+
+
+LARGE_CUT = 1 / 3
+"""Of a film: worth a remark where the network does not see it."""
+
+
+def class_activation(classifier: Classifier, pixels: Pixels) -> Floats:
+    """Runs the model on one film for its class activation maps.
+
+    Args:
+        classifier: The model.
+        pixels: The film as read, uint8 (H,W).
+
+    Returns:
+        float32 (2,h,w).
+    """
+    card = classifier.card
+    cam: Floats = classifier.run(fit_film(pixels, card.image_size, card.fit)[None, None]).cam[0]
+    return cam
+
+
+def share_outside(pixels: Pixels, fit: Fit) -> float:
+    """The share of a film that lies outside of what the network sees, 0-1."""
+    height, width = pixels.shape
+    left, top, right, bottom = crop_frame(height, width, fit)
+    across, down = min(right, width) - max(left, 0), min(bottom, height) - max(top, 0)
+    return float(1 - across * down / (height * width))
 
 
 def evidence(cam: Floats, prediction: ClassName) -> Floats:
@@ -140,7 +170,8 @@ def picture(pixels: Pixels, cam: Floats, fit: Fit, answer: Answer) -> bytes:
     """
     film = overlay(pixels, cam, fit, answer.prediction)
     height, width = film.shape[:2]
-    lines = _caption(answer, max(width, _SHORTEST_SIDE))
+    remarks = _remarks(cam.shape[1:], share_outside(pixels, fit))
+    lines = _caption(answer, remarks, max(width, _SHORTEST_SIDE))
     bar_height = max(height, 120)
     canvas = Image.new(
         "RGB",
@@ -163,7 +194,17 @@ def picture(pixels: Pixels, cam: Floats, fit: Fit, answer: Answer) -> bytes:
 _Line = tuple[str, int, tuple[int, int, int]]
 
 
-def _caption(answer: Answer, width: int) -> list[_Line]:
+def _remarks(cells: tuple[int, ...], outside: float) -> list[str]:
+    """What a map of so many cells, of a film with this share outside the frame, cannot show."""
+    remarks = []
+    if min(cells) < FINE_CELLS:
+        remarks.append(f"Coarse: {cells[0]} x {cells[1]} cells, each a large part of the lung.")
+    if outside > LARGE_CUT:
+        remarks.append(f"{outside:.0%} of the film lies outside the frame: train with --fit pad to have it seen.")
+    return remarks
+
+
+def _caption(answer: Answer, remarks: list[str], width: int) -> list[_Line]:
     lines: list[_Line] = [
         (
             f"{answer.prediction}: probability of pneumonia {answer.probability:.1%}, threshold {answer.threshold:.1%}",
@@ -171,8 +212,9 @@ def _caption(answer: Answer, width: int) -> list[_Line]:
             _INK,
         ),
         (f"{answer.image}", 12, _FAINT),
-        *((f"Warning: {warning}", 12, (255, 190, 90)) for warning in answer.warnings),
+        *((f"Warning: {warning}", 12, _WARNING) for warning in answer.warnings),
         (f"Colour: evidence for {answer.prediction} in logits per cell. Frame: what the network saw.", 12, _FAINT),
+        *((remark, 12, _WARNING) for remark in remarks),
         (NOTICE, 12, _FAINT),
     ]
     return [piece for line in lines for piece in _wrapped(line, width)]

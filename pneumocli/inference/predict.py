@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pneumocli.core.amounts import counted
 from pneumocli.core.config import PredictConfig
 from pneumocli.core.events import FileWritten, Listener, Remark, ignore
-from pneumocli.core.files import write_bytes
+from pneumocli.core.files import write_bytes, write_text
 from pneumocli.core.parallel import ordered_map
 from pneumocli.core.records import CLASS_NAMES
 from pneumocli.data.film import UnreadableFilm
@@ -20,7 +20,8 @@ from pneumocli.inference.inputs import Named, count_films, find_films
 from pneumocli.inference.records import Prediction, ReferringPrediction
 from pneumocli.inference.scoring import Counted, ScoringResult, Source, score_films
 from pneumocli.inference.shards import Share, mark_of, numbers
-from pneumocli.model.card import ModelCard, ReferLimits, map_cells
+from pneumocli.inference.tally import EXAMPLES, MOST_ROWS, Tally
+from pneumocli.model.card import FINE_CELLS, ModelCard, ReferLimits, map_cells
 from pneumocli.run_folder import RunFolder, run_from_environment
 from pneumocli.shift.conformal import answer_of
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 # From about so many films on, the faster graph makes up for the slower start.
 _MANY = 16
 
-_FINE_CELLS = 7  # along a side of a heat map, at the usual image size of 224
 _LONGEST_NAME = 200  # of an explanation: file systems take 255 bytes, some of them less
 
 
@@ -79,7 +79,7 @@ def predict(config: PredictConfig, listener: Listener = ignore) -> Predictions:
     classifier = _classifier(config, listener, throughput=len(first) == _MANY)
     folder = _folder(config, many=len(first) == _MANY)
     cells = map_cells(classifier.card.image_size)
-    if config.explain is not None and cells < _FINE_CELLS:
+    if config.explain is not None and cells < FINE_CELLS:
         listener(Remark(f"heat maps of this model are coarse, {cells} x {cells} cells: they show a region, no finding"))
     # Everything that can be wrong from the start is raised here, not at the first film.
     table = _table(config, classifier, listener)
@@ -160,9 +160,12 @@ def _answers(  # noqa: PLR0913 - what is scored, by what, where answers go, and 
         threshold = _threshold(config, classifier)
         limits = classifier.card.refer
         answers = ((named, scored, answer_for(named.image, scored, threshold, limits)) for named, scored in pairs)
+        tally = None if config.report is None else Tally(most=MOST_ROWS, examples=EXAMPLES)
         for prediction in _explained(config, classifier.card, answers):
             if table is not None:
                 table.add(prediction)
+            if tally is not None:
+                tally.add(prediction)
             yield prediction
     if folder is not None:
         folder.report(classifier, listener)
@@ -170,8 +173,21 @@ def _answers(  # noqa: PLR0913 - what is scored, by what, where answers go, and 
         if share is not None:
             _finish(share, table, classifier, threshold, listener)
         listener(FileWritten(table.path, "table"))
+    if tally is not None:
+        _write_page(config, tally, classifier, threshold, listener)
     if config.explain is not None and config.explain.is_dir():
         listener(FileWritten(config.explain, "heat maps"))
+
+
+def _write_page(
+    config: PredictConfig, tally: Tally, classifier: Classifier, threshold: float, listener: Listener
+) -> None:
+    from pneumocli.inference.answers_page import answers_page  # fonts, drawing and templates
+
+    assert config.report is not None  # noqa: S101 - the caller has a tally for it
+    page = answers_page(tally, classifier, threshold, maps=config.explain is not None, shard=config.shard)
+    write_text(config.report, page)
+    listener(FileWritten(config.report, "report"))
 
 
 def _finish(share: Share, table: AnswerTable, classifier: Classifier, threshold: float, listener: Listener) -> None:

@@ -10,6 +10,12 @@ from pneumocli.inference.records import Prediction, ReferringPrediction
 UNCERTAIN = 0.1
 """A film is uncertain if its probability lies this close to the threshold."""
 
+MOST_ROWS = 5000
+"""Films that the page of ``predict --report`` names; ``--csv`` has all."""
+
+EXAMPLES = 24
+"""Uncertain films, and films unlike the training films, that it shows."""
+
 _MOST_REMARKS = 1000  # of different wordings: what comes after them is counted as one
 
 

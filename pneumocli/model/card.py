@@ -182,6 +182,10 @@ class Recalibration(Record):
     """The first 16 hex digits of each film's SHA-256, sorted: the model is not evaluated on these."""
 
 
+FINE_CELLS = 7
+"""Cells along a side of a heat map at the usual image size of 224; maps of fewer are coarse."""
+
+
 def map_cells(image_size: int) -> int:
     """Cells along a side of a heat map: ResNet-18 halves the image five times, rounding up.
 

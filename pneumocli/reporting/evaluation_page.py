@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from pneumocli.core.records import CLASS_NAMES, EpochRecord
+from pneumocli.inference.heat_map import LARGE_CUT
 from pneumocli.metrics.calibration import reliability_rows
 from pneumocli.metrics.classification import ratio
 from pneumocli.metrics.records import Evaluation
 from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.metrics.thresholds import counts_at, net_benefits
-from pneumocli.model.card import ModelCard
+from pneumocli.model.card import FINE_CELLS, ModelCard
 from pneumocli.reporting.carry_over import (
     CONTRADICTED_NOTE,
     LABEL_SHIFT_NOTE,
@@ -75,8 +76,6 @@ class EvaluationReport:
 
 
 _STEPS = 200  # of the threshold's slider, each half a percent
-_LARGE_CUT = 1 / 3  # of a film: worth a remark where the network does not see it
-_FINE_CELLS = 7
 
 
 def evaluation_page(report: EvaluationReport) -> str:
@@ -161,8 +160,8 @@ def _films(films: ShownFilms) -> dict[str, object]:
         "right": films.right,
         "uncertain": films.uncertain,
         "cells": films.cells,
-        "coarse": films.cells is not None and min(films.cells) < _FINE_CELLS,
-        "cut": films.largest_cut if films.largest_cut > _LARGE_CUT else None,
+        "coarse": films.cells is not None and min(films.cells) < FINE_CELLS,
+        "cut": films.largest_cut if films.largest_cut > LARGE_CUT else None,
     }
 
 

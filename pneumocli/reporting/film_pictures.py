@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumocli.core.records import CLASS_NAMES, ClassName, Fit
-from pneumocli.data.film import Pixels, UnreadableFilm
-from pneumocli.data.images import crop_frame, fit_film, read_film
+from pneumocli.core.records import CLASS_NAMES, ClassName
+from pneumocli.data.film import UnreadableFilm
+from pneumocli.data.images import read_film
 from pneumocli.data.thumbnails import data_url
 from pneumocli.inference.classifier import Classifier
-from pneumocli.inference.heat_map import overlay
+from pneumocli.inference.heat_map import class_activation, overlay, share_outside
 from pneumocli.metrics.scores import ScoreArrays
 
 _SHOWN_WRONG = 12
@@ -48,6 +48,12 @@ class ShownFilm:
     def wrong(self) -> bool:
         """Whether the prediction differs from the label."""
         return self.label != self.prediction
+
+    @property
+    def pictures(self) -> tuple[tuple[str, str], ...]:
+        """What there is to see, as data URLs with their alternative texts: the film, then its map."""
+        shown = ((self.film, f"Film {self.image} as it was read"), (self.source, self.alt))
+        return tuple((source, alt) for source, alt in shown if source is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +105,10 @@ def shown_films(classifier: Classifier | None, scores: ScoreArrays, threshold: f
             return ShownFilm(image, label, prediction, probability, None, "the table holds scores alone")
         try:
             pixels = read_film(data / image).pixels
-            cam = _class_activation(classifier, pixels)
+            cam = class_activation(classifier, pixels)
             cells.append((cam.shape[1], cam.shape[2]))
             source = data_url(overlay(pixels, cam, classifier.card.fit, prediction))
-            film, cut = data_url(pixels), _share_cut(pixels, classifier.card.fit)
+            film, cut = data_url(pixels), share_outside(pixels, classifier.card.fit)
             alt = f"Film {image}, {label}, called {prediction} at probability {probability:.3f}"
         except UnreadableFilm as error:  # gone since it was scored
             alt = error.reason
@@ -123,17 +129,3 @@ def _typical(scores: ScoreArrays, chosen: NDArray[np.bool_]) -> list[int]:
     losses = scores.losses[places]
     nearest = np.argsort(np.abs(losses - np.median(losses)), kind="stable")[:_SHOWN_RIGHT]
     return [int(place) for place in places[nearest]]
-
-
-def _class_activation(classifier: Classifier, pixels: Pixels) -> NDArray[np.float32]:
-    card = classifier.card
-    cam: NDArray[np.float32] = classifier.run(fit_film(pixels, card.image_size, card.fit)[None, None]).cam[0]
-    return cam
-
-
-def _share_cut(pixels: Pixels, fit: Fit) -> float:
-    """The share of a film that lies outside of what the network sees, 0-1."""
-    height, width = pixels.shape
-    left, top, right, bottom = crop_frame(height, width, fit)
-    across, down = min(right, width) - max(left, 0), min(bottom, height) - max(top, 0)
-    return float(1 - across * down / (height * width))

@@ -34,7 +34,8 @@ FLOORS: dict[int, dict[str, str]] = {
     },
     4: {
         "inference": (
-            "classifier csv_output film_scorer folder_shift heat_map inputs predict records scoring shards shift_page"
+            "answers_page classifier csv_output film_scorer folder_shift heat_map inputs predict records scoring"
+            " shards shift_page"
             " tally"
         ),
         "verification": (

@@ -1,0 +1,119 @@
+"""The page of ``predict --report FILE.html``: what the films were called, and which of them to look at.
+
+A page of any number of films stays one file of some megabytes: it shows :data:`MOST_PICTURES` films at the most, names
+:data:`.MOST_ROWS`, and counts all.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pneumocli.core.amounts import counted
+from pneumocli.core.pages import page_environment
+from pneumocli.core.parallel import ordered_map
+from pneumocli.core.records import REFER
+from pneumocli.data.film import UnreadableFilm
+from pneumocli.data.images import read_film
+from pneumocli.data.thumbnails import data_url
+from pneumocli.inference.classifier import Classifier
+from pneumocli.inference.heat_map import LARGE_CUT, class_activation, overlay, share_outside
+from pneumocli.inference.records import Prediction, ReferringPrediction
+from pneumocli.inference.tally import UNCERTAIN, Tally
+from pneumocli.model.card import FINE_CELLS, map_cells
+
+MOST_PICTURES = 240
+"""Films with a picture, those in the galleries of uncertain and unlike films among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A film on the page: its name, its pictures as (address, alternative text), and what is stated below them."""
+
+    image: str
+    pictures: tuple[tuple[str, str], ...]
+    alt: str
+    lines: tuple[str, ...]
+    cut: float = 0.0
+
+
+def answers_page(tally: Tally, classifier: Classifier, threshold: float, *, maps: bool, shard: str | None) -> str:
+    """The page as one HTML file.
+
+    Args:
+        tally: All answers, of which it keeps :data:`.MOST_ROWS`.
+        classifier: What gave them; it is run again for heat maps.
+        threshold: A film is called PNEUMONIA at or above it.
+        maps: Whether to show where the evidence lies.
+        shard: The part of the films that was predicted, ``I/N``; ``None`` for all.
+    """
+    uncertain, unlike = tally.uncertain, tally.warned
+    answered = [film for film in tally.kept if film.error is None]
+    chosen = {film.image: film for film in (*uncertain, *unlike, *answered)}
+    films = list(chosen.values())[:MOST_PICTURES]
+    drawn = ordered_map(lambda film: _shown(film, classifier, maps=maps), films)
+    shown = {film.image: picture for film, picture in zip(films, drawn, strict=True)}
+    cells = map_cells(classifier.card.image_size)
+    cut = max((item.cut for item in shown.values()), default=0.0)
+    return (
+        page_environment()
+        .get_template("answers.html.j2")
+        .render(
+            title=f"Answers for {counted(tally.num_films, 'film')}",
+            verdict=_verdict(tally),
+            threshold=threshold,
+            card=classifier.card,
+            model=_printable(classifier.file.as_posix()),
+            sha256=classifier.sha256,
+            shard=shard,
+            tally=tally,
+            band=UNCERTAIN,
+            uncertain=[shown[film.image] for film in uncertain],
+            unlike=[shown[film.image] for film in unlike],
+            remarks=[(text, count) for text, count in tally.remarks.most_common(8)],
+            errors=[(_printable(film.image), film.error) for film in tally.errors],
+            films=[shown[film.image] for film in answered if film.image in shown],
+            rows=[_row(film) for film in tally.kept],
+            cells=cells if maps else None,
+            coarse=maps and cells < FINE_CELLS,
+            cut=cut if cut > LARGE_CUT else None,
+        )
+    )
+
+
+def _verdict(tally: Tally) -> str:
+    parts = [f"{count:,} called {name}" for name, count in tally.counts.items()]
+    if tally.num_referred is not None:
+        parts.append(f"{tally.num_referred:,} of them {REFER}, for a person")
+    if tally.num_errors:
+        parts.append(f"{tally.num_errors:,} could not be read")
+    return f"{counted(tally.num_films, 'film')}: {', '.join(parts)}."
+
+
+def _called(film: Prediction) -> str:
+    return str(film.answer if isinstance(film, ReferringPrediction) else film.prediction)
+
+
+def _row(film: Prediction) -> list[str]:
+    name = _printable(film.image)
+    if film.probability is None:
+        return [name, "", "", str(film.error)]
+    return [name, _called(film), f"{film.probability:.3f}", "; ".join(film.warnings)]
+
+
+def _shown(film: Prediction, classifier: Classifier, *, maps: bool) -> _Shown:
+    name = _printable(film.image)
+    lines = (f"{_called(film)}, probability {film.probability or 0:.3f}", *film.warnings)
+    try:
+        pixels = read_film(Path(film.image)).pixels
+    except (OSError, UnreadableFilm):  # gone since, or read from standard input
+        return _Shown(name, (), "it can no longer be read", lines)
+    pictures = [(data_url(pixels), f"Film {name} as it was read")]
+    if maps and film.prediction is not None:
+        cam = class_activation(classifier, pixels)
+        evidence = overlay(pixels, cam, classifier.card.fit, film.prediction)
+        pictures.append((data_url(evidence), f"Evidence for {film.prediction} in film {name}"))
+    return _Shown(name, tuple(pictures), "", lines, share_outside(pixels, classifier.card.fit))
+
+
+def _printable(text: str) -> str:
+    """A name with what cannot be shown, or encoded, replaced."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
