@@ -1,7 +1,7 @@
 """``compare()``: two or more runs on the same films, with intervals of their differences."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from pneumocli.evaluation.evaluate import Evaluated, evaluate_films
 from pneumocli.evaluation.store import current_evaluation, stored_evaluations
 from pneumocli.evaluation.subject import subject_of
 from pneumocli.evaluation.table import TableEvaluation, read_table_evaluation
-from pneumocli.inference.classifier import card_of_run
+from pneumocli.inference.classifier import Classifier, card_of_run
 from pneumocli.metrics.classification import MAIN_METRICS, spread
 from pneumocli.metrics.paired_tests import (
     Floats,
@@ -77,7 +77,10 @@ def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
         seed_groups=tuple(_seed_groups(names, folders, values)),
         bootstrap_seed=config.seed,
     )
-    _write(config.output or Path("comparisons") / "-vs-".join(names), comparison, runs, listener)
+    models = {
+        name: Classifier.of_run(run) for name, run in zip(names, folders, strict=True) if isinstance(run, RunFolder)
+    }
+    _write(config.output or Path("comparisons") / "-vs-".join(names), comparison, runs, models, listener)
     return comparison
 
 
@@ -233,10 +236,16 @@ def _report_of(run: Compared) -> Path:
     return RunFolder(path).evaluation_folder(run.evaluation.place).report_file
 
 
-def _write(folder: Path, comparison: Comparison, runs: Sequence[Compared], listener: Listener) -> None:
+def _write(
+    folder: Path,
+    comparison: Comparison,
+    runs: Sequence[Compared],
+    models: Mapping[str, Classifier],
+    listener: Listener,
+) -> None:
     page = folder / "comparison.html"
     links = tuple((f"{run.name} on {comparison.place}", link(_report_of(run), page)) for run in runs)
-    report = ComparisonReport(comparison, tuple(runs), comparison_figures(comparison, runs), links)
+    report = ComparisonReport(comparison, tuple(runs), comparison_figures(comparison, runs), links, models)
     write_bytes(folder / "comparison.png", png(report.figures["overview"]))
     results = assignment_results(comparison)
     if results is not None:

@@ -1,19 +1,21 @@
 """The page of a comparison."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pneumocli.core.records import CLASS_NAMES
-from pneumocli.data.thumbnails import plain_picture
+from pneumocli.inference.classifier import Classifier
 from pneumocli.metrics.records import Comparison, Difference, SeedGroup
 from pneumocli.metrics.scores import Compared
 from pneumocli.reporting.carry_over import PLACES_COLUMNS, places_rows, shifts_text
 from pneumocli.reporting.comparison_figures import colour_of
+from pneumocli.reporting.film_pictures import beside_maps
 from pneumocli.reporting.html import page_figure, render, scale_marks
 from pneumocli.reporting.text import (
     HEADLINE,
@@ -38,12 +40,15 @@ class ComparisonReport:
         runs: The runs compared, in the same order.
         figures: Of :func:`pneumocli.reporting.comparison_figures.comparison_figures`.
         links: Text and relative address of the runs' own pages.
+        classifiers: The models of the runs by name, which show where they found the evidence in films that changed
+            sides; tables of scores have none.
     """
 
     comparison: Comparison
     runs: tuple[Compared, ...]
     figures: Mapping[str, Figure]
     links: tuple[tuple[str, str], ...] = ()
+    classifiers: Mapping[str, Classifier] = field(default_factory=dict)
 
 
 _CALIBRATION = ("calibration_error", "brier_score")
@@ -70,9 +75,11 @@ def comparison_page(report: ComparisonReport) -> str:
         scores=_score_figures(report),
         training=_training_figures(report),
         pairs=[
-            _changed(a, b) | {"rows": _difference_rows(comparison, a.name, b.name)} for a, b in combinations(runs, 2)
+            _changed(a, b, report.classifiers) | {"rows": _difference_rows(comparison, a.name, b.name)}
+            for a, b in combinations(runs, 2)
         ],
         links=report.links,
+        mapped=all(run.name in report.classifiers for run in runs),
     )
 
 
@@ -127,7 +134,7 @@ def _seed_rows(group: SeedGroup) -> list[list[str]]:
     ]
 
 
-def _changed(a: Compared, b: Compared) -> dict[str, object]:
+def _changed(a: Compared, b: Compared, classifiers: Mapping[str, Classifier]) -> dict[str, object]:
     """The films that one run of a pair has right and the other wrong: those that it is surest of as pictures."""
     truth = a.scores.labels == 1
     probabilities = (a.scores.probabilities, b.scores.probabilities)
@@ -141,10 +148,27 @@ def _changed(a: Compared, b: Compared) -> dict[str, object]:
             [a.scores.images[i], CLASS_NAMES[a.scores.labels[i]], *(f"{p[i]:.3f}" for p in probabilities)]
             for i in places
         ]
-        pictures = [plain_picture(a.folder / row[0]) for row in rows[:_SHOWN_CHANGED]]
-        return {"rows": rows, "films": [[*row, picture] for row, picture in zip(rows, pictures, strict=False)]}
+        films = [
+            _changed_film(int(i), (a, b), classifiers) | {"values": row}
+            for i, row in zip(places[:_SHOWN_CHANGED], rows, strict=False)
+        ]
+        return {"rows": rows, "films": films}
 
     return {"a": a.name, "b": b.name, "only_a": side(right_a & ~right_b), "only_b": side(right_b & ~right_a)}
+
+
+def _changed_film(
+    place: int, pair: tuple[Compared, Compared], classifiers: Mapping[str, Classifier]
+) -> dict[str, object]:
+    """One film that changed sides, as a tile of the page: beside the film the evidence of either run."""
+    image = pair[0].scores.images[place]
+    by = [
+        (run.name, classifiers[run.name], CLASS_NAMES[int(run.scores.probabilities[place] >= run.threshold)])
+        for run in pair
+        if run.name in classifiers
+    ]
+    folder = next((run.folder for run in pair if not run.described.is_table), Path())
+    return {"image": image, "pictures": beside_maps(folder / image, image, by), "alt": "it can no longer be read"}
 
 
 def _training_figures(report: ComparisonReport) -> list[dict[str, object]]:

@@ -1,6 +1,6 @@
 """The films that pages show: mistakes, right ones beside them, the most uncertain; each with its heat map."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +119,28 @@ def shown_films(classifier: Classifier | None, scores: ScoreArrays, threshold: f
 
     galleries = all_shown(worst.tolist()), all_shown(uncertain.tolist()), all_shown(right)
     return ShownFilms(len(wrong), *galleries, cells[0] if cells else None)
+
+
+def beside_maps(path: Path, image: str, by: Sequence[tuple[str, Classifier, ClassName]]) -> tuple[tuple[str, str], ...]:
+    """A film and, beside it, where several runs found the evidence for their answers.
+
+    Args:
+        path: Of the film.
+        image: Its name.
+        by: Runs by name, with their models and answers.
+
+    Returns:
+        Data URLs with their alternative texts; none where the film can no longer be read.
+    """
+    try:
+        pixels = read_film(path).pixels
+    except UnreadableFilm:
+        return ()
+    pictures = [(data_url(pixels), f"Film {image} as it was read")]
+    for name, classifier, prediction in by:
+        evidence = overlay(pixels, class_activation(classifier, pixels), classifier.card.fit, prediction)
+        pictures.append((data_url(evidence), f"Evidence of {name} for {prediction} in film {image}"))
+    return tuple(pictures)
 
 
 def _typical(scores: ScoreArrays, chosen: NDArray[np.bool_]) -> list[int]:

@@ -209,3 +209,21 @@ def test_an_unfinished_run_is_refused(evaluated: tuple[RunFolder, Evaluation], t
         compare(CompareConfig(runs=(evaluated[0].path, run.path), output=tmp_path / "out"))
     assert "--resume" in (caught.value.hint or "")
     assert not (tmp_path / "out").exists()
+
+
+def test_films_that_changed_sides_stand_beside_the_evidence_of_either_run(
+    evaluated: tuple[RunFolder, Evaluation], tmp_path: Path
+):
+    run, _ = evaluated
+    other = copy_of(run, tmp_path / "other")
+    point = card_of_run(run).operating_point
+    middle = float(np.median([film.probability for film in read_evaluation(run, "test")[1]]))
+    change_card(other, operating_point=point.model_copy(update={"threshold": middle}))
+    compare(CompareConfig(runs=(run.path, other.path), output=tmp_path / "comparison"))
+    page = (tmp_path / "comparison" / "comparison.html").read_text(encoding="utf-8")
+    sides = page[page.index("Which films changed sides?") : page.index("How were they trained?")]
+    tiles = sides.count('aria-label="Enlarge film')
+    assert tiles > 4
+    assert sides.count("data:image/jpeg;base64,") == 3 * tiles
+    assert sides.count("Evidence of other for ") == tiles
+    assert "then other found the evidence for its own answer" in sides
