@@ -6,6 +6,7 @@ References:
 
 from collections.abc import Sequence
 from functools import cache
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
@@ -19,7 +20,7 @@ from pneumocli.model.reference import Reference
 from pneumocli.reporting import carry_over
 from pneumocli.reporting.carry_over import PLACES_COLUMNS, places_rows
 from pneumocli.reporting.refer_text import limits_text, refer_sentence
-from pneumocli.reporting.text import interval, number, percent, verdict
+from pneumocli.reporting.text import HEADLINE, ends_text, interval, metric_label, number, percent, verdict
 from pneumocli.run_folder import RunFolder
 
 _DISJOINT = {
@@ -45,6 +46,8 @@ def model_card(
     """
     config, manifest = run.config(), run.manifest()
     result = result or run.result()
+    # The run's own test films before all others: they are what a model is known by.
+    main = min(evaluations, key=lambda evaluation: evaluation.place != "test", default=None)
     return _template().render(
         name=run.name,
         path=run.path.as_posix(),
@@ -55,6 +58,10 @@ def model_card(
         phantom=(config.data / PHANTOM_MARK).is_file(),
         splits=[_counts(manifest, split) for split in ("train", "val")],
         disjoint=_DISJOINT[card.validation.method],
+        main=main,
+        main_verdict=None if main is None else verdict(main),
+        headline=HEADLINE,
+        reports=[(evaluation.place, _report(run, evaluation)) for evaluation in evaluations],
         evaluations=evaluations,
         verdicts=[verdict(evaluation) for evaluation in evaluations],
         places=[list(PLACES_COLUMNS), *places_rows(evaluations)],
@@ -70,6 +77,11 @@ def _reference(run: RunFolder, result: RunResult) -> dict[str, int] | None:
     else:
         text = None
     return None if text is None else {"films": len(Reference.read(text).labels), "bytes": len(text)}
+
+
+def _report(run: RunFolder, evaluation: Evaluation) -> str:
+    """The address of an evaluation's page as seen from the card."""
+    return quote(run.evaluation_folder(evaluation.place).report_file.relative_to(run.path).as_posix())
 
 
 def _counts(manifest: Manifest, split: Split) -> dict[str, object]:
@@ -90,5 +102,6 @@ def _template() -> Template:
         loader=PackageLoader("pneumocli"), undefined=StrictUndefined, keep_trailing_newline=True
     )
     environment.globals.update(percent=percent, number=number, interval=interval, carry_over=carry_over)
+    environment.globals.update(metric_label=metric_label, ends_text=ends_text)
     environment.globals.update(limits_text=limits_text, refer_sentence=refer_sentence)
     return environment.get_template("model_card.md.j2")

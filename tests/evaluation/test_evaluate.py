@@ -77,7 +77,10 @@ def test_an_evaluation_writes_what_the_contract_says(evaluated: tuple[RunFolder,
     assert sum(row["label"] == row["prediction"] for row in rows) == evaluation.confusion.tp + evaluation.confusion.tn
     for name in ("roc", "confusion", "mistakes"):
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    assert "### test: 40 films" in run.card_file.read_text()
+    card = run.card_file.read_text()
+    assert "### test: 40 films" in card
+    assert card.index("**On test it misses ") < card.index("## Model")
+    assert "[Report on test](evaluations/test/report.html)." in card
 
 
 @pytest.fixture
