@@ -5,13 +5,10 @@ decision), ``docs/run-folder.md`` the fields of the files in a run, and ``docs/t
 between markers, ``docs/colab.ipynb`` the cells of ``docs.notebook``.
 """
 
-import ast
-import inspect
 import io
 import os
 import sys
 from contextlib import redirect_stdout
-from itertools import pairwise
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Literal, Union, get_args, get_origin
@@ -20,6 +17,7 @@ from pydantic import BaseModel
 
 from docs.errors import tables
 from docs.notebook import notebook
+from pneumocli.core.field_docstrings import field_docstrings
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
@@ -93,19 +91,6 @@ def type_name(kind: object) -> str:
     if kind is type(None) or kind is Ellipsis:
         return "None" if kind is not Ellipsis else "..."
     return getattr(kind, "__name__", str(kind))
-
-
-def field_docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """The text below each field. Records do not keep it: to read its source costs a command a tenth of its start."""
-    found: dict[str, str] = {}
-    for part in reversed(model.__mro__):
-        if not issubclass(part, BaseModel) or part is BaseModel:
-            continue
-        (definition,) = ast.parse(inspect.getsource(part)).body
-        for field, text in pairwise(definition.body if isinstance(definition, ast.ClassDef) else ()):
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
-                found[field.target.id] = " ".join(str(ast.literal_eval(text.value)).split())
-    return found
 
 
 def field_table(model: type[BaseModel]) -> str:

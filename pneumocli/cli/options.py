@@ -20,6 +20,7 @@ from pneumocli.cli.other_tools import suggested_value
 from pneumocli.cli.output import Output
 from pneumocli.cli.usage import command_class
 from pneumocli.core.config import Flag, Settings, flag_name, validated
+from pneumocli.core.field_docstrings import field_docstrings
 
 _Config = TypeVar("_Config", bound=Settings)
 
@@ -125,7 +126,7 @@ def parameters_of(model: type[Settings]) -> list[inspect.Parameter]:
 def _annotation(model: type[Settings], name: str, field: FieldInfo) -> object:
     flag = next((item for item in field.metadata if isinstance(item, Flag)), Flag())
     kind: Any = _typer_type(field.annotation)
-    help_text = " ".join((field.description or "").split())
+    help_text = field_docstrings(model).get(name, "")
     default = _shown_default(field, flag)
     if default is not None:
         help_text = f"{help_text} [default: {default}]"

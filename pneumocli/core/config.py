@@ -50,7 +50,7 @@ class Settings(BaseModel):
     """Base of every config: immutable, and strict about names."""
 
     # defer_build: a command builds the validators it uses, not those of every record and setting there is.
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 _Settings = TypeVar("_Settings", bound=Settings)

@@ -52,7 +52,7 @@ class Record(BaseModel):
     """Base of everything that is written to disk."""
 
     # defer_build: a command builds the validators it uses, not those of every record and setting there is.
-    # Docstrings of fields are for readers and docs/generate.py: to keep them pydantic parses each source.
+    # Docstrings of fields are for core/field_docstrings.py: to keep them pydantic parses each source.
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 

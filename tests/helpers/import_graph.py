@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parents[2] / "pneumocli"
 FLOORS: dict[int, dict[str, str]] = {
     1: {
         "core": (
-            "amounts config errors events files locks memory multiple_tests pages parallel recipes records"
-            " setting_faults settings_file shift_records version"
+            "amounts config errors events field_docstrings files locks memory multiple_tests pages parallel recipes"
+            " records setting_faults settings_file shift_records version"
         ),
     },
     2: {
