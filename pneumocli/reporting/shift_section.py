@@ -8,6 +8,8 @@ from pneumocli.reporting.figures import NORMAL_COLOUR, PNEUMONIA_COLOUR, new_fig
 from pneumocli.reporting.html import page_figure
 from pneumocli.reporting.text import p_text
 
+_WIDTH, _BAR = 9.6, 0.3  # inches: as wide as the page, and for each property
+
 _CAPTION = (
     "How far each property of these films lies from the {films}: 0 where the two distributions are equal, 1 "
     "where they do not overlap. What has moved is orange."
@@ -47,7 +49,7 @@ def _figure(shift: Shift) -> dict[str, object]:
 
 def shift_figure(shift: Shift) -> Figure:
     """The distance of each property as a bar, the largest at the top."""
-    figure = new_figure()
+    figure = new_figure(_WIDTH, 0.8 + _BAR * len(shift.properties))
     axes = figure.subplots()
     items = sorted(shift.properties, key=lambda item: item.distance)
     colours = [PNEUMONIA_COLOUR if item.moved else NORMAL_COLOUR for item in items]

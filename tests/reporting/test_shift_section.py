@@ -29,5 +29,10 @@ def test_what_has_moved_is_drawn_in_another_colour():
     assert axes.patches[0].get_facecolor() != axes.patches[1].get_facecolor()
 
 
+def test_the_figure_fills_the_page_without_filling_the_screen():
+    width, height = shift_figure(SHIFT).get_size_inches()
+    assert height < width / 3
+
+
 def test_films_that_were_not_compared_have_no_section():
     assert shift_section(None) is None
