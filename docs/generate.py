@@ -27,6 +27,7 @@ COMMANDS = (
     "evaluate",
     "predict",
     "recalibrate",
+    "quantize",
     "compare",
     "runs",
     "demo",
@@ -107,7 +108,7 @@ def run_folder_page() -> str:
     from pneumocli.core.records import Environment, EpochRecord, ManifestRow, RunResult
     from pneumocli.core.shift_records import PropertyShift, Shift
     from pneumocli.metrics.records import ScoredFilm
-    from pneumocli.model.card import ModelCard, OperatingPoint, ReferLimits
+    from pneumocli.model.card import Int8Card, Int8Proof, ModelCard, OperatingPoint, ReferLimits
 
     text = (ROOT / "docs" / "run-folder.md").read_text(encoding="utf-8")
     records = (
@@ -118,6 +119,8 @@ def run_folder_page() -> str:
         ModelCard,
         OperatingPoint,
         ReferLimits,
+        Int8Card,
+        Int8Proof,
         ScoredFilm,
         Shift,
         PropertyShift,

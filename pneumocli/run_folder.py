@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
-from pneumocli.core.config import DEFAULT_RUNS, TrainConfig
-from pneumocli.core.errors import ModelFileError, RunError, resume_command
+from pneumocli.core.config import DEFAULT_RUNS, InferencePrecision, TrainConfig
+from pneumocli.core.errors import ModelFileError, RunError, resume_command, shell_word
 from pneumocli.core.files import dump_json, read_record, sha256_of, write_csv, write_failure, write_json, write_text
 from pneumocli.core.locks import locked
 from pneumocli.core.records import SPLITS, Environment, EpochRecord, RunResult
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 # Longer than a training takes from making its folder to locking it.
 _STARTING_SECONDS = 0.5
+
+_MODEL_FILES: dict[InferencePrecision, str] = {"fp32": "model.onnx", "int8": "model-int8.onnx"}
+_EVALUATIONS: dict[InferencePrecision, str] = {"fp32": "evaluations", "int8": "evaluations-int8"}
 
 _HISTORY_COLUMNS = tuple(EpochRecord.model_fields)
 
@@ -80,10 +83,12 @@ class RunFolder:
 
     Args:
         path: The folder; it need not exist. :meth:`open` is for a run that must.
+        precision: Which of its model files is meant, and with it which evaluations.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, precision: InferencePrecision = "fp32") -> None:
         self.path = path
+        self.precision = precision
         self.config_file = path / "config.json"
         self.environment_file = path / "environment.json"
         self.manifest_file = path / "manifest.csv"
@@ -91,7 +96,7 @@ class RunFolder:
         self.curves_file = path / "curves.png"
         self.checkpoint_file = path / "last.pt"
         self.best_file = path / "best.pt"
-        self.onnx_file = path / "model.onnx"
+        self.onnx_file = path / _MODEL_FILES[precision]
         self.card_file = path / "MODEL_CARD.md"
         self.result_file = path / "result.json"
         self.tensorboard_folder = path / "tensorboard"
@@ -295,6 +300,23 @@ class RunFolder:
             return "is missing"
         return f"has no {self.result_file.name} after {len(self.history())} epochs"
 
+    def in_precision(self, precision: InferencePrecision) -> "RunFolder":
+        """This finished run with another of its model files, whose evaluations are kept apart.
+
+        Raises:
+            RunError: A group of folds has no such file.
+            ModelFileError: The run has no such file, or it is not the one that was written.
+        """
+        if precision == self.precision:
+            return self
+        if self.is_group:
+            raise RunError(
+                f"the group {self.path} cannot be run as int8: expected a single run", "name one of its folds"
+            )
+        run = RunFolder(self.path, precision)
+        run.model_file()
+        return run
+
     @property
     def finished(self) -> bool:
         """Whether the training came to its end."""
@@ -378,7 +400,7 @@ class RunFolder:
 
     def is_model_file(self, file: Path) -> bool:
         """Whether ``file`` has the name of a model file of this run."""
-        return file.name in (self.onnx_file.name, self.best_file.name)
+        return file.name in (*_MODEL_FILES.values(), self.best_file.name)
 
     def model_file(self, name: str | None = None) -> Path:
         """A finished run's ``model.onnx`` (unless ``name`` is given) or ``best.pt``, proven by its SHA-256.
@@ -390,26 +412,31 @@ class RunFolder:
         name = name if name is not None else self.onnx_file.name
         file = self.path / name
         expected = self.result().sha256.get(name)
+        maker, restore = "the training", f"restore {name} from a backup, or train again"
+        if name == _MODEL_FILES["int8"]:
+            maker = restore = f"pneumo quantize {shell_word(self.path)}"
+            if expected is None:
+                raise ModelFileError(f"{self.path} has no {name}: expected a quantized run", restore)
         if expected is None and name == self.best_file.name:
             raise ModelFileError(f"{self.path} has no {name}: its model runs on the CPU only", "--device cpu")
         if not file.is_file():
-            raise ModelFileError(f"{file} is missing", f"train again, or restore {name} from a backup")
+            raise ModelFileError(f"{file} is missing", restore)
         found = sha256_of(file)
         if found != expected:
             raise ModelFileError(
-                f"{file} is not the file that the training wrote: its SHA-256 begins {found[:12]}, "
+                f"{file} is not the file that {maker} wrote: its SHA-256 begins {found[:12]}, "
                 f"{self.result_file.name} records {str(expected)[:12]}",
-                f"restore {name} from a backup, or train again",
+                restore,
             )
         return file
 
     def evaluation_folder(self, place: str) -> "EvaluationFolder":
         """Where the evaluation of a split, or of other films by their name, is kept; it need not exist."""
-        return EvaluationFolder(self.path / "evaluations" / place)
+        return EvaluationFolder(self.path / _EVALUATIONS[self.precision] / place)
 
     def evaluation_folders(self) -> "list[EvaluationFolder]":
         """Those of the splits, which need not exist, then those of other films in the order of their names."""
-        root = self.path / "evaluations"
+        root = self.path / _EVALUATIONS[self.precision]
         others = sorted(item.name for item in root.iterdir() if item.is_dir()) if root.is_dir() else []
         return [self.evaluation_folder(place) for place in (*SPLITS, *(name for name in others if name not in SPLITS))]
 
@@ -436,6 +463,14 @@ class RunFolder:
     def write_environment(self, environment: Environment) -> None:
         """Writes ``environment.json``."""
         write_text(self.environment_file, dump_json(environment))
+
+    def record_int8_file(self) -> None:
+        """Enters the file of ``pneumo quantize`` into ``result.json``; the training's end keeps its time."""
+        written = self.result_file.stat()
+        file = RunFolder(self.path, "int8").onnx_file
+        result = self.result()
+        self.write_result(result.model_copy(update={"sha256": result.sha256 | {file.name: sha256_of(file)}}))
+        os.utime(self.result_file, ns=(written.st_atime_ns, written.st_mtime_ns))  # the latest run is found by it
 
     def write_result(self, result: RunResult) -> None:
         """Writes ``result.json``; call it last."""

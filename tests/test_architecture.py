@@ -55,10 +55,11 @@ def test_files_that_make_folders_packages_are_empty():
 
 def test_only_the_run_folder_knows_the_names_inside_a_run():
     """No other module holds one as a string of its own, or as the end of a path; messages take them from attributes."""
-    run, evaluation = RunFolder(Path("run")), RunFolder(Path("run")).evaluation_folder("test")
-    names = {path.name for folder in (run, evaluation) for path in vars(folder).values()} - {"run", "test"}
-    names |= {evaluation.path.parent.name}
-    assert len(names) == 18
+    runs = RunFolder(Path("run")), RunFolder(Path("run"), "int8")
+    evaluations = [run.evaluation_folder("test") for run in runs]
+    paths = [path for folder in (*runs, *evaluations) for path in vars(folder).values() if isinstance(path, Path)]
+    names = {path.name for path in paths} - {"run", "test"} | {folder.path.parent.name for folder in evaluations}
+    assert len(names) == 20
     for name, path in import_graph.modules_on_disk().items():
         texts = [
             node.value for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))

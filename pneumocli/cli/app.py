@@ -6,7 +6,19 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from pneumocli.cli import compare, demo, doctor, download, evaluate, predict, recalibrate, runs, train, verify_data
+from pneumocli.cli import (
+    compare,
+    demo,
+    doctor,
+    download,
+    evaluate,
+    predict,
+    quantize,
+    recalibrate,
+    runs,
+    train,
+    verify_data,
+)
 from pneumocli.cli.boundary import (
     EXIT_INTERRUPTED,
     EXIT_TERMINATED,
@@ -50,7 +62,7 @@ def pneumo(
     set_app_wide(quiet=quiet, debug=debug)
 
 
-for module in (download, verify_data, train, evaluate, predict, recalibrate, compare, runs, demo, doctor):
+for module in (download, verify_data, train, evaluate, predict, recalibrate, quantize, compare, runs, demo, doctor):
     module.register(app)
 
 

@@ -47,6 +47,7 @@ EXAMPLES = {
         "pneumo recalibrate runs/transfer --data films",
         "pneumo recalibrate runs/a --data films --operating-point youden",
     ),
+    "quantize": ("pneumo quantize runs/transfer", "pneumo quantize runs/transfer --data films"),
     "runs": ("pneumo runs", "pneumo runs old --sort auroc"),
     "demo": ("pneumo demo", "pneumo demo --output tour"),
     "doctor": ("pneumo doctor", "pneumo doctor --json"),

@@ -146,6 +146,7 @@ Device = Annotated[str, AfterValidator(_device)]
 InferenceDevice = Annotated[str, AfterValidator(_inference_device)]
 OperatingPointRule = Annotated[str, AfterValidator(_operating_point_rule)]
 EvaluationName = Annotated[str, AfterValidator(_evaluation_name)]
+InferencePrecision = Literal["fp32", "int8"]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -356,6 +357,11 @@ def _refuse_split_of_others(manifest: Path | None, name: str | None, split: Spli
         raise ValueError(f"--split {split} scores the run's own films, --name keeps those of others: leave one out")
 
 
+def _refuse_int8_elsewhere(precision: str, device: str) -> None:
+    if precision == "int8" and device != "cpu":
+        raise ValueError(f"--precision int8 runs on the CPU, not on --device {device}: leave one out")
+
+
 class EvaluateConfig(Settings):
     """Settings of ``pneumo evaluate``."""
 
@@ -372,6 +378,8 @@ class EvaluateConfig(Settings):
     """Score at this threshold instead of the stored operating point."""
     device: Annotated[InferenceDevice, Flag(metavar="DEVICE")] = "cpu"
     """cpu (ONNX Runtime), cuda, cuda:N or mps (torch)."""
+    precision: InferencePrecision = "fp32"
+    """fp32, or int8: the file that pneumo quantize made; its evaluations are kept apart."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
     """Films per forward pass."""
     skip_unreadable: bool = False
@@ -388,6 +396,7 @@ class EvaluateConfig(Settings):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _refuse_split_of_others(self.manifest, self.name, self.split)
+        _refuse_int8_elsewhere(self.precision, self.device)
         return self
 
 
@@ -434,6 +443,8 @@ class PredictConfig(Settings):
     """Only every N-th film, beginning with the I-th: splits a folder among machines."""
     device: Annotated[InferenceDevice, Flag(metavar="DEVICE")] = "cpu"
     """cpu (ONNX Runtime), cuda, cuda:N or mps (torch)."""
+    precision: InferencePrecision = "fp32"
+    """fp32, or int8: the run's file that pneumo quantize made, faster on most CPUs."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 16
     """Films per forward pass."""
     every: Annotated[bool, Flag(("--all",))] = False
@@ -446,6 +457,9 @@ class PredictConfig(Settings):
     def _consistent(self) -> Self:
         if self.run is not None and self.model is not None:
             raise ValueError("--run and --model contradict each other: leave one out")
+        if self.precision == "int8" and self.model is not None:
+            raise ValueError("--precision chooses among the model files of a run, --model names one: leave one out")
+        _refuse_int8_elsewhere(self.precision, self.device)
         if self.resume and self.csv is None:
             raise ValueError("--resume continues a table: name it with --csv FILE")
         if self.resume and self.report is not None:
@@ -549,6 +563,15 @@ class RecalibrateConfig(Settings):
     """Rule for the threshold: 0.5, youden, sensitivity=X, specificity=X or cost=X."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of the cross-validation's folds and the bootstrap."""
+
+
+class QuantizeConfig(Settings):
+    """Settings of ``pneumo quantize``."""
+
+    run: Annotated[Path, Flag(argument=True, metavar="RUN")]
+    """Run folder of a finished training."""
+    data: Annotated[Path | None, Flag(metavar="DIR", default="the run's")] = None
+    """Data folder with the run's validation films; the one the run was trained on unless given."""
 
 
 class DoctorConfig(Settings):

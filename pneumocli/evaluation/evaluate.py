@@ -62,7 +62,7 @@ def evaluate(config: EvaluateConfig | PredictionsConfig, listener: Listener = ig
     """
     if isinstance(config, PredictionsConfig):
         return evaluate_table(config, listener)
-    run = RunFolder.open_finished(config.run)
+    run = RunFolder.open_finished(config.run).in_precision(config.precision)
     return evaluate_films(run, subject_of(run, config, listener), config, listener).evaluation
 
 
@@ -82,7 +82,7 @@ def evaluate_films(run: RunFolder, subject: Subject, config: EvaluateConfig, lis
     sample = FilmSample(_patients(films))
     scored, flow = _score(classifier, films, config, sample, listener)
     origin = Origin(
-        run.name,
+        run.name if run.precision == "fp32" else f"{run.name} ({run.precision})",
         config.split,
         run.model_sha256,
         films.fingerprint,
@@ -95,7 +95,7 @@ def evaluate_films(run: RunFolder, subject: Subject, config: EvaluateConfig, lis
     evaluation = evaluate_predictions(scored, classifier.card, origin, chosen, hard)
     # Films that the network was fitted to have features of their own: their comparison would mean nothing.
     shift = None if config.split == "train" else shift_of(sample, classifier, listener)
-    evaluation = evaluation.model_copy(update={"shift": shift})
+    evaluation = evaluation.model_copy(update={"shift": shift, "precision": run.precision})
     _warn_about_threshold(run, classifier.card, evaluation, listener)
     write_evaluation(run, classifier, evaluation, scored, films.folder)
     if config.by == "patient" and evaluation.patients is None:

@@ -22,7 +22,7 @@ from pneumocli.metrics.recalibration import FOLDS, Refitted, SampleSize, refit, 
 from pneumocli.metrics.records import Metric
 from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.model.card import GroupFigure, ModelCard, Recalibration
-from pneumocli.model.onnx_file import with_card
+from pneumocli.model.onnx_file import CARD_KEY, with_metadata
 from pneumocli.reporting.model_card import model_card
 from pneumocli.run_folder import RunFolder
 
@@ -230,7 +230,7 @@ def _copied(run: RunFolder) -> tuple[Path, ...]:
 
 def _write(run: RunFolder, target: RunFolder, card: ModelCard, listener: Listener) -> None:
     """Writes the folder; as in any run ``result.json`` comes last."""
-    content = with_card(run.model_file().read_bytes(), card.model_dump_json())
+    content = with_metadata(run.model_file().read_bytes(), {CARD_KEY: card.model_dump_json()})
     try:
         target.path.mkdir(parents=True, exist_ok=True)
         with locked(target.manifest_file, f"another process is writing {target.path}", "wait for it, or stop it"):

@@ -26,10 +26,13 @@ def write_evaluation(
 ) -> None:
     """Writes tables, pictures and the page of an evaluation, and renews the card of the finished run.
 
+    The card is the float32 file's: evaluations of the file on integers do not enter it.
+
     Arguments as for :func:`write_evaluation_files`.
     """
     write_evaluation_files(run, classifier, evaluation, films, data)
-    run.write_model_card(model_card(run, classifier.card, stored_evaluations(run)))
+    if run.precision == "fp32":
+        run.write_model_card(model_card(run, classifier.card, stored_evaluations(run)))
 
 
 def write_evaluation_files(

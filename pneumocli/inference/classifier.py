@@ -27,7 +27,7 @@ from pneumocli.model.device import (
     resolve_device,
     to_device,
 )
-from pneumocli.model.onnx_file import GRAPH_INPUT, GRAPH_OUTPUTS, card_text, reference_text
+from pneumocli.model.onnx_file import GRAPH_INPUT, GRAPH_OUTPUTS, card_text, int8_text, reference_text
 from pneumocli.model.out_of_distribution import NUM_FEATURES, Familiarity
 from pneumocli.run_folder import RunFolder
 
@@ -234,7 +234,7 @@ class Classifier:
     def _open(cls, file: Path, *, device: str, throughput: bool, threads: int | None) -> "Classifier":
         if file.suffix == ".pt" or device != "cpu":
             weights = file if file.suffix == ".pt" else RunFolder(file.parent).best_file
-            if file != weights and file.is_file() and not weights.is_file():
+            if file != weights and file.is_file() and not (weights.is_file() and int8_text(file) is None):
                 raise ModelFileError(
                     f"{file} runs on the CPU only", f"--device {device} needs the run's {weights.name}"
                 )

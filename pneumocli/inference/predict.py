@@ -107,6 +107,8 @@ def choose_model(config: PredictConfig) -> tuple[RunFolder | Path, str]:
 
 def _classifier(config: PredictConfig, listener: Listener, *, throughput: bool) -> Classifier:
     chosen, reason = choose_model(config)
+    if isinstance(chosen, RunFolder):
+        chosen = chosen.in_precision(config.precision)
     if isinstance(chosen, Path):
         classifier = Classifier.load(chosen, device=config.device, throughput=throughput)
     else:

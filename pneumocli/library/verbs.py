@@ -15,6 +15,7 @@ from pneumocli.core.config import (
     EvaluateConfig,
     PredictConfig,
     PredictionsConfig,
+    QuantizeConfig,
     RecalibrateConfig,
     ResumeConfig,
     RunsConfig,
@@ -28,6 +29,7 @@ from pneumocli.library.results import Comparison, Diagnosis, Evaluation, RunFold
 from pneumocli.library.settings import config_of, takes
 
 if TYPE_CHECKING:  # their rooms load requests and scikit-learn
+    from pneumocli.evaluation.quantize import Quantized
     from pneumocli.library.downloaded import Downloaded
     from pneumocli.library.recalibrated import Recalibrated
 
@@ -282,6 +284,34 @@ def recalibrate(
     with shown(listener, progress=progress) as listen:
         chosen = config_of(RecalibrateConfig, run, settings, "run")
         return Recalibrated.model_construct(**dict(room(chosen, listen)))
+
+
+@takes(QuantizeConfig, without=("run",))
+def quantize(
+    run: AnyPath | QuantizeConfig,
+    listener: Listener | None = None,
+    *,
+    progress: bool | None = None,
+    **settings: Any,  # noqa: ANN401
+) -> "Quantized":
+    """Make a run's ``model-int8.onnx``, with the proof of what that changes: ``quantize("runs/transfer")``.
+
+    Args:
+        run: The run, or a config.
+        listener: Gets progress.
+        progress: Whether to draw progress; by default in a notebook.
+        **settings: By name, see below.
+
+    Returns:
+        The file and its proof.
+
+    Raises:
+        PneumoError: As :func:`pneumocli.evaluation.quantize.quantize`.
+    """
+    from pneumocli.evaluation.quantize import quantize as room
+
+    with shown(listener, progress=progress) as listen:
+        return room(config_of(QuantizeConfig, run, settings, "run"), listen)
 
 
 @takes(RunsConfig, without=("folder",))

@@ -235,10 +235,12 @@ class Evaluation(Record):
     """On the scores of a table without probabilities: ``logit`` is the score less this, ``probability`` none."""
     refer: Referral | None = None
     """``None`` for a model without limits, trained without ``--refer``, and in files of version 0.1.0."""
+    precision: Literal["fp32", "int8"] = "fp32"
+    """Of the model file that scored the films."""
 
     @property
     def place(self) -> str:
-        """The name of the evaluation's folder below ``evaluations/``."""
+        """The name of the evaluation's folder below ``evaluations/`` or ``evaluations-int8/``."""
         return self.name or self.split
 
 

@@ -182,6 +182,35 @@ class Recalibration(Record):
     """The first 16 hex digits of each film's SHA-256, sorted: the model is not evaluated on these."""
 
 
+class Int8Proof(Record):
+    """What computing on 8-bit integers changes, measured on the validation films against the float32 file."""
+
+    num_films: Count
+    mean_difference: Finite
+    """Of a film's logit, without its sign."""
+    largest_difference: Finite
+    auroc: GroupFigure
+    """AUROC on integers less AUROC in float32; the interval by DeLong's method with patients as clusters."""
+    num_changed: Count
+    """Films that change sides at the stored threshold."""
+    map_correlation: Finite
+    """Of all cells of the class activation maps."""
+    speed: Finite
+    """Films a second as a multiple of float32's, from pixels, on the machine that made the file, in CPU time."""
+
+
+class Int8Card(Record):
+    """How ``model-int8.onnx`` was made, kept in it beside the model's own card."""
+
+    schema_version: Literal[1] = 1
+    package_version: str
+    parent_sha256: str
+    """Of the ``model.onnx`` that it was made from."""
+    num_calibration_films: Count
+    """Validation films whose activations set the ranges of the integers."""
+    proof: Int8Proof
+
+
 FINE_CELLS = 7
 """Cells along a side of a heat map at the usual image size of 224; maps of fewer are coarse."""
 

@@ -10,7 +10,7 @@ References:
 
 import json
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from pneumocli.core.errors import ModelFileError
 CARD_KEY = "pneumo_card"
 REFERENCE_KEY = "pneumo_reference"
 """Of :class:`pneumocli.model.reference.Reference`, here and in ``best.pt``."""
+INT8_KEY = "pneumo_int8"
+"""Of :class:`pneumocli.model.card.Int8Card`, in files of ``pneumo quantize``."""
 
 GRAPH_INPUT = "pixels"
 GRAPH_OUTPUTS = ("logits", "cam", "features")
@@ -38,8 +40,10 @@ _OPERATORS = frozenset(
         "Add",
         "BatchNormalization",
         "Cast",
+        "Clip",
         "Concat",
         "Conv",
+        "DequantizeLinear",
         "Div",
         "Einsum",
         "Gemm",
@@ -47,6 +51,7 @@ _OPERATORS = frozenset(
         "MatMul",
         "MaxPool",
         "Mul",
+        "QuantizeLinear",
         "ReduceMean",
         "Relu",
         "Shape",
@@ -59,6 +64,7 @@ _ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div"})
 # What enlarges the data, and how often the views of a network need it on the way to a value: a longer chain would use
 # up the memory. The networks of an ensemble stand side by side, so that each has as many.
 _MOST_OF = {"Concat": 1, "MatMul": 4}
+_MOST_OF_INT8 = {"Concat": 2, "MatMul": 4}  # the films and their inside, see pneumocli.model.int8_graph
 _EQUATION = "ck,nkhw->nchw"
 
 # Field numbers of onnx.proto that are looked at.
@@ -112,6 +118,15 @@ def reference_text(file: Path) -> str | None:
     return _metadata(file).get(REFERENCE_KEY)
 
 
+def int8_text(file: Path) -> str | None:
+    """How a file of ``pneumo quantize`` was made and what it differs by, as JSON; ``None`` in any other.
+
+    Raises:
+        ModelFileError: As for :func:`card_text`.
+    """
+    return _metadata(file).get(INT8_KEY)
+
+
 def _metadata(file: Path) -> dict[str, str]:
     """What a checked file keeps under the names of this module, the card among it."""
     if not file.is_file():
@@ -151,12 +166,12 @@ def _num_members(card: str | None) -> int:
         return 1
 
 
-def with_card(content: bytes, card: str) -> bytes:
-    """A model file's content with another card; every other byte stays as it is.
+def with_metadata(content: bytes, entries: Mapping[str, str]) -> bytes:
+    """A model file's content with other metadata under some keys; every other byte stays as it is.
 
     Args:
         content: Of a file that :func:`card_text` has checked.
-        card: As JSON.
+        entries: Texts by key, such as :data:`CARD_KEY`.
     """
     view, kept, position = memoryview(content), [], 0
     while position < len(view):
@@ -165,10 +180,10 @@ def with_card(content: bytes, card: str) -> bytes:
         size, position = _varint(view, position)  # a number, or how many bytes follow
         body, position = position, position + (size if key & 7 == 2 else 0)
         is_entry = key == _MODEL_METADATA << 3 | 2
-        if not is_entry or _text(dict(_fields(view[body:position])).get(1, view[:0])) != CARD_KEY:
+        if not is_entry or _text(dict(_fields(view[body:position])).get(1, view[:0])) not in entries:
             kept.append(view[start:position])
-    entry = _delimited(1, CARD_KEY.encode()) + _delimited(2, card.encode())
-    return b"".join([*kept, _delimited(_MODEL_METADATA, entry)])
+    added = [_delimited(1, key.encode()) + _delimited(2, text.encode()) for key, text in entries.items()]
+    return b"".join([*kept, *(_delimited(_MODEL_METADATA, entry) for entry in added)])
 
 
 def _delimited(number: int, content: bytes) -> bytes:
@@ -194,7 +209,7 @@ def _read_model(content: memoryview) -> _Found:
         elif number == _MODEL_METADATA:
             entry = dict(_fields(_message(value)))
             key = _text(entry.get(1, memoryview(b"")))
-            if key in (CARD_KEY, REFERENCE_KEY):
+            if key in (CARD_KEY, REFERENCE_KEY, INT8_KEY):
                 found.metadata[key] = _text(entry.get(2, memoryview(b"")))
     return found
 
@@ -269,34 +284,44 @@ def _check(found: _Found, members: int) -> None:
         raise _MalformedError(
             f"it takes {inputs[:4]} and gives {found.outputs[:4]}, not pixels and logits, cam, features"
         )
-    for operator, most in _MOST_OF.items():
+    counted = _MOST_OF_INT8 if INT8_KEY in found.metadata else _MOST_OF
+    for operator, most in counted.items():
         if sum(node.operator == operator for node in found.nodes) > most * members:
             raise _too_often(operator)
-    _check_chains(found)
+    _check_chains(found, counted)
+    shapes = dict(found.tensors)
     for node in found.nodes:
-        if node.operator == "Concat" and len(node.inputs) > _MOST_VIEWS:
-            raise _MalformedError(f"it joins more than {_MOST_VIEWS} views")
-        shapes = [found.tensors.get(name, []) for name in node.inputs]
-        if node.operator == "MatMul" and not any(map(_is_nearly_square, shapes)):
-            raise _MalformedError("it multiplies by a matrix that no view needs")
-        for name, shape in zip(node.inputs, shapes, strict=True) if node.operator in _ELEMENTWISE else ():
-            # Weights spread over the batch would multiply the memory.
-            if len(shape) == 4 and (shape[0] != 1 or shape[2:] != [1, 1]):
-                raise _MalformedError(f"the weights {name[:40]!r} have the shape {shape}, which no ResNet-18 has")
+        _check_node(node, shapes)
+        # What is computed of weights alone is a weight, too: quantised ones are first made float.
+        if node.inputs and all(name in shapes for name in node.inputs):
+            shapes.update(dict.fromkeys(node.outputs, shapes[node.inputs[0]]))
 
 
-def _check_chains(found: _Found) -> None:
+def _check_node(node: _Node, shapes: Mapping[str, list[int]]) -> None:
+    """Checks what an operator does with weights, whose shapes are known by name."""
+    if node.operator == "Concat" and len(node.inputs) > _MOST_VIEWS:
+        raise _MalformedError(f"it joins more than {_MOST_VIEWS} views")
+    if node.operator == "MatMul" and not any(_is_nearly_square(shapes.get(name, [])) for name in node.inputs):
+        raise _MalformedError("it multiplies by a matrix that no view needs")
+    for name in node.inputs if node.operator in _ELEMENTWISE else ():
+        shape = shapes.get(name, [])
+        # Weights spread over the batch would multiply the memory.
+        if len(shape) == 4 and (shape[0] != 1 or shape[2:] != [1, 1]):
+            raise _MalformedError(f"the weights {name[:40]!r} have the shape {shape}, which no ResNet-18 has")
+
+
+def _check_chains(found: _Found, most_of: Mapping[str, int]) -> None:
     """Refuses a value on whose way the data are enlarged more often than the views of one network need."""
-    enlarged = {name: (0,) * len(_MOST_OF) for name in ("", GRAPH_INPUT, *found.tensors)}
+    enlarged = {name: (0,) * len(most_of) for name in ("", GRAPH_INPUT, *found.tensors)}
     for node in found.nodes:
         if not all(name in enlarged for name in node.inputs):
             raise _MalformedError("its operations are not in the order in which they run")
         before = [max(counts) for counts in zip(*(enlarged[name] for name in node.inputs), strict=True)]
         counts = tuple(
             count + (node.operator == operator)
-            for count, operator in zip(before or [0] * len(_MOST_OF), _MOST_OF, strict=True)
+            for count, operator in zip(before or [0] * len(most_of), most_of, strict=True)
         )
-        for count, (operator, most) in zip(counts, _MOST_OF.items(), strict=True):
+        for count, (operator, most) in zip(counts, most_of.items(), strict=True):
             if count > most:
                 raise _too_often(operator)
         enlarged.update(dict.fromkeys(node.outputs, counts))

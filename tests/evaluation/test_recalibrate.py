@@ -17,7 +17,7 @@ from pneumocli.evaluation.evaluate import evaluate
 from pneumocli.evaluation.recalibrate import recalibrate
 from pneumocli.inference.classifier import Classifier, card_of_run
 from pneumocli.inference.scoring import score_films
-from pneumocli.model.onnx_file import card_text, reference_text, with_card
+from pneumocli.model.onnx_file import CARD_KEY, card_text, reference_text, with_metadata
 from pneumocli.run_folder import RunFolder
 from tests.conftest import copy_of
 
@@ -132,9 +132,9 @@ def test_a_rule_that_needs_hard_films_is_refused(run: RunFolder, phantoms: Path,
 def test_another_card_leaves_the_network_as_it_is(run: RunFolder, tmp_path: Path):
     content, card = run.onnx_file.read_bytes(), card_of_run(run)
     other, back = tmp_path / "other.onnx", tmp_path / "back.onnx"
-    other.write_bytes(with_card(content, card.model_copy(update={"offset": 1.5}).model_dump_json()))
+    other.write_bytes(with_metadata(content, {CARD_KEY: card.model_copy(update={"offset": 1.5}).model_dump_json()}))
     assert '"offset":1.5' in card_text(other)
     assert reference_text(other) == reference_text(run.onnx_file)
-    back.write_bytes(with_card(other.read_bytes(), card_text(run.onnx_file)))
+    back.write_bytes(with_metadata(other.read_bytes(), {CARD_KEY: card_text(run.onnx_file)}))
     assert len(back.read_bytes()) == len(content)
     assert other.read_bytes().count(b"pneumo_card") == 1

@@ -21,7 +21,8 @@ FLOORS: dict[int, dict[str, str]] = {
             " manifest patients phantom polarity release_lists score_table splits table textures thumbnails tiff"
         ),
         "model": (
-            "brightness_map card device network onnx_file out_of_distribution packed_numbers reference views weights"
+            "brightness_map card device int8_graph network onnx_file out_of_distribution packed_numbers reference views"
+            " weights"
         ),
     },
     3: {
@@ -50,7 +51,7 @@ FLOORS: dict[int, dict[str, str]] = {
         ),
     },
     6: {
-        "evaluation": "compare evaluate measure recalibrate referral store subject table",
+        "evaluation": "compare evaluate measure quantize recalibrate referral store subject table",
     },
     7: {
         "training": (
@@ -63,7 +64,7 @@ FLOORS: dict[int, dict[str, str]] = {
     9: {
         "cli": (
             "app boundary collector compare completion demo doctor download encoding epoch_table evaluate help_texts"
-            " lines options other_tools output predict predict_tables progress recalibrate render runs train"
+            " lines options other_tools output predict predict_tables progress quantize recalibrate render runs train"
             " usage verify_data verify_data_tables"
         ),
     },

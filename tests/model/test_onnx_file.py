@@ -8,7 +8,7 @@ import pytest
 
 from pneumocli.core.errors import ModelFileError
 from pneumocli.model.card import ModelCard
-from pneumocli.model.onnx_file import card_text
+from pneumocli.model.onnx_file import INT8_KEY, card_text
 from pneumocli.run_folder import RunFolder
 
 
@@ -112,6 +112,24 @@ def steep(model: onnx.ModelProto) -> None:
     model.graph.node.append(onnx.helper.make_node("MatMul", ["pixels", "steep"], ["x"]))
 
 
+def spread_behind(name: str, *more: str) -> Callable[[onnx.ModelProto], None]:
+    """Weights spread over the batch that only an operator's output are."""
+
+    def add(model: onnx.ModelProto) -> None:
+        model.graph.initializer.append(onnx.helper.make_tensor("w", onnx.TensorProto.INT8, [512, 1, 1, 1], [0] * 512))
+        model.graph.initializer.append(onnx.helper.make_tensor("one", onnx.TensorProto.FLOAT, [], [1.0]))
+        model.graph.node.append(onnx.helper.make_node(name, ["w", *more], ["large"]))
+        model.graph.node.append(onnx.helper.make_node("Add", ["pixels", "large"], ["x"]))
+
+    return add
+
+
+def joined_as_int8(model: onnx.ModelProto) -> None:
+    model.metadata_props.add(key=INT8_KEY, value="{}")
+    for number in range(3):
+        model.graph.node.append(onnx.helper.make_node("Concat", ["pixels"] * 2, [f"x{number}"], axis=1))
+
+
 def many(model: onnx.ModelProto) -> None:
     for number in range(400):
         model.graph.node.append(onnx.helper.make_node("Relu", ["pixels"], [f"x{number}"]))
@@ -141,6 +159,9 @@ BRANCH = onnx.helper.make_graph([], "branch", [], [])
         (joined_again_and_again, "'Concat' more often than 4 views need"),
         (joined_in_a_chain, "'Concat' more often than 4 views need"),
         (out_of_order, "not in the order in which they run"),
+        (spread_behind("DequantizeLinear", "one"), r"the weights 'large' have the shape \[512, 1, 1, 1\]"),
+        (spread_behind("Identity"), r"the weights 'large' have the shape \[512, 1, 1, 1\]"),
+        (joined_as_int8, "'Concat' more often"),
         (joined_of_five, "joins more than 4 views"),
         (operator("MatMul"), "a matrix that no view needs"),
         (steep, "a matrix that no view needs"),

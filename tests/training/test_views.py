@@ -8,15 +8,15 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
-from pneumocli import evaluate, predict
-from pneumocli.core.config import EvaluateConfig, PredictConfig
+from pneumocli import evaluate, predict, quantize
+from pneumocli.core.config import EvaluateConfig, PredictConfig, QuantizeConfig
 from pneumocli.core.errors import RunError, SettingError
 from pneumocli.data.images import fit_film, read_film
 from pneumocli.inference.classifier import Classifier
 from pneumocli.metrics.classification import accuracy, auroc, log_loss
 from pneumocli.run_folder import RunFolder
 from pneumocli.training.train import train, train_until_done
-from tests.conftest import tiny
+from tests.conftest import copy_of, tiny
 
 
 @pytest.fixture(scope="module", params=[2, 4])
@@ -71,6 +71,14 @@ def test_predict_explains_and_finds_nothing_odd_about_films_like_the_training_fi
     by_torch = predict(PredictConfig(inputs=tuple(map(str, films)), model=viewed.best_file))
     for one, other in zip(found, by_torch, strict=True):
         assert one.probability == pytest.approx(other.probability, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_viewed_run_on_integers(viewed: RunFolder, tmp_path: Path):
+    run = copy_of(viewed, tmp_path / "run")
+    done = quantize(QuantizeConfig(run=run.path))
+    assert done.card.proof.map_correlation > 0.99
+    assert Classifier.of_run(run.in_precision("int8")).card.views == viewed.config().views
 
 
 @pytest.mark.slow
