@@ -17,6 +17,18 @@ from pneumocli.core.parallel import process_number
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
+# What an installation by docs/predict-only.txt leaves out (train, quantize and GPUs need it), and how to get it.
+_TORCH = (
+    "pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu (without --index-url for a GPU)"
+)
+_LEFT_OUT = {
+    "torch": _TORCH,
+    "torchvision": _TORCH,
+    "onnx": "pip install onnx onnxscript",
+    "onnxscript": "pip install onnx onnxscript",
+    "pynvml": "pip install nvidia-ml-py",
+}
+
 _MOST_SECONDS_BEHIND = 30.0  # that the first process of a training comes to an error later than another
 
 
@@ -77,6 +89,12 @@ def guarded(run: Callable[[], int | None], output: Output, *, usage: str) -> int
         else:
             output.error(f"process {process_number()}: {error.message}", hint)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _LEFT_OUT:
+            raise
+        output.error(f"this needs {package}, which is not installed here", _LEFT_OUT[package])
+        return PneumoError.exit_code
     except OSError as error:
         if not drive_is_gone(error):
             raise
