@@ -63,6 +63,17 @@ def _leave_the_report_to_the_first_process() -> None:
         time.sleep(_MOST_SECONDS_BEHIND)
 
 
+def _run(run: Callable[[], int | None]) -> int | None:
+    """Runs a command; a package that is left out of a smaller installation becomes one sentence and how to get it."""
+    try:
+        return run()
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _LEFT_OUT:
+            raise
+        raise PneumoError(f"this needs {package}, which is not installed here", _LEFT_OUT[package]) from error
+
+
 def guarded(run: Callable[[], int | None], output: Output, *, usage: str) -> int:
     """Runs a command and gives its exit code; a user's mistake becomes one sentence and a hint, never a traceback.
 
@@ -75,7 +86,7 @@ def guarded(run: Callable[[], int | None], output: Output, *, usage: str) -> int
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(name)s: %(message)s")
     try:
         with output:
-            return run() or 0
+            return _run(run) or 0
     except PneumoError as error:
         if output.debug:
             traceback.print_exc()
@@ -89,12 +100,6 @@ def guarded(run: Callable[[], int | None], output: Output, *, usage: str) -> int
         else:
             output.error(f"process {process_number()}: {error.message}", hint)
         return error.exit_code
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in _LEFT_OUT:
-            raise
-        output.error(f"this needs {package}, which is not installed here", _LEFT_OUT[package])
-        return PneumoError.exit_code
     except OSError as error:
         if not drive_is_gone(error):
             raise

@@ -3,6 +3,8 @@
 import csv
 import hashlib
 import json
+import os
+import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -167,17 +169,19 @@ def with_hashes(manifest: Manifest, listener: Listener = ignore, *, remembered: 
         remembered: Whether what is remembered is good enough; else every film is read.
     """
     store = _HashStore(manifest.folder)
-    todo = [row for row in manifest.rows if not remembered or store.get(manifest.path(row)) is None]
+    hashes = {row.image: store.get(manifest.path(row)) if remembered else None for row in manifest.rows}
+    todo = [row for row in manifest.rows if hashes[row.image] is None]
     if todo:
         task = "hashing films"
         listener(TaskStarted(task, len(todo)))
-        for done, _ in enumerate(ordered_map(lambda row: store.add(manifest.path(row)), todo), start=1):
+        found = ordered_map(lambda row: store.add(manifest.path(row)), todo)
+        for done, (row, sha256) in enumerate(zip(todo, found, strict=True), start=1):
+            hashes[row.image] = sha256
             listener(TaskAdvanced(task, done))
         listener(TaskFinished(task))
         store.save()
     rows = tuple(
-        row.model_copy(update={"sha256": store.get(manifest.path(row)) or _hash_of_unopened(row.image)})
-        for row in manifest.rows
+        row.model_copy(update={"sha256": hashes[row.image] or _hash_of_unopened(row.image)}) for row in manifest.rows
     )
     return replace(manifest, rows=rows)
 
@@ -224,6 +228,7 @@ class _HashStore:
         name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]
         self._file = cache_folder() / "hashes" / f"{name}.json"
         self._known: dict[str, str] = {}
+        self._resolved: dict[str, str] = {}  # folders of films, without links
         try:
             loaded = json.loads(self._file.read_bytes())
         except (OSError, ValueError):  # missing or damaged: it is only a cache
@@ -233,26 +238,34 @@ class _HashStore:
                 str(key): value for key, value in loaded.items() if isinstance(value, str) and len(value) == 64
             }
 
-    @staticmethod
-    def _key(path: Path) -> str | None:
+    def _key(self, path: Path) -> str | None:
         try:
-            state = path.stat()
+            state = path.lstat()
+            if stat.S_ISLNK(state.st_mode):
+                state, place = path.stat(), str(path.resolve())
+            else:  # following each part of each film's path would take most of the time
+                folder = os.path.dirname(path)  # noqa: PTH120
+                if folder not in self._resolved:
+                    self._resolved[folder] = os.path.realpath(folder)
+                place = os.path.join(self._resolved[folder], os.path.basename(path))  # noqa: PTH118, PTH119
         except OSError:
             return None
-        return f"{path.resolve()}\t{state.st_size}\t{state.st_mtime_ns}\t{state.st_ctime_ns}\t{state.st_ino}"
+        return f"{place}\t{state.st_size}\t{state.st_mtime_ns}\t{state.st_ctime_ns}\t{state.st_ino}"
 
     def get(self, path: Path) -> str | None:
         """The film's hash, if it is known."""
         key = self._key(path)
         return None if key is None else self._known.get(key)
 
-    def add(self, path: Path) -> None:
-        """Reads the film; one that cannot be opened stays unknown."""
+    def add(self, path: Path) -> str | None:
+        """Reads the film and gives its hash; one that cannot be opened stays unknown."""
         key = self._key(path)
-        if key is not None:
-            self._known.pop(key, None)
-            with suppress(OSError):
-                self._known[key] = sha256_of(path)
+        if key is None:
+            return None
+        self._known.pop(key, None)
+        with suppress(OSError):
+            self._known[key] = sha256_of(path)
+        return self._known.get(key)
 
     def save(self) -> None:
         """Writes the store; a cache that cannot be written is done without."""

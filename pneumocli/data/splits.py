@@ -8,13 +8,17 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pneumocli.core.errors import DataError
 from pneumocli.core.records import CLASS_NAMES, ManifestRow, Split
 from pneumocli.data.manifest import Manifest
+
+if TYPE_CHECKING:
+    from sklearn.model_selection import StratifiedGroupKFold
 
 Method = Literal["patient", "block", "official"]
 
@@ -164,13 +168,37 @@ def _by_patient(rows: Sequence[ManifestRow], folds: int, seed: int) -> set[str]:
 
 def _drawn(rows: Sequence[ManifestRow], folds: int, seed: int) -> Iterator[set[str]]:
     """Patients of each fold."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
     kinds = [row.kind if row.kind != "unknown" else str(row.label) for row in rows]
     patients = [row.patient for row in rows]
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    for _, held in splitter.split(np.zeros(len(rows)), kinds, patients):
+    for _, held in _splitter(folds, seed).split(np.zeros(len(rows)), kinds, patients):
         yield {patients[number] for number in held}
+
+
+def _splitter(folds: int, seed: int) -> "StratifiedGroupKFold":
+    """scikit-learn's splitter, which chooses a fold for each patient by looking at all folds at once.
+
+    Its own loop over the folds takes .4 ms a patient, 12 s for the 30,000 of ChestX-ray14. The choices are the same; a
+    release of scikit-learn that names this method otherwise is only slower.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    class Quick(StratifiedGroupKFold):  # type: ignore[misc]
+        def _find_best_fold(
+            self, y_counts_per_fold: NDArray[np.float64], y_cnt: NDArray[np.int64], group_y_counts: NDArray[np.float64]
+        ) -> int:
+            # With the patient in each fold in turn: (folds, folds, kinds).
+            with_patient = y_counts_per_fold[None] + np.eye(folds)[:, :, None] * group_y_counts
+            spread = (with_patient / y_cnt.reshape(1, 1, -1)).std(axis=1).mean(axis=1).tolist()
+            films = y_counts_per_fold.sum(axis=1).tolist()
+            best = 0
+            for fold in range(1, folds):
+                # numpy.isclose, whose call takes longer than all else here
+                alike = abs(spread[fold] - spread[best]) <= 1e-8 + 1e-5 * abs(spread[best])
+                if spread[fold] < spread[best] or (alike and films[fold] < films[best]):
+                    best = fold
+            return best
+
+    return Quick(folds, shuffle=True, random_state=seed)
 
 
 def _patients_by_kind(rows: Sequence[ManifestRow]) -> dict[str, int]:

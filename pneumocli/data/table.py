@@ -291,11 +291,16 @@ def _refuse_contradiction(table: Path, before: TableRow, row: TableRow) -> None:
             )
 
 
+# Names that mean the same on every system and are normalised already, as long as no part of them is empty or dots.
+_PLAIN = re.compile(r"[\w./ ()-]+")
+
+
 class _Places:
     """The films below a data folder, by the names that a table gives them."""
 
     def __init__(self, folder: Path, beside: Path) -> None:
         self._folder = folder
+        self._prefix = os.path.join(folder, "")  # noqa: PTH118
         self._beside = beside  # the table's own folder
         self._roots = tuple(dict.fromkeys((Path(os.path.abspath(folder)), folder.resolve())))  # noqa: PTH100 - of the links' own names, too
         self._listed: dict[str, set[str]] | None = None
@@ -306,6 +311,9 @@ class _Places:
         Raises:
             DataError: The name is no path below it, leads to no file, or fits several.
         """
+        direct = self._relative(name)
+        if direct is not None and (found := self._spellings(direct)) == {direct}:
+            return direct  # as in almost every table, and without the other readings of the name
         images = self._below(name)
         if not images:
             raise DataError(
@@ -338,6 +346,8 @@ class _Places:
 
     def _relative(self, name: str) -> str | None:
         """The path below the data folder, normalised; ``None`` for one that is empty or leads elsewhere."""
+        if _PLAIN.fullmatch(name) and not {"", ".", ".."} & set(name.split("/")):
+            return name
         path = PurePosixPath(name.replace("\\", "/"))
         if os.name == "posix" and name.startswith("/") and "\\" in name:  # a backslash may be part of a name here
             path = PurePosixPath(name)
@@ -354,8 +364,9 @@ class _Places:
 
     def _spellings(self, image: str) -> set[str]:
         """The files of that name: the one that is spelled alike, else those in another Unicode form."""
-        if os.path.lexists(self._folder / image):
-            return set() if (self._folder / image).is_dir() else {image}
+        path = f"{self._prefix}{image}"
+        if os.path.lexists(path):
+            return set() if os.path.isdir(path) else {image}  # noqa: PTH112 - of 100,000 films, paths as texts
         return set() if image.isascii() else set(self._index().get(_folded(image), ()))
 
     def _other_case(self, image: str) -> str | None:
