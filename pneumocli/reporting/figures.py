@@ -197,14 +197,15 @@ def evaluation_figures(
 
 def table_figures(evaluation: Evaluation, scores: ScoreArrays) -> dict[str, Figure]:
     """The figures of the evaluation of a table of scores, which has no films to show and no training."""
-    return {
-        "confusion": confusion_figure(evaluation),
-        "roc": roc_figure(evaluation, scores),
-        "pr": pr_figure(evaluation, scores),
-        "calibration": calibration_figure(evaluation, scores),
-        "histogram": histogram_figure(evaluation, scores),
-        "decision": decision_figure(scores),
-    }
+    with mpl.rc_context(PAGE_STYLE):
+        return {
+            "confusion": confusion_figure(evaluation),
+            "roc": roc_figure(evaluation, scores),
+            "pr": pr_figure(evaluation, scores),
+            "calibration": calibration_figure(evaluation, scores),
+            "histogram": histogram_figure(evaluation, scores),
+            "decision": decision_figure(scores),
+        }
 
 
 def has_both_classes(scores: ScoreArrays) -> bool:

@@ -70,6 +70,12 @@ def test_every_figure_is_drawn(which: str, card: ModelCard, tmp_path: Path):
         assert np.asarray(Image.open(io.BytesIO(picture)).convert("L")).std() > 1
 
 
+def test_the_figures_of_a_table_are_as_legible_as_those_of_a_run(card: ModelCard):
+    drawn = figures.table_figures(*drawn_from(some_films("both"), card))
+    (axes,) = drawn["roc"].axes
+    assert axes.xaxis.label.get_size() == figures.PAGE_STYLE["font.size"]
+
+
 def test_svg_is_the_same_each_time(card: ModelCard):
     evaluation, scores = drawn_from(some_films("both"), card)
     one, other = (svg(figures.roc_figure(evaluation, scores)) for _ in range(2))
