@@ -95,6 +95,7 @@ class RunFolder:
         self.history_file = path / "history.csv"
         self.curves_file = path / "curves.png"
         self.checkpoint_file = path / "last.pt"
+        self.within_epoch_file = path / "within-epoch.pt"
         self.best_file = path / "best.pt"
         self.onnx_file = path / _MODEL_FILES[precision]
         self.card_file = path / "MODEL_CARD.md"
@@ -219,7 +220,8 @@ class RunFolder:
             return False
         starts_with = (self.config_file, self.environment_file, self.manifest_file, self.tensorboard_folder)
         whole = {file.name for file in starts_with}
-        parts = re.compile(rf"\.({'|'.join(map(re.escape, (*whole, self.checkpoint_file.name)))})\..*\.part")
+        checkpoints = {self.checkpoint_file.name, self.within_epoch_file.name}
+        parts = re.compile(rf"\.({'|'.join(map(re.escape, whole | checkpoints))})\..*\.part")
         names = {item.name for item in self.path.iterdir() if not parts.fullmatch(item.name)}
         if not names <= whole:
             return False
@@ -323,12 +325,17 @@ class RunFolder:
         return self.result_file.is_file()
 
     @property
+    def can_resume(self) -> bool:
+        """Whether there is a checkpoint, of an epoch's end or from within one."""
+        return self.checkpoint_file.is_file() or self.within_epoch_file.is_file()
+
+    @property
     def continue_hint(self) -> str:
-        """What continues a training that was stopped: before its first epoch was saved there is nothing to resume."""
+        """What continues a training that was stopped: before its first checkpoint there is nothing to resume."""
         try:
             if (group := self.group) is not None:
                 return resume_command(group.path)
-            can_resume = self.checkpoint_file.is_file()
+            can_resume = self.can_resume
         except OSError:  # the drive does not answer: once it does, there most likely is something to resume
             can_resume = True
         if can_resume:

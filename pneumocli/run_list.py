@@ -67,8 +67,8 @@ def runs(config: RunsConfig) -> tuple[RunAtAGlance, ...]:
 
 def _is_run(path: Path) -> bool:
     run = RunFolder(path)
-    files = (run.config_file, run.checkpoint_file, run.best_file, run.onnx_file, run.history_file)
-    return path.is_dir() and any(file.is_file() for file in files)
+    files = (run.config_file, run.best_file, run.onnx_file, run.history_file)
+    return path.is_dir() and (run.can_resume or any(file.is_file() for file in files))
 
 
 def _place(run: RunAtAGlance, order: RunSort) -> tuple[bool, float, str]:
@@ -168,6 +168,6 @@ def _recipe(config: TrainConfig) -> str:
 
 
 def _last_written(run: RunFolder) -> float:
-    files = (run.result_file, run.history_file, run.checkpoint_file, run.config_file)
+    files = (run.result_file, run.history_file, run.checkpoint_file, run.within_epoch_file, run.config_file)
     times = [file.stat().st_mtime for file in files if file.is_file()]
     return max(times, default=run.path.stat().st_mtime)

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 
 WITHOUT_SIZE = ["--batch-size", "8", "--val-fraction", "0.25", "--device", "cpu", "--epochs", "4"]
 SETTINGS = ["--image-size", "64", *WITHOUT_SIZE]
+AT_EVERY_STEP = ["--checkpoint-minutes", "0.0001"]
 
 
 def command(*argv: str) -> list[str]:
@@ -108,15 +109,15 @@ def killed_after(argv: list[str], seconds: float) -> bool:
 
 
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(phantoms: Path, whole: Path, tmp_path: Path):
-    """At moments that nobody chose: while it imports, decodes, trains, validates, saves, exports."""
+    """At moments that nobody chose: while it imports, decodes, trains, validates, saves within an epoch, exports."""
     run, moments = tmp_path / "run", random.Random(4711)
     kills = 0
     while not (run / "result.json").exists():
-        if (run / "last.pt").exists():
+        if (run / "last.pt").exists() or (run / "within-epoch.pt").exists():
             argv = command("train", "--resume", str(run))
-        else:  # killed before its first epoch was done: as the hint advises
+        else:  # killed before its first checkpoint
             shutil.rmtree(run, ignore_errors=True)
-            argv = command("train", "--data", str(phantoms), "--run-dir", str(run), *SETTINGS)
+            argv = command("train", "--data", str(phantoms), "--run-dir", str(run), *SETTINGS, *AT_EVERY_STEP)
         # After eight kills it may finish: how far a session comes depends on the machine.
         kills += killed_after(argv, moments.uniform(2, 9) if kills < 8 else 300)
     assert kills > 0
@@ -214,7 +215,12 @@ def test_a_film_that_vanishes_is_named_and_nothing_is_lost(workers: str, phantom
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "words"), [(signal.SIGTERM, 143, "stopped by SIGTERM"), (signal.SIGINT, 130, "interrupted")]
+    ("number", "code", "words"),
+    [
+        (signal.SIGTERM, 143, "stopped by SIGTERM"),
+        (signal.SIGUSR1, 128 + signal.SIGUSR1, "stopped by SIGUSR1"),
+        (signal.SIGINT, 130, "interrupted"),
+    ],
 )
 def test_a_polite_stop_says_how_to_resume(
     number: signal.Signals, code: int, words: str, phantoms: Path, whole: Path, tmp_path: Path
@@ -233,17 +239,48 @@ def test_a_polite_stop_says_how_to_resume(
     assert_same_run(whole, run)
 
 
-def test_a_stop_before_the_first_epoch_does_not_advise_to_resume(phantoms: Path, tmp_path: Path):
+def wait_for_the_start(run: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not (run / "environment.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(1)
+
+
+def test_ctrl_c_before_the_first_checkpoint_does_not_advise_to_resume(phantoms: Path, tmp_path: Path):
     run = tmp_path / "run"
     process = started(phantoms, run, size=224)
-    deadline = time.monotonic() + 120
-    while not (run / "manifest.csv").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 143
+    wait_for_the_start(run)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
     assert not (run / "last.pt").exists(), "the machine was faster than this test expects"
     assert "hint: no epoch is finished: the same command with --continue starts again" in err_of(run).read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_within_the_first_epoch_loses_no_step(number: signal.Signals, phantoms: Path, tmp_path: Path):
+    """And what comes after it can be stopped again."""
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    process = started(phantoms, run, "--workers", "1", size=224)
+    wait_for_the_start(run)
+    for _ in range(2):
+        process.send_signal(number)  # as a scheduler and torchrun both do: the second interrupts nothing
+    assert process.wait(60) == 128 + number
+    assert not (run / "last.pt").exists(), "the machine was faster than this test expects"
+    assert (run / "within-epoch.pt").exists()
+    err = err_of(run).read_text()
+    assert f"error: stopped by {number.name}" in err
+    assert f"hint: pneumo train --resume {run}" in err
+    assert "Traceback" not in err
+    settings = ["--data", str(phantoms), "--image-size", "224", *WITHOUT_SIZE, "--workers", "1"]
+    again = command("train", *settings, "--run-dir", str(run), "--continue")
+    assert killed_after(again, 12.0) or (run / "result.json").exists()
+    resumed(run)
+    done = subprocess.run(
+        command("train", *settings, "--run-dir", str(whole)), capture_output=True, timeout=300, check=False
+    )
+    assert done.returncode == 0
+    assert_same_run(whole, run)
+    assert {item.name for item in run.iterdir()} == {item.name for item in whole.iterdir()}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")

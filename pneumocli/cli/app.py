@@ -19,17 +19,12 @@ from pneumocli.cli import (
     train,
     verify_data,
 )
-from pneumocli.cli.boundary import (
-    EXIT_INTERRUPTED,
-    EXIT_TERMINATED,
-    Terminated,
-    answer_sigterm,
-    end_at_the_next_signal,
-)
+from pneumocli.cli.boundary import EXIT_INTERRUPTED
 from pneumocli.cli.collector import collect_rarely
 from pneumocli.cli.encoding import tolerate_any_encoding
 from pneumocli.cli.options import set_app_wide
 from pneumocli.cli.usage import Group
+from pneumocli.core.signals import Stopped, answer_signals, end_at_the_next_signal
 from pneumocli.core.version import __version__
 
 collect_rarely()
@@ -78,10 +73,10 @@ def main() -> NoReturn:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
     tolerate_any_encoding()
     try:
-        answer_sigterm()
+        answer_signals()
         app()
-    except Terminated:  # outside of a command: nothing to resume
-        sys.exit(EXIT_TERMINATED)
+    except Stopped as stop:  # outside of a command: nothing to resume
+        sys.exit(stop.exit_code)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     finally:

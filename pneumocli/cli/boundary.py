@@ -2,20 +2,19 @@
 
 import contextlib
 import logging
-import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable
-from types import FrameType
 
 from pneumocli.cli.output import Output
 from pneumocli.core.errors import DriveLost, PneumoError, SettingError
 from pneumocli.core.files import drive_is_gone
 from pneumocli.core.parallel import process_number
+from pneumocli.core.signals import Stopped
 
 EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143
+_INTERRUPTED = "interrupted", EXIT_INTERRUPTED
 
 # What an installation by docs/predict-only.txt leaves out (train, quantize and GPUs need it), and how to get it.
 _TORCH = (
@@ -30,31 +29,6 @@ _LEFT_OUT = {
 }
 
 _MOST_SECONDS_BEHIND = 30.0  # that the first process of a training comes to an error later than another
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, from a scheduler or a closing notebook: whatever lets Ctrl-C through lets this through, too."""
-
-
-def answer_sigterm() -> None:
-    """Turns SIGTERM into :class:`Terminated` in the main thread, so that the run is left whole and reported."""
-
-    def stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's signature
-        # Worker processes may get it, too; torch would take their end for a failure and raise that anywhere.
-        if hasattr(signal, "SIGCHLD"):
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, stop)
-
-
-def end_at_the_next_signal() -> None:
-    """Lets Ctrl-C and SIGTERM end the process as they do by default: its work is done and reported.
-
-    While the interpreter shuts down, an exception of a signal's would be a traceback that nobody can catch.
-    """
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _leave_the_report_to_the_first_process() -> None:
@@ -107,7 +81,7 @@ def guarded(run: Callable[[], int | None], output: Output, *, usage: str) -> int
         output.stopped(lost)
         return PneumoError.exit_code
     except KeyboardInterrupt as stop:
-        terminated = isinstance(stop, Terminated)
+        words, code = (f"stopped by {stop.name}", stop.exit_code) if isinstance(stop, Stopped) else _INTERRUPTED
         if process_number() == 0:
-            output.stopped("stopped by SIGTERM" if terminated else "interrupted")
-        return EXIT_TERMINATED if terminated else EXIT_INTERRUPTED
+            output.stopped(words)
+        return code

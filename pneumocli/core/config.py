@@ -264,6 +264,9 @@ class TrainConfig(Settings):
     select: Literal["auroc", "hard"] = "auroc"
     """What decides the best epoch: validation AUROC, or balanced accuracy on the hard validation films, whose label
     contradicts how they were made."""
+    checkpoint_minutes: Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False), Flag(metavar="M")] = 10
+    """Write a checkpoint every so many minutes within an epoch, so that a kill loses no more; 0 writes none but at the
+    end of an epoch and at SIGTERM or SIGUSR1."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Decides initial weights, split, order and augmentation."""
     run_dir: Annotated[Path | None, Flag(metavar="DIR", default="runs/scratch or runs/transfer")] = None
@@ -317,7 +320,7 @@ class ResumeConfig(Settings):
     """What may stand beside ``pneumo train --resume RUN``; every other setting comes from the run."""
 
     resume: Annotated[Path, Flag(metavar="RUN")]
-    """Continue this run after its last finished epoch; only --epochs and --device may stand beside it."""
+    """Continue this run where it was stopped; only --epochs and --device may stand beside it."""
     epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
     """New number of epochs in all."""
     device: Annotated[Device | None, Flag(metavar="DEVICE")] = None

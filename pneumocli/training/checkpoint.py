@@ -1,22 +1,25 @@
-"""``last.pt``: what resume needs. Plain data only.
+"""``last.pt`` and ``within-epoch.pt``: what resume needs. Plain data only.
 
 The checkpoint decides: ``best.pt`` and ``history.csv`` follow from it and are written after it, so that a resume
-repairs a run that was killed between the two.
+repairs a run that was killed between the two. ``within-epoch.pt`` is there while an epoch is under way, beside
+``last.pt``, which stays what it is to others: the state after an epoch.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from pneumocli.core.errors import ModelFileError, RunError
+from pneumocli.core.errors import ModelFileError, RunError, shell_word
+from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.records import EpochRecord
 from pneumocli.model.network import StateDict, check_state_dict, load_tensors
 from pneumocli.model.weights import on_cpu, save_tensors
 from pneumocli.run_folder import RunFolder
 from pneumocli.training.plan import Plan
-from pneumocli.training.step import Learner
+from pneumocli.training.step import EpochPart, Learner
 
 _VERSION = 1
 
@@ -79,7 +82,18 @@ def is_better(record: EpochRecord, best: EpochRecord | None, select: Select = "a
 
 
 def save_checkpoint(run: RunFolder, learner: Learner, progress: Progress, plan: Plan) -> None:
-    """Writes ``last.pt``."""
+    """Writes ``last.pt``, which takes the place of what was kept within the epoch."""
+    save_tensors(run.checkpoint_file, _content(learner, progress, plan))
+    run.within_epoch_file.unlink(missing_ok=True)
+
+
+def save_within_epoch(run: RunFolder, learner: Learner, progress: Progress, plan: Plan, part: EpochPart) -> None:
+    """Writes ``within-epoch.pt``: the same within an epoch, and how far the epoch has come."""
+    stored = asdict(part) | {"loss_sums": list(part.loss_sums)}
+    save_tensors(run.within_epoch_file, _content(learner, progress, plan) | {"part": stored})
+
+
+def _content(learner: Learner, progress: Progress, plan: Plan) -> dict[str, object]:
     content: dict[str, object] = {
         "schema_version": _VERSION,
         "model": on_cpu(learner.network.state_dict()),
@@ -93,20 +107,21 @@ def save_checkpoint(run: RunFolder, learner: Learner, progress: Progress, plan: 
     }
     if learner.average is not None:
         content["average"] = on_cpu(learner.average.network.state_dict())
-    save_tensors(run.checkpoint_file, content)
+    return content
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """``last.pt``, read and checked.
+    """A checkpoint, read and checked.
 
     Attributes:
-        model: The trained network after the last epoch.
+        model: The trained network.
         average: Its averaged weights; ``None`` where the run keeps none.
         optimizer: Its state dict.
         scaler: Its state dict.
         progress: The epochs so far.
         plan: What the run began with.
+        part: How far the next epoch had come; ``None`` at the end of an epoch.
     """
 
     model: StateDict
@@ -115,6 +130,7 @@ class Checkpoint:
     scaler: dict[str, Any]
     progress: Progress
     plan: Plan
+    part: EpochPart | None = None
 
     def averaged(self) -> StateDict:
         """The averaged weights.
@@ -127,16 +143,41 @@ class Checkpoint:
         return self.average
 
 
-def load_checkpoint(run: RunFolder) -> Checkpoint:
-    """Reads ``last.pt``.
+def load_checkpoint(run: RunFolder, listener: Listener = ignore) -> Checkpoint:
+    """Reads the newest checkpoint: ``within-epoch.pt`` if it is whole and follows ``last.pt``, else ``last.pt``.
+
+    Args:
+        run: The run.
+        listener: Gets a warning where ``within-epoch.pt`` is damaged and ``last.pt`` serves instead.
 
     Raises:
-        RunError: There is none: the run never finished an epoch.
+        RunError: There is none: the run was stopped before its first one.
         ModelFileError: It is damaged or from another version.
     """
-    file = run.checkpoint_file
-    if not file.is_file():
+    if not run.can_resume:
         raise RunError(f"{run.path} has no last.pt: it was stopped before its first epoch was done", run.continue_hint)
+    last = _read(run.checkpoint_file) if run.checkpoint_file.is_file() else None
+    if not run.within_epoch_file.is_file():
+        return _there(last)
+    try:
+        within = _read(run.within_epoch_file)
+    except ModelFileError as error:
+        if last is None:
+            file = shell_word(run.within_epoch_file)
+            raise ModelFileError(error.message, f"rm {file}; the same command with --continue starts again") from error
+        listener(Remark(f"{error.message}: going on from the end of epoch {last.progress.epoch}", "warning"))
+        return last
+    follows = within.progress.history == (last.progress.history if last is not None else [])
+    return within if follows else _there(last)
+
+
+def _there(last: Checkpoint | None) -> Checkpoint:
+    if last is None:
+        raise RunError("last.pt is missing, and within-epoch.pt belongs to a later epoch", "restore last.pt")
+    return last
+
+
+def _read(file: Path) -> Checkpoint:
     loaded = load_tensors(file)
     try:
         if not isinstance(loaded, Mapping) or loaded["schema_version"] != _VERSION:
@@ -157,6 +198,11 @@ def load_checkpoint(run: RunFolder) -> Checkpoint:
             scaler=loaded["scaler"],
             progress=progress,
             plan=Plan(**loaded["plan"]),
+            part=_part(loaded["part"]) if "part" in loaded else None,
         )
     except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
         raise ModelFileError(f"{file} is damaged: {type(error).__name__} while reading it") from error
+
+
+def _part(stored: Mapping[str, Any]) -> EpochPart:
+    return EpochPart(**{**stored, "loss_sums": tuple(float(value) for value in stored["loss_sums"])})

@@ -95,7 +95,7 @@ def _refuse_what_is_no_run(run: RunFolder) -> None:
         raise RunError(f"{run.path} is no folder, so it holds no run to continue", hint)
     if not run.config_file.is_file():
         raise RunError(f"{run.path} is no run folder: it has no {run.config_file.name}, but other files", hint)
-    if not run.checkpoint_file.is_file() and not run.finished:
+    if not run.can_resume and not run.finished:
         raise RunError(
             f"{run.path} cannot be continued: it has no {run.checkpoint_file.name}, but more than a start leaves", hint
         )

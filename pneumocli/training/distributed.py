@@ -148,6 +148,14 @@ class Team:
             dist.all_reduce(value)
         return value
 
+    def highest(self, value: int) -> int:
+        """The largest of a number over all processes: what one of them asks for, all do."""
+        if self.size == 1:
+            return value
+        box = torch.tensor(value)
+        dist.all_reduce(box, op=dist.ReduceOp.MAX)
+        return int(box)
+
     def share_buffers(self, module: nn.Module) -> None:
         """Gives every process the first one's buffers: running statistics of BatchNorm, which drift apart."""
         if self.size > 1:

@@ -24,7 +24,9 @@ TrainRun = Callable[[TrainConfig, Listener], RunFolder]
 
 # What decides no bit of a run's model, or is proven in another way: the films by the manifest. Folds that were trained
 # on several machines differ in these.
-_PLACE = frozenset({"data", "manifest", "weights", "device", "workers", "cache", "skip_unreadable", "ensemble"})
+_PLACE = frozenset(
+    {"data", "manifest", "weights", "device", "workers", "cache", "skip_unreadable", "ensemble", "checkpoint_minutes"}
+)
 
 
 def train_folds(

@@ -101,6 +101,7 @@ def epoch_batches(num_films: int, batch_size: int, seed: int, epoch: int, *, sma
 
 
 _SECONDS_BEHIND_WORKERS = 2.0
+_SECONDS_AFTER_SIGTERM = 10
 
 _Loaded = tuple[Tensor | Crops, Tensor]
 
@@ -235,13 +236,17 @@ class TrainingBatches:
                 worker_init_fn=_prepare_worker if workers else None,
             )
 
-    def epoch(self, epoch: int) -> Iterator[Part]:
+    def epoch(self, epoch: int, *, after: int = 0) -> Iterator[Part]:
         """The parts of the epoch's batches that this process works on, in order.
+
+        Args:
+            epoch: 1-based; decides order and augmentation.
+            after: Batches at the beginning that are left out, because an earlier session has trained on them.
 
         Raises:
             DataError: A film cannot be read any more.
         """
-        batches = self._batches_of(epoch)
+        batches = self._batches_of(epoch)[after:]
         split = [_split(self._team.part(batch), self._batching.accumulate) for batch in batches]
         self._sampler.epoch = epoch
         self._sampler.parts = [part for parts in split for part in parts]
@@ -322,10 +327,20 @@ def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - _Augmented makes whole batch
 def _prepare_worker(worker: int) -> None:  # noqa: ARG001 - the DataLoader's signature
     # Ctrl-C reaches the whole process group; the parent ends its workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _go_on_while_the_parent_ends_in_order()
     torch.set_num_threads(1)
     # A thread hands batches over. Where shared memory is short it drops them, and the parent would wait for ever.
     Queue._on_queue_feeder_error = staticmethod(lambda *_: os._exit(1))  # type: ignore[attr-defined]
+
+
+def _go_on_while_the_parent_ends_in_order() -> None:
+    """Has a worker outlive the signals that a scheduler sends to every process: its parent finishes a step first."""
+    if not hasattr(signal, "alarm"):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        return
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_SECONDS_AFTER_SIGTERM))
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 def stacked(films: Films, numbers: list[int]) -> Tensor:

@@ -12,26 +12,29 @@ from torch import Tensor
 from torchvision.models import ResNet
 
 from pneumocli.core.config import SELECTED_BY, TrainConfig
-from pneumocli.core.errors import ModelFileError, RunError, TrainingDiverged, resume_command
-from pneumocli.core.events import EpochFinished, Listener, RunStarted, TaskAdvanced, TaskFinished, TaskStarted
+from pneumocli.core.errors import ModelFileError, PneumoError, RunError, TrainingDiverged, resume_command
+from pneumocli.core.events import EpochFinished, Listener, Remark, RunStarted, TaskAdvanced, TaskFinished, TaskStarted
 from pneumocli.core.files import write_bytes
 from pneumocli.core.memory import return_free_blocks, return_large_blocks
 from pneumocli.core.records import EpochRecord
+from pneumocli.core.signals import postponed
 from pneumocli.metrics.classification import accuracy, auroc, log_loss, sensitivity, specificity
 from pneumocli.model.device import Snapshot, current_device
 from pneumocli.model.weights import load_best, save_best
 from pneumocli.reporting.figures import learning_curves
 from pneumocli.run_folder import RunFolder
 from pneumocli.training.augmentation import Augmentation
-from pneumocli.training.checkpoint import Checkpoint, Progress, save_checkpoint
+from pneumocli.training.checkpoint import Checkpoint, Progress, save_checkpoint, save_within_epoch
 from pneumocli.training.dataset import TrainingData
 from pneumocli.training.distributed import Team
 from pneumocli.training.finish import card_of, finish
 from pneumocli.training.gpu_probe import GpuProbe, gpu_probe
-from pneumocli.training.loader import Batching, TrainingBatches, epoch_batches, lost_workers_reported
+from pneumocli.training.interruption import Interruptions
+from pneumocli.training.loader import Batching, Part, TrainingBatches, epoch_batches, lost_workers_reported
 from pneumocli.training.plan import Plan, where_to_resize
 from pneumocli.training.schedule import Method
 from pneumocli.training.step import (
+    EpochPart,
     Learner,
     Tally,
     Targets,
@@ -83,6 +86,8 @@ class Training:
         self._views: dict[int, Tensor] = {}  # features of all films by view, with a frozen backbone
         self._pace = Pace(FROZEN_VIEWS)
         self._probe: GpuProbe | None = None
+        self._begun: EpochPart | None = None  # what an earlier session has done of this session's first epoch
+        self._interruptions = Interruptions(self.config.checkpoint_minutes, self.team, lambda: 0)
 
     def complete(self, checkpoint: Checkpoint | None = None) -> None:
         """Runs the epochs that are left and writes what a finished run holds.
@@ -91,7 +96,8 @@ class Training:
             checkpoint: Where an earlier session ended; ``None`` for a new run.
 
         Raises:
-            TrainingDiverged: The loss is not finite; nothing of that epoch has been written.
+            Stopped: A signal has asked to end; what has been done of the epoch is on disk.
+            TrainingDiverged: The loss is not finite; nothing of that epoch has been kept.
             OutOfMemory: The device has too little memory.
         """
         with self._surroundings():
@@ -101,8 +107,10 @@ class Training:
             if checkpoint is not None:
                 self._restore(checkpoint)
             self.listener(TaskStarted("training", self.config.epochs * len(self.data.train_labels)))
-            while self.progress.epoch < self.config.epochs and not self.progress.stalled(self.config.patience):
-                self._run_epoch(self.progress.epoch + 1)
+            with postponed() as signalled:
+                self._interruptions = Interruptions(self.config.checkpoint_minutes, self.team, signalled)
+                while self.progress.epoch < self.config.epochs and not self.progress.stalled(self.config.patience):
+                    self._run_epoch(self.progress.epoch + 1)
             self.listener(TaskFinished("training"))
             with self.team.writes_alone():  # nobody leaves before the run is whole
                 if self.team.is_writer:
@@ -110,22 +118,25 @@ class Training:
 
     def _run_epoch(self, epoch: int) -> None:
         """Trains, validates and saves; the epoch is on disk when this returns."""
+        begun, self._begun = self._begun, None
         watch = Stopwatch(self.progress.spent)
-        tally = self._train(epoch)
-        watch.lap("compute", of_which=("wait", tally.wait_seconds))
+        tally = self._train(epoch, begun, watch)
+        watch.lap("compute", of_which=("wait", tally.newly_waited()))
         loss = float(tally.loss_sum) / tally.num_films
         self._check_finite(loss, epoch, "training")
-        logits = validation_logits(self._learner, self.data.val_films, self.config.batch_size)
+        logits = self._validate(epoch, tally, watch)
         watch.lap("validate")
-        record, sens, spec = self._record(epoch, loss, logits, tally, watch.seconds)
+        seconds = watch.seconds + (begun.seconds if begun is not None else 0.0)
+        record, sens, spec = self._record(epoch, loss, logits, tally, seconds)
         self._check_finite(record.val_loss, epoch, "validation")
         best = self.progress.add(record, self.config.select)
         with self.team.writes_alone():
             if self.team.is_writer:
                 self._save(logits, best=best)
+        self._interruptions.written()
         return_free_blocks()  # else the next epoch's activations would lie beside what this one has left
         watch.lap("save")
-        self._pace.add(watch.seconds, tally.start_up_seconds, tally.view_seconds)
+        self._pace.add(seconds, tally.start_up_seconds, tally.view_seconds)
         left = self._pace.left(self.config.epochs - epoch)
         self.listener(EpochFinished(record, sens, spec, best, self.config.epochs, left))
 
@@ -194,7 +205,9 @@ class Training:
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         restore(self._learner, checkpoint.optimizer, checkpoint.scaler)
-        self._learner.pacer.steps = self.progress.epoch * self._steps_per_epoch
+        self._begun = checkpoint.part
+        steps = 0 if checkpoint.part is None else checkpoint.part.steps
+        self._learner.pacer.steps = self.progress.epoch * self._steps_per_epoch + steps
         if self._learner.average is not None:
             self._learner.average.network.load_state_dict(checkpoint.averaged())
         with self.team.writes_alone():
@@ -205,8 +218,12 @@ class Training:
         """Rewrites what a kill between two files may have left behind the checkpoint."""
         run, progress = self.run, self.progress
         run.result_file.unlink(missing_ok=True)
+        if progress.epoch == 0:
+            return
         run.write_history(tuple(progress.history))
-        if progress.best_epoch == progress.epoch:
+        if self._begun is None:
+            run.within_epoch_file.unlink(missing_ok=True)
+        if progress.best_epoch == progress.epoch and self._begun is None:
             alone = replace(self._learner, team=Team())
             self._save_best(validation_logits(alone, self.data.val_films, self.config.batch_size))
             return
@@ -222,10 +239,19 @@ class Training:
                 "train again",
             )
 
-    def _train(self, epoch: int) -> Tally:
-        tick = _Ticker(self, self._probe, epoch)
+    def _train(self, epoch: int, begun: EpochPart | None, watch: Stopwatch) -> Tally:
+        ticker = _Ticker(self, self._probe, epoch)
+
+        def tick(tally: Tally) -> None:
+            ticker(tally)
+            if self.config.freeze == "none":
+                self._interruptions.after_step(lambda: self._keep_part(epoch, tally, watch, self.team))
+            else:
+                self._interruptions.anywhere()  # an epoch of the last layer is a second's work
+
         if self.config.freeze == "none":
-            return train_epoch(self._learner, self._batches, self._targets, epoch, tick)
+            parts = self._batches.epoch(epoch, after=0 if begun is None else begun.steps)
+            return train_epoch(self._learner, parts, self._targets, tick, begun)
         began = time.perf_counter()
         features = self._view((epoch - 1) % FROZEN_VIEWS)
         view_seconds = time.perf_counter() - began
@@ -238,8 +264,36 @@ class Training:
         """The features of every training film in one augmented view; computed when first asked for."""
         if view not in self._views:
             # Epoch view + 1 decides the augmentation, whichever epoch asks: a resumed run gets the same features.
-            self._views[view] = features_of(self._learner, self._batches.epoch(view + 1))
+            self._views[view] = features_of(self._learner, self._until_stopped(self._batches.epoch(view + 1)))
         return self._views[view]
+
+    def _until_stopped(self, parts: Iterator[Part]) -> Iterator[Part]:
+        for part in parts:
+            self._interruptions.anywhere()
+            yield part
+
+    def _validate(self, epoch: int, tally: Tally, watch: Stopwatch) -> Tensor:
+        """Scores the validation films; a signal in between keeps the epoch's steps, all of which are done."""
+
+        def tick(_: int) -> None:
+            trained = self.config.freeze == "none"
+            self._interruptions.anywhere(lambda: self._keep_part(epoch, tally, watch, Team()) if trained else None)
+
+        return validation_logits(self._learner, self.data.val_films, self.config.batch_size, tick)
+
+    def _keep_part(self, epoch: int, tally: Tally, watch: Stopwatch, team: Team) -> None:
+        """Writes a checkpoint within an epoch. Where that fails, an older one serves, and training goes on."""
+        watch.lap("compute", of_which=("wait", tally.newly_waited()))
+        part = tally.part(team)
+        self._check_finite(sum(part.loss_sums), epoch, "training")
+        with team.writes_alone():
+            if self.team.is_writer:
+                try:
+                    save_within_epoch(self.run, self._learner, self.progress, self.plan, part)
+                except PneumoError as error:
+                    what = f"no checkpoint within epoch {epoch}: {error.message}"
+                    self.listener(Remark(f"{what}; an older one serves", "warning"))
+        watch.lap("save")
 
     def _record(
         self, epoch: int, loss: float, logits: Tensor, tally: Tally, seconds: float
@@ -311,12 +365,12 @@ class _Ticker:
         self._detail = self._head
         self._pending: tuple[Snapshot, int] | None = None
 
-    def __call__(self, done: int, loss_sum: Tensor) -> None:
+    def __call__(self, tally: Tally) -> None:
         now = time.monotonic()
         if now - self._looked >= _LOOK_SECONDS:
             self._looked = now
-            self._look(done, loss_sum)
-        self._listener(TaskAdvanced("training", self._before + done, self._detail))
+            self._look(tally.num_films, tally.loss_sum)
+        self._listener(TaskAdvanced("training", self._before + tally.num_films, self._detail))
 
     def _look(self, done: int, loss_sum: Tensor) -> None:
         if self._pending is not None:

@@ -1,5 +1,6 @@
 """Forward, backward, step: one epoch of training, and scoring the validation films. Plain functions, no trainer."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,7 +19,7 @@ from pneumocli.model.network import DeployableNet, freeze_backbone, set_training
 from pneumocli.training.averaging import AveragedWeights
 from pneumocli.training.distributed import Team, exchanging
 from pneumocli.training.film_cache import Films
-from pneumocli.training.loader import Part, TrainingBatches, stacked
+from pneumocli.training.loader import Part, stacked
 from pneumocli.training.plan import Plan
 from pneumocli.training.schedule import Method, Pacer
 
@@ -47,8 +48,8 @@ class Targets:
     weights: Tensor
 
 
-Tick = Callable[[int, Tensor], None]
-"""Called after each step with the films done in this epoch, and the sum of their losses, still on the device."""
+Tick = Callable[["Tally"], None]
+"""Called after each step with what the epoch adds up to so far; its sum of losses is still on the device."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,27 @@ class _Compiled:
             return self._forward(inputs)
 
 
+@dataclass(frozen=True, slots=True)
+class EpochPart:
+    """How far an epoch had come when a checkpoint was written within it; plain numbers.
+
+    Attributes:
+        steps: Done.
+        num_films: Of these steps, of all processes.
+        loss_sums: :attr:`Tally.loss_sum` of each process; a single one where they have been added up.
+        seconds: From the first batch's request on, over all sessions.
+        wait_seconds: Of these, spent waiting for batches.
+        first_seconds: Of these, spent on the first step.
+    """
+
+    steps: int
+    num_films: int
+    loss_sums: tuple[float, ...]
+    seconds: float
+    wait_seconds: float
+    first_seconds: float
+
+
 @dataclass
 class Tally:
     """What an epoch of training adds up to.
@@ -210,6 +232,33 @@ class Tally:
     _began: float = field(default_factory=time.perf_counter, repr=False)
     _first: float = field(default=0.0, repr=False)
     _steps: int = field(default=0, repr=False)
+    _waited: float = field(default=0.0, repr=False)
+
+    def newly_waited(self) -> float:
+        """Seconds spent waiting for batches in this session since the last call."""
+        seconds, self._waited = self.wait_seconds - self._waited, self.wait_seconds
+        return seconds
+
+    def begin_at(self, part: EpochPart, team: Team) -> None:
+        """Goes on from a checkpoint within the epoch.
+
+        Args:
+            part: Its numbers; with another number of processes the first one takes all losses.
+            team: The processes of the training.
+        """
+        if len(part.loss_sums) == team.size:
+            self.loss_sum += part.loss_sums[team.rank]
+        elif team.is_writer:
+            self.loss_sum += math.fsum(part.loss_sums)
+        self.num_films, self._steps, self._first = part.num_films, part.steps, part.first_seconds
+        self.wait_seconds = self._waited = part.wait_seconds
+        self._began -= part.seconds
+
+    def part(self, team: Team) -> EpochPart:
+        """What a checkpoint keeps of it; waits for the device, and for the other processes of ``team``."""
+        sums: list[float] = team.gathered(self.loss_sum.reshape(1)).tolist()
+        seconds = time.perf_counter() - self._began
+        return EpochPart(self._steps, self.num_films, tuple(sums), seconds, self.wait_seconds, self._first)
 
     def step_done(self, num_films: int) -> None:
         """Counts a step on so many films."""
@@ -230,15 +279,17 @@ def _tally(device: torch.device) -> Tally:
     return Tally(torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device))
 
 
-def train_epoch(learner: Learner, batches: TrainingBatches, targets: Targets, epoch: int, tick: Tick) -> Tally:
+def train_epoch(
+    learner: Learner, parts: Iterator[Part], targets: Targets, tick: Tick, begun: EpochPart | None = None
+) -> Tally:
     """Train on every film once.
 
     Args:
         learner: Changed in place.
-        batches: The training films.
+        parts: The epoch's batches, those that are left.
         targets: Of all training films.
-        epoch: 1-based; decides order and augmentation.
         tick: Called after each step.
+        begun: What an earlier session has done of the epoch.
 
     Returns:
         The tally; reading its loss is the epoch's one wait for the device.
@@ -248,15 +299,17 @@ def train_epoch(learner: Learner, batches: TrainingBatches, targets: Targets, ep
     """
     set_training(learner.network, learner.freeze)
     tally = _tally(learner.device)
+    if begun is not None:
+        tally.begin_at(begun, learner.team)
     with memory_errors_translated(*_NO_MEMORY):
-        for part in _timed(batches.epoch(epoch), tally):
+        for part in _timed(parts, tally):
             loss = _part_loss(learner, part, targets, tally)
             with _no_gradient_exchange(learner, part):
                 torch.autograd.backward(learner.scaler.scale(loss))
             if part.is_last:
                 _step(learner)
                 tally.step_done(len(part.batch))
-                tick(tally.num_films, tally.loss_sum)
+                tick(tally)
         tally.loss_sum = learner.team.summed(tally.loss_sum)
         float(tally.loss_sum)  # waits for the device, so that the time is the work's
     tally.stop()
@@ -415,7 +468,7 @@ def train_head_epoch(
         if learner.average is not None:
             learner.average.follow(learner.pacer.steps)
         tally.step_done(len(batch))
-        tick(tally.num_films, tally.loss_sum)
+        tick(tally)
     float(tally.loss_sum)
     tally.stop()
     return tally

@@ -56,7 +56,7 @@ def _train_run(config: TrainConfig, listener: Listener) -> RunFolder:
 
 
 def resume(config: ResumeConfig, listener: Listener = ignore, *, restarted: bool = False) -> RunFolder:
-    """Continue a run after its last finished epoch, or a group of folds after its last finished run.
+    """Continue a run behind its last checkpoint, or a group of folds after its last finished run.
 
     On the device it began on, the result equals that of an uninterrupted run bit for bit.
 
@@ -146,7 +146,7 @@ def _device_of_all(config: TrainConfig, *, restarted: bool) -> str:
     """What decides how the processes communicate: the device of a run that is there before ``auto`` of this machine."""
     path = place_of(config, restarted=restarted)
     run = RunFolder(path) if path is not None else None
-    if run is None or config.device != "auto" or process_count() == 1 or not run.checkpoint_file.is_file():
+    if run is None or config.device != "auto" or process_count() == 1 or not run.can_resume:
         return config.device
     return _begun_on(run)
 
@@ -175,7 +175,7 @@ def _continue(run: RunFolder, config: ResumeConfig, processes: Team, listener: L
     if config.epochs is not None:
         settings = settings.model_copy(update={"epochs": config.epochs})
     with _held(run, processes, listener):
-        checkpoint = load_checkpoint(run)
+        checkpoint = load_checkpoint(run, listener)
         _refuse_done(run, checkpoint.progress, settings.epochs)
         plan = restored_plan(checkpoint.plan, config, settings, processes, listener)
         network = build_network(settings.seed)

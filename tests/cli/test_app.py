@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pneumocli.cli.boundary import Terminated, guarded
+from pneumocli.cli.boundary import guarded
 from pneumocli.cli.output import Output
 from pneumocli.core.errors import DataError, SettingError
+from pneumocli.core.signals import Stopped
 from pneumocli.run_folder import RunFolder
 
 
@@ -103,7 +104,8 @@ def raising(error: BaseException):
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(DataError("x"), 1), (SettingError("x"), 2), (KeyboardInterrupt(), 130), (Terminated(), 143)],
+    [(DataError("x"), 1), (SettingError("x"), 2), (KeyboardInterrupt(), 130), (Stopped(), 143)]
+    + [(Stopped(number), 128 + number) for number in (signal.SIGTERM, signal.SIGUSR1)],
 )
 def test_the_boundary_turns_errors_into_codes(error: BaseException, code: int):
     assert guarded(raising(error), output(), usage="pneumo x --help") == code
@@ -129,5 +131,5 @@ def test_the_boundary_hides_no_bug():
 def test_a_stop_says_how_to_resume(capsys: pytest.CaptureFixture[str]):
     speaker = output()
     speaker.resume_hint = "pneumo train --resume runs/a"
-    guarded(raising(Terminated()), speaker, usage="")
+    guarded(raising(Stopped()), speaker, usage="")
     assert "error: stopped by SIGTERM\nhint: pneumo train --resume runs/a\n" in capsys.readouterr().err

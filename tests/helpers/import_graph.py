@@ -12,7 +12,7 @@ FLOORS: dict[int, dict[str, str]] = {
     1: {
         "core": (
             "amounts config errors events field_docstrings files locks memory multiple_tests pages parallel recipes"
-            " records setting_faults settings_file shift_records version"
+            " records setting_faults settings_file shift_records signals version"
         ),
     },
     2: {
@@ -56,8 +56,8 @@ FLOORS: dict[int, dict[str, str]] = {
     7: {
         "training": (
             "alterations augmentation averaging checkpoint continuation dataset distributed ensemble export film_cache"
-            " finish fold_group folds gpu_probe hard_films loader loop plan records referral schedule seeds step"
-            " tensorboard timing train unseen"
+            " finish fold_group folds gpu_probe hard_films interruption loader loop plan records referral schedule"
+            " seeds step tensorboard timing train unseen"
         ),
     },
     8: {"demo": "", "diagnosis": "", "run_list": ""},

@@ -109,7 +109,7 @@ def test_only_cuda_copies_behind_the_programs_back(resize: str, monkeypatch: pyt
     monkeypatch.setattr("pneumocli.training.loop._LOOK_SECONDS", 0.0)
     learner, targets = learner_of(), targets_of(23)
     with NoBlindCopies():
-        train_epoch(learner, batches(resize=resize), targets, 1, ticker())
+        train_epoch(learner, batches(resize=resize).epoch(1), targets, ticker())
         validation_logits(learner, Squares(), 4)
 
 
@@ -178,7 +178,7 @@ def test_too_little_memory_is_reported_wherever_the_device_is_used(monkeypatch: 
     learner, targets = learner_of(freeze="backbone"), targets_of(23)
     learner.network.fc.register_forward_hook(fail)
     for work in (
-        lambda: train_epoch(learner, batches(), targets, 1, ticker()),
+        lambda: train_epoch(learner, batches().epoch(1), targets, ticker()),
         lambda: validation_logits(learner, Squares(), 4),
         lambda: features_of(learner, batches().epoch(1)),
         lambda: train_head_epoch(learner, torch.zeros(23, 512), [[0, 1]], targets, ticker()),
