@@ -257,6 +257,9 @@ class TrainConfig(Settings):
     """Compile the network with torch.compile."""
     workers: Annotated[int | None, Field(ge=0, le=256), Flag(default="by device")] = None
     """Processes that prepare batches; 0 for none beside the training process."""
+    low_memory: bool = False
+    """On a CPU, give freed memory back within a step: 0.4 GB less at the peak, slower, the same results. Done by
+    itself with less than 4 GB free."""
     cache: Annotated[bool, Flag(("--cache/--no-cache",), default="cache")] = True
     """Keep decoded films in the user's cache folder ($PNEUMO_CACHE)."""
     patience: Annotated[int | None, Field(ge=1), Flag(default="off")] = None

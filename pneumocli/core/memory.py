@@ -18,6 +18,11 @@ _LARGE_BYTES = 12 * 2**20
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
 
+# More than a step allocates at once. The C library takes both as an int.
+_KEPT_BYTES, _MOST_BYTES = 2**30, 2**31 - 1
+
+_ENOUGH_BYTES = 4e9  # free for each training process: a step at batch 32 and 224 pixels has its peak at 2.3 GB
+
 
 def peak_memory_bytes() -> int | None:
     """The most memory this process has held at once; ``None`` on systems that do not report it (Windows)."""
@@ -42,6 +47,27 @@ def available_memory_bytes() -> int | None:
     if not found and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))  # all there is, on macOS
     return min(found, default=None)
+
+
+def has_memory_to_keep(processes: int = 1) -> bool:
+    """Whether so much memory is free that each of some processes may keep what it has freed; so where it is unknown."""
+    available = available_memory_bytes()
+    return available is None or available >= processes * _ENOUGH_BYTES
+
+
+def keep_freed_blocks() -> None:
+    """Makes glibc keep what is freed for the next step, which saves the system's work for new pages.
+
+    Releases before 2.36 refuse a threshold above 32 MB; there blocks go back as :func:`return_large_blocks` has it. The
+    C library's own settings in the environment stay in force.
+    """
+    libc = _glibc()
+    if libc is None or _is_set_by_user():
+        return
+    if libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES):
+        libc.mallopt(_M_TRIM_THRESHOLD, _MOST_BYTES)
+    else:
+        return_large_blocks()
 
 
 def return_large_blocks() -> None:

@@ -25,7 +25,18 @@ TrainRun = Callable[[TrainConfig, Listener], RunFolder]
 # What decides no bit of a run's model, or is proven in another way: the films by the manifest. Folds that were trained
 # on several machines differ in these.
 _PLACE = frozenset(
-    {"data", "manifest", "weights", "device", "workers", "cache", "skip_unreadable", "ensemble", "checkpoint_minutes"}
+    {
+        "data",
+        "manifest",
+        "weights",
+        "device",
+        "workers",
+        "cache",
+        "skip_unreadable",
+        "ensemble",
+        "checkpoint_minutes",
+        "low_memory",
+    }
 )
 
 

@@ -15,7 +15,7 @@ from pneumocli.core.config import SELECTED_BY, TrainConfig
 from pneumocli.core.errors import ModelFileError, PneumoError, RunError, TrainingDiverged, resume_command
 from pneumocli.core.events import EpochFinished, Listener, Remark, RunStarted, TaskAdvanced, TaskFinished, TaskStarted
 from pneumocli.core.files import write_bytes
-from pneumocli.core.memory import return_free_blocks, return_large_blocks
+from pneumocli.core.memory import has_memory_to_keep, keep_freed_blocks, return_free_blocks, return_large_blocks
 from pneumocli.core.records import EpochRecord
 from pneumocli.core.signals import postponed
 from pneumocli.metrics.classification import accuracy, auroc, log_loss, sensitivity, specificity
@@ -155,9 +155,19 @@ class Training:
             lost_workers_reported(hint),
         ):
             if device.type == "cpu":
-                return_large_blocks()
+                self._choose_what_becomes_of_freed_memory()
             with gpu_probe(device) as self._probe:
                 yield
+
+    def _choose_what_becomes_of_freed_memory(self) -> None:
+        """For the session, whatever an earlier one did: no result depends on it."""
+        enough = has_memory_to_keep(self.team.local_size)
+        if enough and not self.config.low_memory:
+            keep_freed_blocks()
+            return
+        return_large_blocks()
+        if not enough and not self.config.low_memory:
+            self.listener(Remark("less than 4 GB of memory are free: training with less of it, some 15 % slower"))
 
     def _training_batches(self) -> TrainingBatches:
         device = torch.device(self.plan.device)

@@ -83,6 +83,8 @@ def make_plan(config: TrainConfig, device: torch.device, num_films: int, process
     Raises:
         DeviceError: The device cannot do what was asked.
     """
+    if config.low_memory and device.type != "cpu":
+        listener(Remark("--low-memory has no effect: it is about the memory of a CPU", "warning"))
     cores = usable_cores()
     threads = max(1, cores // processes.size) if processes.size > 1 else cores
     workers = config.workers

@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from pneumocli.core.memory import peak_memory_bytes
+from pneumocli.core.memory import has_memory_to_keep, peak_memory_bytes
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps freed blocks")
 
 # Twenty blocks freed below one that is not, after a block of that size has been freed: what makes glibc keep them.
 _FREED_BUT_KEPT = """
 import sys
-from pneumocli.core.memory import return_free_blocks, return_large_blocks
+from pneumocli.core.memory import keep_freed_blocks, return_free_blocks, return_large_blocks
 
 def resident():
     with open("/proc/self/statm") as counts:
@@ -25,6 +25,8 @@ def blocks(size):
 when, size = sys.argv[1], int(sys.argv[2])
 if when == "before":
     return_large_blocks()
+if when == "keep":
+    keep_freed_blocks()
 bytearray(size)
 before = resident()
 held = blocks(size)
@@ -48,6 +50,23 @@ def megabytes_kept(when: str, size: int) -> float:
 def test_what_is_freed_goes_back(when: str, size: int):
     assert megabytes_kept("never", size) > 15 * size / 2**20  # else there is nothing to return
     assert megabytes_kept(when, size) < 2
+
+
+@glibc
+def test_what_is_freed_can_be_kept_whatever_its_size():
+    """From 32 MB on glibc gives blocks back by itself."""
+    size = 40 << 20
+    assert megabytes_kept("never", size) < 2
+    assert megabytes_kept("keep", size) > 15 * size / 2**20
+
+
+@pytest.mark.parametrize(
+    ("available", "processes", "enough"),
+    [(None, 1, True), (4_000_000_000, 1, True), (3_999_999_999, 1, False), (8e9, 2, True), (7e9, 2, False)],
+)
+def test_memory_is_kept_where_each_process_has_4_gb(available, processes: int, enough: bool, monkeypatch):
+    monkeypatch.setattr("pneumocli.core.memory.available_memory_bytes", lambda: available)
+    assert has_memory_to_keep(processes) == enough
 
 
 @glibc

@@ -171,6 +171,23 @@ def test_no_thread_of_a_training_opens_another_gpu(monkeypatch: pytest.MonkeyPat
     assert changes == [1, 0]
 
 
+@pytest.mark.parametrize(
+    ("low_memory", "available", "chosen", "remarks"),
+    [(False, 4e9, "keep", 0), (True, 4e9, "return", 0), (False, 3e9, "return", 1), (True, 3e9, "return", 0)],
+)
+def test_freed_memory_is_kept_where_there_is_enough(
+    low_memory: bool, available: float, chosen: str, remarks: int, monkeypatch: pytest.MonkeyPatch
+):
+    done: list[str] = []
+    events: list[object] = []
+    monkeypatch.setattr("pneumocli.core.memory.available_memory_bytes", lambda: available)
+    monkeypatch.setattr("pneumocli.training.loop.keep_freed_blocks", lambda: done.append("keep"))
+    monkeypatch.setattr("pneumocli.training.loop.return_large_blocks", lambda: done.append("return"))
+    config = SimpleNamespace(low_memory=low_memory)
+    Training._choose_what_becomes_of_freed_memory(SimpleNamespace(config=config, team=Team(), listener=events.append))
+    assert (done, len(events)) == ([chosen], remarks)
+
+
 def test_too_little_memory_is_reported_wherever_the_device_is_used(monkeypatch: pytest.MonkeyPatch):
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")

@@ -232,6 +232,12 @@ def test_a_resumed_run_equals_an_uninterrupted_one(settings: dict[str, object], 
 
 
 @pytest.mark.slow
+def test_low_memory_trains_the_same_network(trained: RunFolder, phantoms: Path, tmp_path: Path):
+    run = stopped(tiny(phantoms, tmp_path / "run", low_memory=True), 1)
+    assert timeless(run) == timeless(trained.path)[:1]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 4])
 @pytest.mark.parametrize("altered", [{}, ALTERED], ids=["assignment", "altered"])
 def test_resume_is_exact_with_workers(workers: int, altered: dict[str, object], phantoms: Path, tmp_path: Path):
