@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 
 from pneumocli.core.config import ResumeConfig, TrainConfig
-from pneumocli.core.errors import DeviceError, RunError, resume_command, shell_word
+from pneumocli.core.errors import DeviceError, SettingError, resume_command
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.files import utc_now
 from pneumocli.core.parallel import usable_cores
@@ -35,6 +35,8 @@ _COMPILE_FILMS = {"cpu": 60_000, "cuda": 400_000}
 
 # Workers on a GPU: each prepares some 4,500 films/s, so eight keep up with any GPU that exists.
 _MOST_WORKERS = 8
+
+_LEAST_SHARE = 2  # films of a batch in each process
 
 # What decides a result: recorded with every run.
 _PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "scipy", "onnx", "onnxruntime", "pydicom")
@@ -82,27 +84,49 @@ def make_plan(config: TrainConfig, device: torch.device, num_films: int, process
 
     Raises:
         DeviceError: The device cannot do what was asked.
+        SettingError: The batch is too small for so many processes.
     """
     if config.low_memory and device.type != "cpu":
         listener(Remark("--low-memory has no effect: it is about the memory of a CPU", "warning"))
-    cores = usable_cores()
-    threads = max(1, cores // processes.size) if processes.size > 1 else cores
-    workers = config.workers
-    if workers is None and config.freeze == "backbone":
-        workers = 0  # few passes over the films
-    elif workers is None and device.type == "cpu":
-        # Cropping takes under 1 % of a step, and every worker would take a core from the step. Decoding takes more.
-        workers = 0 if config.cache else min(_MOST_WORKERS, max(1, threads // 2))
-    elif workers is None:
-        workers = min(_MOST_WORKERS, max(1, cores // processes.size))
+    _check_shares(config, processes, listener)
+    threads = _threads(processes)
     return Plan(
         device=str(device),
         precision=_precision(config, device, listener),
         compile=_compiles(config, device, num_films, processes, listener),
         threads=threads,
-        workers=workers,
+        workers=_workers(config, device, threads),
         world_size=processes.size,
     )
+
+
+def _check_shares(config: TrainConfig, processes: Team, listener: Listener) -> None:
+    if processes.size == 1 or config.freeze == "backbone":  # whose last layer sees whole batches in every process
+        return
+    share, rest = divmod(config.batch_size, processes.size)
+    if share < _LEAST_SHARE:
+        raise SettingError(
+            f"--batch-size {config.batch_size} is too small for {processes.size} processes: BatchNorm needs "
+            f"{_LEAST_SHARE} films in each, so {_LEAST_SHARE * processes.size} in a batch"
+        )
+    if rest:
+        found = f"--batch-size {config.batch_size} cannot be divided evenly among {processes.size} processes"
+        listener(Remark(f"{found}: some take {share + 1} films of each batch, some {share}"))
+
+
+def _threads(processes: Team) -> int:
+    return max(1, usable_cores() // processes.local_size)
+
+
+def _workers(config: TrainConfig, device: torch.device, threads: int) -> int:
+    if config.workers is not None:
+        return config.workers
+    if config.freeze == "backbone":
+        return 0  # few passes over the films
+    if device.type == "cpu":
+        # Cropping takes under 1 % of a step, and every worker would take a core from the step. Decoding takes more.
+        return 0 if config.cache else min(_MOST_WORKERS, max(1, threads // 2))
+    return min(_MOST_WORKERS, threads)
 
 
 def _precision(config: TrainConfig, device: torch.device, listener: Listener) -> Precision:
@@ -149,15 +173,11 @@ def restored_plan(
         listener: Gets a remark where the arithmetic is another one from here on.
 
     Raises:
-        RunError: The run was begun by another number of processes.
         DeviceError: The device is not there.
+        SettingError: The batch is too small for so many processes.
     """
     if recorded.world_size != processes.size:
-        raise RunError(
-            f"{config.resume} was begun by {recorded.world_size} processes and cannot be resumed by {processes.size}: "
-            "each process holds its share of every batch",
-            f"torchrun --nproc-per-node {recorded.world_size} -m pneumocli train --resume {shell_word(config.resume)}",
-        )
+        recorded = _redistributed(recorded, settings, processes, listener)
     if config.device is None:
         begun_on = recorded.device.partition(":")[0] if processes.size > 1 else recorded.device
         try:
@@ -176,6 +196,23 @@ def restored_plan(
         what = f"the run was begun in {recorded.precision} on {recorded.device}: it continues in {moved.precision}"
         listener(Remark(f"{what} on {moved.device}", "warning"))
     return replace(moved, threads=recorded.threads)
+
+
+def _redistributed(plan: Plan, settings: TrainConfig, processes: Team, listener: Listener) -> Plan:
+    """The plan for another number of processes: the same batches in other shares."""
+    _check_shares(settings, processes, listener)
+    begun = "one process" if plan.world_size == 1 else f"{plan.world_size} processes"
+    here = "one" if processes.size == 1 else f"{processes.size}"
+    what = f"the run was written by {begun} and continues with {here}: the same batches, in other shares"
+    listener(Remark(f"{what}; its last bits differ from those of an uninterrupted run", "warning"))
+    threads = _threads(processes)
+    return replace(
+        plan,
+        world_size=processes.size,
+        threads=threads,
+        workers=_workers(settings, torch.device(plan.device), threads),
+        compile=plan.compile and processes.size == 1,
+    )
 
 
 def _on_this_card(plan: Plan, settings: TrainConfig, listener: Listener) -> Plan:

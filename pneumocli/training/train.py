@@ -69,8 +69,7 @@ def resume(config: ResumeConfig, listener: Listener = ignore, *, restarted: bool
         The finished run.
 
     Raises:
-        RunError: There is no such run, it is finished or in use, its films have changed, or it was begun by another
-            number of processes.
+        RunError: There is no such run, it is finished or in use, or its films have changed.
         ModelFileError: The checkpoint is damaged.
         DeviceError: The device is not there.
     """

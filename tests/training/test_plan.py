@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pneumocli.core.config import ResumeConfig, TrainConfig
-from pneumocli.core.errors import DeviceError, RunError
+from pneumocli.core.errors import DeviceError, SettingError
 from pneumocli.core.events import Remark, ignore
 from pneumocli.model.device import has_cpp_compiler
 from pneumocli.training.alterations import Alterations
@@ -92,8 +92,37 @@ def test_a_resume_restores_the_plan(two_gpus: None, tmp_path):
     assert restored_plan(PLAN, ResumeConfig(resume=tmp_path, device="cpu"), TrainConfig(), Team()) == PLAN
     moved = restored_plan(PLAN, ResumeConfig(resume=tmp_path, device="cuda"), TrainConfig(), Team())
     assert (moved.device, moved.precision, moved.compile) == ("cuda:0", "fp16", False)
-    with pytest.raises(RunError, match="begun by 1 processes"):
-        restored_plan(PLAN, config, TrainConfig(), Team(0, 2))
+
+
+@pytest.mark.parametrize(
+    ("begun", "here", "words"),
+    [(1, 2, "one process and continues with 2"), (3, 1, "3 processes and continues with one")],
+)
+def test_a_resume_by_another_number_of_processes_shares_the_batches_anew(begun: int, here: int, words: str, tmp_path):
+    recorded, events = replace(PLAN, world_size=begun, threads=7, compile=True), []
+    config, settings = ResumeConfig(resume=tmp_path), TrainConfig(cache=False)
+    team = Team(0, here, 0, here)
+    plan = restored_plan(recorded, config, settings, team, events.append)
+    assert plan == replace(make_plan(settings, CPU, 0, team, ignore), compile=here == 1)
+    (remark,) = events
+    assert words in remark.text
+    assert "its last bits differ" in remark.text
+
+
+def test_shares_of_a_batch_are_reported_or_refused():
+    assert planned(TrainConfig(batch_size=32), team=Team(0, 4, 0, 4))[1] == []
+    assert planned(TrainConfig(batch_size=32), team=Team(0, 3, 0, 3))[1] == [
+        "--batch-size 32 cannot be divided evenly among 3 processes: some take 11 films of each batch, some 10"
+    ]
+    with pytest.raises(SettingError, match=r"--batch-size 5 is too small for 3 processes: .* so 6 in a batch"):
+        planned(TrainConfig(batch_size=5), team=Team(0, 3, 0, 3))
+    frozen = TrainConfig(batch_size=5, freeze="backbone", pretrained=True)
+    assert planned(frozen, team=Team(0, 3, 0, 3))[1] == []
+
+
+def test_threads_are_those_of_the_machine_among_its_own_processes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("pneumocli.training.plan.usable_cores", lambda: 8)
+    assert planned(TrainConfig(), team=Team(5, 8, 1, 4))[0].threads == 2
 
 
 def test_a_resume_by_several_processes_takes_each_ones_gpu(two_gpus: None, tmp_path):
