@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -454,12 +455,44 @@ def test_another_number_of_processes_goes_on_within_an_epoch(phantoms: Path, tmp
     assert three.returncode == 0, three.stderr
     assert "--batch-size 8 cannot be divided evenly among 3 processes" in three.stderr
     assert len((run / "history.csv").read_text().splitlines()) == 1 + 3
-    refused = torchrun(
-        "train", "--data", str(phantoms), "--batch-size", "2", "--run-dir", str(tmp_path / "none"), "--image-size", "32"
-    )
+    flags = ["--image-size", "32", "--val-fraction", "0.25", "--batch-size", "2", "--run-dir", str(tmp_path / "none")]
+    refused = torchrun("train", "--data", str(phantoms), *flags)
     assert refused.returncode != 0
     assert refused.stderr.count("--batch-size 2 is too small for 2 processes") == 1
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes of the node in /proc")
+def test_a_node_that_leaves_is_done_without(phantoms: Path, tmp_path: Path):
+    """Two agents of torchrun on this machine stand for two nodes; one is killed with its process, as a node fails."""
+    run = tmp_path / "run"
+    with socket.socket() as taken:
+        taken.bind(("localhost", 0))
+        port = taken.getsockname()[1]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "1:2", "--nproc-per-node", "1"]
+    meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{port}", "--max-restarts", "3"]
+    patience = ["--rdzv-conf", "last_call_timeout=3,keep_alive_interval=1,keep_alive_max_attempt=3,join_timeout=120"]
+    flags = ["--data", str(phantoms), "--run-dir", str(run), "--image-size", "32", *WITHOUT_SIZE, *AT_EVERY_STEP]
+    argv = [*launcher, *meeting, *patience, "-m", "pneumocli", "train", *flags, "--epochs", "2", "--continue"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    staying = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    leaving = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
+    try:
+        deadline = time.monotonic() + 240
+        while not (run / "within-epoch.pt").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        (process,) = Path(f"/proc/{leaving.pid}/task/{leaving.pid}/children").read_text().split()
+        leaving.kill()
+        os.kill(int(process), signal.SIGKILL)
+        _, err = staying.communicate(timeout=300)
+    finally:
+        staying.kill()
+        leaving.wait()
+    assert staying.returncode == 0, err
+    assert "written by 2 processes and continues with one: the same batches, in other shares" in err
+    assert "Traceback" not in err
+    assert (run / "result.json").is_file()
+    assert len((run / "history.csv").read_text().splitlines()) == 1 + 2
 
 
 def torchrun(*argv: str, count: int = 2) -> subprocess.CompletedProcess[str]:
