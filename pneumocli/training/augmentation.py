@@ -32,6 +32,11 @@ _LARGEST_WEIGHT = 2**15 - 1
 _MOST_BITS = 16
 
 
+# Crops resized in one go: from here on a GPU is busy, and more would only take more memory (0.2 GB for 128 crops of
+# 384 x 500 pixels).
+_AT_ONCE = 128
+
+
 @dataclass(frozen=True, slots=True)
 class Augmentation:
     """What is drawn for a film; the defaults are the assignment's.
@@ -129,22 +134,37 @@ def together(crops: Sequence[Crop]) -> Crops:
 def resized_at_once(crops: Crops, size: int) -> Tensor:
     """The crops as squares of ``size`` pixels, uint8 (n,1,size,size), on the device that they are on.
 
-    Resizing is linear in each direction, so a batch is resized by two products with matrices of weights.
+    Resizing is linear in each direction, so a batch is resized by two products with matrices of weights. Large batches
+    are resized in slices, so that the memory it takes does not grow with the batch.
     """
-    for_rows, for_columns = (_weights(crops.sizes[:, way], crops.extent[way], size) for way in (0, 1))
+    areas = crops.sizes.prod(1)
+    starts = (areas.cumsum(0) - areas).int()
+    slices = [slice(first, first + _AT_ONCE) for first in range(0, len(crops.sizes), _AT_ONCE)]
+    squares = [_resized_slice(crops, crops.sizes[part], starts[part], size) for part in slices]
+    together = squares[0] if len(squares) == 1 else torch.cat(squares)
+    return torch.where(crops.flipped[:, None, None], together.flip(-1), together).unsqueeze(1)
+
+
+def _resized_slice(crops: Crops, sizes: Tensor, starts: Tensor, size: int) -> Tensor:
+    """Some of the crops, not mirrored, uint8 (n,size,size)."""
     with ieee_float32():  # the weights are whole numbers of 16 bits, which TF32 and bfloat16 cut off
-        wide = _weighted(_side_by_side(crops).float() @ for_columns[0].mT, for_columns[1])
-        squares = _weighted(for_rows[0] @ wide, for_rows[1]).to(torch.uint8)
-    return torch.where(crops.flipped[:, None, None], squares.flip(-1), squares).unsqueeze(1)
+        for_columns, one = _weights(sizes[:, 1], crops.extent[1], size)
+        wide = _weighted(_side_by_side(crops, sizes[:, 1].int(), starts).float() @ for_columns.mT, one)
+        for_rows, one = _weights(sizes[:, 0], crops.extent[0], size)  # now, when what is large is gone
+        return _weighted(for_rows @ wide, one).to(torch.uint8)
 
 
-def _side_by_side(crops: Crops) -> Tensor:
-    """The crops in the upper left corners of equal pictures, uint8 (n,H,W); what lies beyond them is arbitrary."""
-    heights, widths = crops.sizes.unbind(1)
-    starts = (heights * widths).cumsum(0) - heights * widths
-    row, column = (torch.arange(length, device=crops.pixels.device) for length in crops.extent)
+def _side_by_side(crops: Crops, widths: Tensor, starts: Tensor) -> Tensor:
+    """Crops in the upper left corners of equal pictures, uint8 (n,H,W); what lies beyond them is arbitrary.
+
+    Args:
+        crops: All crops.
+        widths: int32 (n,), of some of them.
+        starts: int32 (n,), where these begin in ``crops.pixels``.
+    """
+    row, column = (torch.arange(length, device=starts.device, dtype=torch.int32) for length in crops.extent)
     places = starts[:, None, None] + row[:, None] * widths[:, None, None] + column
-    return crops.pixels[places.clamp_(max=len(crops.pixels) - 1)]
+    return crops.pixels.index_select(0, places.clamp_(max=len(crops.pixels) - 1).view(-1)).view(places.shape)
 
 
 def _weights(lengths: Tensor, extent: int, size: int) -> tuple[Tensor, Tensor]:
@@ -177,5 +197,5 @@ def _weights(lengths: Tensor, extent: int, size: int) -> tuple[Tensor, Tensor]:
 
 
 def _weighted(sums: Tensor, one: Tensor) -> Tensor:
-    """Weighted sums as grey levels, whole numbers."""
-    return (sums / one + 0.5).floor().clamp(0, 255)
+    """Weighted sums as grey levels, whole numbers, in their place."""
+    return sums.div_(one).add_(0.5).floor_().clamp_(0, 255)

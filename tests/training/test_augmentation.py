@@ -1,5 +1,6 @@
 """data/augmentation.py: crops are the same wherever they are resized."""
 
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import v2
 
 from pneumocli.training import augmentation
-from pneumocli.training.augmentation import Augmentation, Crop, draw, resized, resized_at_once, together
+from pneumocli.training.augmentation import Augmentation, Crop, Crops, draw, resized, resized_at_once, together
 
 # torch resizes 8-bit pictures in whole numbers where the CPU has AVX2, elsewhere in floats that it rounds at the end.
 OFF_BY = 0 if torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512") else 1
@@ -70,6 +72,63 @@ def test_the_company_a_crop_keeps_changes_nothing():
     at_once = resized_at_once(together(crops), 64)
     for number, crop in enumerate(crops):
         assert torch.equal(resized_at_once(together([crop]), 64)[0], at_once[number])
+
+
+def test_a_large_batch_is_resized_in_slices_with_the_same_pixels(monkeypatch: pytest.MonkeyPatch):
+    crops = [Crop(film(40 + 3 * number, 90 - 5 * number, number), number % 3 == 0) for number in range(10)]
+    whole = resized_at_once(together(crops), 48)
+    monkeypatch.setattr(augmentation, "_AT_ONCE", 4)
+    assert torch.equal(resized_at_once(together(crops), 48), whole)
+
+
+class MemoryInUse(TorchDispatchMode):
+    """Counts the bytes of all tensors that live at once, on a device that holds no numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._seen: dict[int, int] = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, tuple | list) else [made]:
+            if isinstance(tensor, torch.Tensor):
+                self._count(tensor.untyped_storage())
+        return made
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key in self._seen:
+            return
+        self._seen[key] = storage.nbytes()
+        self.now += storage.nbytes()
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._gone, key)
+
+    def _gone(self, key: int) -> None:
+        self.now -= self._seen.pop(key)
+
+
+def peak_of(count: int) -> int:
+    """Bytes that it takes to resize so many crops of 384 x 500 pixels, which are given beforehand, to 224."""
+    height, width = 384, 500
+    crops = Crops(
+        torch.empty(count * height * width, dtype=torch.uint8, device="meta"),
+        torch.empty((count, 2), dtype=torch.int64, device="meta"),
+        torch.empty(count, dtype=torch.bool, device="meta"),
+        (height, width),
+    )
+    with MemoryInUse() as memory:
+        resized_at_once(crops, 224)
+    return memory.peak
+
+
+def test_the_memory_that_resizing_takes_does_not_grow_with_the_batch(monkeypatch: pytest.MonkeyPatch):
+    one_slice, eight = peak_of(128), peak_of(1024)
+    assert one_slice < 0.21e9
+    assert eight < one_slice + 1024 * 224 * 224, "the squares themselves, uint8"
+    monkeypatch.setattr(augmentation, "_AT_ONCE", 1024)
+    assert peak_of(1024) > 7 * one_slice, "what slices are for"
 
 
 @pytest.fixture(params=["tf32", "tf32 by the setting of its own"])
