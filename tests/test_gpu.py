@@ -15,8 +15,11 @@ from pneumocli.core.errors import OutOfMemory
 from pneumocli.core.events import DeviceSampled, Event, Remark
 from pneumocli.data.images import fit_film, read_film
 from pneumocli.inference.classifier import Classifier
+from pneumocli.model.network import build_network
+from pneumocli.model.views import deployable
 from pneumocli.run_folder import RunFolder
 from pneumocli.training.checkpoint import load_checkpoint
+from pneumocli.training.finish import _outputs
 from pneumocli.training.gpu_probe import gpu_probe
 from pneumocli.training.step import make_learner, validation_logits
 from pneumocli.training.train import resume, train
@@ -176,6 +179,17 @@ def test_validation_gives_the_logits_of_the_cpu(device: str, trained: RunFolder,
         learner = make_learner(network, plan, method=Method(1e-3), freeze="none", full=8, team=Team())
         logits.append(validation_logits(learner, films, 8))
     torch.testing.assert_close(logits[0], logits[1], rtol=1e-3, atol=1e-3)
+
+
+@needs_cuda
+def test_a_run_is_finished_with_the_numbers_of_the_cpu():
+    """Temperature, threshold and the reference of films come from these logits and features."""
+    pixels = torch.randint(0, 256, (70, 1, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    net = deployable(build_network(0).to(memory_format=torch.channels_last), 64, 2).eval()
+    on_cpu = _outputs(net, pixels)
+    on_gpu = _outputs(net.to("cuda"), pixels)
+    for ours, theirs in zip(on_gpu, on_cpu, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
 
 
 @needs_cuda

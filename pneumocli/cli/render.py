@@ -26,6 +26,7 @@ _SPENT = {
     "compute": "training",
     "validate": "validating",
     "save": "saving",
+    "finish": "finishing",
 }
 
 _NOTABLE = 0.01  # of accuracy

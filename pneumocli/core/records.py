@@ -164,7 +164,8 @@ class RunResult(Record):
     """Of the training process; ``None`` where the system does not report it."""
     time_shares: dict[str, Fraction]
     """Where the time went: shares of ``decode`` (listing, hashing and decoding films, before the first epoch), ``wait``
-    (for batches: augmentation that the step could not hide), ``compute``, ``validate`` and ``save``."""
+    (for batches: augmentation that the step could not hide), ``compute``, ``validate``, ``save`` and
+    ``finish`` (temperature, features, export and its proof; not in runs of version 0.1.0)."""
     num_unreadable: Count
     """Films left out because ``--skip-unreadable`` was given."""
     unreadable: tuple[str, ...]

@@ -23,6 +23,7 @@ from pneumocli.metrics.classification import accuracy, auroc, log_loss, sigmoid
 from pneumocli.metrics.thresholds import choose_operating_point
 from pneumocli.model.brightness_map import fit_brightness_map, thumbnails
 from pneumocli.model.card import ModelCard, ValidationSummary
+from pneumocli.model.device import ieee_float32, memory_errors_translated, to_device
 from pneumocli.model.network import DeployableNet, StateDict, build_network
 from pneumocli.model.out_of_distribution import Appearance, Familiarity
 from pneumocli.model.out_of_distribution import fit as describe_films
@@ -37,6 +38,7 @@ from pneumocli.training.dataset import EvaluationForm, TrainingData, validation_
 from pneumocli.training.export import export
 from pneumocli.training.loader import stacked
 from pneumocli.training.referral import limits_of
+from pneumocli.training.timing import Stopwatch
 
 # Training films that the Gaussian of the features is fitted to. 512 directions need a few times as many films for a
 # stable shrunk covariance; more would cost a noticeable part of an epoch on a CPU.
@@ -46,6 +48,13 @@ _FAMILIAR_FILMS = 1536
 _PARITY_FILMS = 64
 
 _BATCH = 32
+
+_CPU = torch.device("cpu")
+
+_NO_MEMORY = (
+    "the device has too little memory to finish the run",
+    "free memory on it; the same command with --resume finishes the run",
+)
 
 
 def card_of(config: TrainConfig, data: TrainingData, record: EpochRecord, val_logits: NDArray[np.float32]) -> ModelCard:
@@ -92,12 +101,30 @@ def initial_weights_name(config: TrainConfig) -> str:
     return "IMAGENET1K_V1" if config.pretrained else "scratch"
 
 
-def finish(run: RunFolder, config: TrainConfig, data: TrainingData, progress: Progress, listener: Listener) -> None:
+def finish(  # noqa: PLR0913 - all named by the one caller
+    run: RunFolder,
+    config: TrainConfig,
+    data: TrainingData,
+    progress: Progress,
+    listener: Listener,
+    device: torch.device = _CPU,
+) -> None:
     """Completes ``best.pt``, exports and proves ``model.onnx``, and writes ``result.json``, the mark of a finished run.
+
+    Args:
+        run: Where it writes.
+        config: The run's settings.
+        data: The run's films.
+        progress: Its epochs; the time that this takes is added to what was spent.
+        listener: Gets progress, as a task of its own.
+        device: Where logits and features are computed if it is a CUDA device, in IEEE float32; else on the CPU. The
+            proof of the graph is always the CPU's.
 
     Raises:
         CheckFailed: The exported graph gives other logits than the network.
+        OutOfMemory: The device has too little memory.
     """
+    watch = Stopwatch(progress.spent)
     task = "exporting the model"
     listener(TaskStarted(task, 3, "steps"))
     weights, card = load_best(run.best_file)
@@ -105,7 +132,7 @@ def finish(run: RunFolder, config: TrainConfig, data: TrainingData, progress: Pr
     if (side, fit) != (config.image_size, config.fit):
         form = EvaluationForm(side, fit)
         data = replace(data, val_films=validation_films(data.manifest, form, cache=config.cache, listener=listener))
-    net = _deployable(weights, side, config.views)
+    net = _deployable(weights, side, config.views).to(device if device.type == "cuda" else _CPU)
     val_logits, val_features = _outputs(net, stacked(data.val_films, list(range(len(data.val_films)))))
     if config.views > 1:
         card = _card_of_views(config, data, progress.history[card.best_epoch - 1], val_logits.astype(np.float32))
@@ -118,6 +145,7 @@ def finish(run: RunFolder, config: TrainConfig, data: TrainingData, progress: Pr
     shown = stacked(data.val_films, list(range(min(len(data.val_films), _PARITY_FILMS))))
     export(run.best_file, run.onnx_file, card, shown.numpy())
     listener(TaskAdvanced(task, 2))
+    watch.lap("finish")
     stopped_early = progress.epoch < config.epochs
     run.write_result(_result(run, data, progress, card, stopped_early=stopped_early))
     run.write_model_card(model_card(run, card))
@@ -193,8 +221,14 @@ def _reference(
 @torch.no_grad()
 def _outputs(net: DeployableNet, pixels: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """Logits of pneumonia, float64 (N,), and pooled activations, float32 (N,512)."""
-    rows = [net(batch) for batch in torch.split(pixels, _BATCH)]
-    return logit_of(torch.cat([row[0] for row in rows]).numpy()), torch.cat([row[2] for row in rows]).numpy()
+    device = next(net.parameters()).device
+    logits, features = [], []
+    with ieee_float32(), memory_errors_translated(*_NO_MEMORY):
+        for batch in torch.split(pixels, _BATCH):
+            outputs = net(to_device(batch, device))
+            logits.append(outputs[0].cpu())
+            features.append(outputs[2].cpu())
+    return logit_of(torch.cat(logits).numpy()), torch.cat(features).numpy()
 
 
 def _result(

@@ -114,7 +114,8 @@ class Training:
             self.listener(TaskFinished("training"))
             with self.team.writes_alone():  # nobody leaves before the run is whole
                 if self.team.is_writer:
-                    finish(self.run, self.config, self.data, self.progress, self.listener)
+                    device = torch.device(self.plan.device)
+                    finish(self.run, self.config, self.data, self.progress, self.listener, device)
 
     def _run_epoch(self, epoch: int) -> None:
         """Trains, validates and saves; the epoch is on disk when this returns."""

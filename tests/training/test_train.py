@@ -91,6 +91,7 @@ def test_a_run_folder_holds_exactly_what_the_contract_says(trained: RunFolder):
     result = trained.result()
     assert result.num_epochs == 2
     assert set(result.sha256) == {"best.pt", "model.onnx"}
+    assert set(result.time_shares) == {"decode", "wait", "compute", "validate", "save", "finish"}
     assert sum(result.time_shares.values()) == pytest.approx(1)
     assert trained.config().image_size == 64
 
