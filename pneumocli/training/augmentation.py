@@ -32,8 +32,8 @@ _LARGEST_WEIGHT = 2**15 - 1
 _MOST_BITS = 16
 
 
-# Crops resized in one go: from here on a GPU is busy, and more would only take more memory (0.2 GB for 128 crops of
-# 384 x 500 pixels).
+# Crops resized in one go. They take 0.2 GB at 384 x 500 pixels (counted, see docs/benchmarks.md); what the number does
+# to a card's speed was not measured.
 _AT_ONCE = 128
 
 

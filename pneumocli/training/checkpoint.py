@@ -158,7 +158,7 @@ def load_checkpoint(run: RunFolder, listener: Listener = ignore) -> Checkpoint:
         raise RunError(f"{run.path} has no last.pt: it was stopped before its first epoch was done", run.continue_hint)
     last = _read(run.checkpoint_file) if run.checkpoint_file.is_file() else None
     if not run.within_epoch_file.is_file():
-        return _there(last)
+        return _there(run, last)
     try:
         within = _read(run.within_epoch_file)
     except ModelFileError as error:
@@ -168,12 +168,15 @@ def load_checkpoint(run: RunFolder, listener: Listener = ignore) -> Checkpoint:
         listener(Remark(f"{error.message}: going on from the end of epoch {last.progress.epoch}", "warning"))
         return last
     follows = within.progress.history == (last.progress.history if last is not None else [])
-    return within if follows else _there(last)
+    return within if follows else _there(run, last)
 
 
-def _there(last: Checkpoint | None) -> Checkpoint:
+def _there(run: RunFolder, last: Checkpoint | None) -> Checkpoint:
     if last is None:
-        raise RunError("last.pt is missing, and within-epoch.pt belongs to a later epoch", "restore last.pt")
+        raise RunError(
+            f"{run.path} has lost its {run.checkpoint_file.name}, which its {run.within_epoch_file.name} follows",
+            f"restore {run.checkpoint_file.name} from a backup, or train again",
+        )
     return last
 
 

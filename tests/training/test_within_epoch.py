@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pneumocli.core.config import ResumeConfig, TrainConfig
-from pneumocli.core.errors import ModelFileError, PneumoError
+from pneumocli.core.errors import ModelFileError, PneumoError, RunError
 from pneumocli.core.events import EpochFinished, Event, Remark, TaskAdvanced, ignore
 from pneumocli.core.signals import Stopped, answer_signals
 from pneumocli.run_folder import RunFolder
@@ -208,8 +208,14 @@ def test_a_checkpoint_of_an_epoch_that_is_done_is_not_used_and_goes(part: RunFol
     with pytest.raises(Stop):
         resume(ResumeConfig(resume=part.path), doing_after(62, raise_stop))
     assert not part.within_epoch_file.exists()
-    part.checkpoint_file.unlink()
-    assert not part.can_resume
+
+
+def test_a_checkpoint_that_follows_a_lost_one_is_refused(part: RunFolder, whole_once: Path):
+    content = torch.load(part.within_epoch_file, weights_only=True)
+    content["history"] = torch.load(whole_once / "last.pt", weights_only=True)["history"]
+    torch.save(content, part.within_epoch_file)
+    with pytest.raises(RunError, match=r"has lost its last\.pt, which its within-epoch\.pt follows"):
+        load_checkpoint(part)
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
