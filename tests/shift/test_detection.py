@@ -165,3 +165,17 @@ def test_age_and_view_of_few_films_are_shown_and_not_tested(known: int):
     assert not found.detected
     assert (found.age_here is None, found.views_here) == (known == 0, {"PA": 1.0} if known else {})
     assert ("no file says" in age_and_view(found)) == (known > 0)
+
+
+def test_features_do_not_decide_for_a_group_whose_films_its_networks_have_seen():
+    group = CARD.model_copy(update={"members": ("a", "b")})
+    moved = films(80, 2)[0]
+    moved.features[:, :4] += 1
+    alone, of_group = (detect_shift(sample(moved), reference(), card) for card in (CARD, group))
+    assert alone is not None
+    assert of_group is not None
+    assert (alone.detected, of_group.detected) == (True, False)
+    assert alone.p_value == of_group.p_value < 0.01
+    darker = detect_shift(sample(changed(films(80, 2)[0], 2, -40)), reference(), group)
+    assert darker is not None
+    assert darker.detected
