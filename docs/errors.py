@@ -157,6 +157,10 @@ CURES = {
     "the model file's reference of its validation films is damaged or from another version": (
         "update pneumo, or train again"
     ),
+    "this needs …, which is not installed here": (
+        "the hint installs it; torch without a GPU: "
+        "`pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu`"
+    ),
     "… needs torch, expected a run or its model.onnx": "name the run's model.onnx instead of its best.pt",
     "… is another model here: its SHA-256 begins …, that of the scorer's …": (
         "copy the same model file to every machine, under the same path"
