@@ -231,6 +231,11 @@ SPELLED = {
         "cannot write …: …",
         "choose a folder that you may write to with `--data DIR`",
     ),
+    "training/checkpoint.py": (
+        "ModelFileError",
+        "… is damaged: … while reading it (within-epoch.pt, before the first epoch was done)",
+        "remove the file that is named; the same command with `--continue` starts again",
+    ),
     "training/distributed.py": (
         "FirstProcessFailed",
         "process …: …",
