@@ -462,6 +462,11 @@ def test_another_number_of_processes_goes_on_within_an_epoch(phantoms: Path, tmp
     assert not (tmp_path / "none").exists()
 
 
+def is_open(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("localhost", port)) == 0
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes of the node in /proc")
 def test_a_node_that_leaves_is_done_without(phantoms: Path, tmp_path: Path):
     """Two agents of torchrun on this machine stand for two nodes; one is killed with its process, as a node fails."""
@@ -471,15 +476,19 @@ def test_a_node_that_leaves_is_done_without(phantoms: Path, tmp_path: Path):
         port = taken.getsockname()[1]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "1:2", "--nproc-per-node", "1"]
     meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{port}", "--max-restarts", "3"]
-    patience = ["--rdzv-conf", "last_call_timeout=3,keep_alive_interval=1,keep_alive_max_attempt=3,join_timeout=120"]
+    patience = ["--rdzv-conf", "last_call_timeout=12,keep_alive_interval=1,keep_alive_max_attempt=3"]
     flags = ["--data", str(phantoms), "--run-dir", str(run), "--image-size", "32", *WITHOUT_SIZE, *AT_EVERY_STEP]
-    argv = [*launcher, *meeting, *patience, "-m", "pneumocli", "train", *flags, "--epochs", "2", "--continue"]
+    argv = [*launcher, *meeting, *patience, "-m", "pneumocli", "train", *flags, "--continue"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     staying = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    deadline = time.monotonic() + 240
+    while not is_open(port) and time.monotonic() < deadline:  # the node where all meet must be the one that stays
+        assert staying.poll() is None, staying.communicate()[1]
+        time.sleep(0.1)
     leaving = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
     try:
-        deadline = time.monotonic() + 240
         while not (run / "within-epoch.pt").exists() and time.monotonic() < deadline:
+            assert staying.poll() is None, staying.communicate()[1]
             time.sleep(0.01)
         (process,) = Path(f"/proc/{leaving.pid}/task/{leaving.pid}/children").read_text().split()
         leaving.kill()
@@ -492,7 +501,7 @@ def test_a_node_that_leaves_is_done_without(phantoms: Path, tmp_path: Path):
     assert "written by 2 processes and continues with one: the same batches, in other shares" in err
     assert "Traceback" not in err
     assert (run / "result.json").is_file()
-    assert len((run / "history.csv").read_text().splitlines()) == 1 + 2
+    assert len((run / "history.csv").read_text().splitlines()) == 1 + 4
 
 
 def torchrun(*argv: str, count: int = 2) -> subprocess.CompletedProcess[str]:
