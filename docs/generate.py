@@ -24,6 +24,7 @@ COMMANDS = (
     "download",
     "verify-data",
     "train",
+    "tune",
     "evaluate",
     "predict",
     "recalibrate",

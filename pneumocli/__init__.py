@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ResumeConfig,
         RunsConfig,
         TrainConfig,
+        TuneConfig,
         VerifyDataConfig,
     )
     from pneumocli.core.errors import PneumoError
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         resume,
         runs,
         train,
+        tune,
         verify_data,
     )
 
@@ -80,6 +82,7 @@ _PUBLIC = {
     "Runs": "pneumocli.library.results",
     "RunsConfig": "pneumocli.core.config",
     "TrainConfig": "pneumocli.core.config",
+    "TuneConfig": "pneumocli.core.config",
     "Verification": "pneumocli.library.results",
     "VerifyDataConfig": "pneumocli.core.config",
     "compare": "pneumocli.library.verbs",
@@ -92,6 +95,7 @@ _PUBLIC = {
     "resume": "pneumocli.library.verbs",
     "runs": "pneumocli.library.verbs",
     "train": "pneumocli.library.verbs",
+    "tune": "pneumocli.library.verbs",
     "verify_data": "pneumocli.library.verbs",
 }
 
@@ -117,6 +121,7 @@ __all__ = [
     "Runs",
     "RunsConfig",
     "TrainConfig",
+    "TuneConfig",
     "Verification",
     "VerifyDataConfig",
     "compare",
@@ -129,6 +134,7 @@ __all__ = [
     "resume",
     "runs",
     "train",
+    "tune",
     "verify_data",
 ]
 

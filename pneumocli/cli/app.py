@@ -17,6 +17,7 @@ from pneumocli.cli import (
     recalibrate,
     runs,
     train,
+    tune,
     verify_data,
 )
 from pneumocli.cli.boundary import EXIT_INTERRUPTED
@@ -57,7 +58,20 @@ def pneumo(
     set_app_wide(quiet=quiet, debug=debug)
 
 
-for module in (download, verify_data, train, evaluate, predict, recalibrate, quantize, compare, runs, demo, doctor):
+for module in (
+    download,
+    verify_data,
+    train,
+    tune,
+    evaluate,
+    predict,
+    recalibrate,
+    quantize,
+    compare,
+    runs,
+    demo,
+    doctor,
+):
     module.register(app)
 
 

@@ -9,14 +9,14 @@ _MEMBERS = {
     ),
     "Network": "weights pretrained freeze image_size fit views run model",
     "Recipe": (
-        "recipe like config epochs batch_size learning_rate schedule warm_up average_epochs weight_decay"
+        "recipe like config fixed epochs batch_size learning_rate schedule warm_up average_epochs weight_decay"
         " label_smoothing crop_scale mirror tone noise sharpness jpeg_quality resample class_weights"
-        " hard_weight operating_point refer patience select seed seeds"
+        " hard_weight operating_point refer patience select seed seeds trials timeout objective"
     ),
     "Device": "device precision compile workers cache accumulate low_memory",
     "Output": (
-        "run_dir tensorboard resume until_done checkpoint_minutes output report csv explain every shift merge sort"
-        " json quiet debug help"
+        "storage run_dir tensorboard resume until_done checkpoint_minutes output report csv explain every shift merge"
+        " sort json quiet debug help"
     ),
 }
 _GROUP_OF = {name: group for group, names in _MEMBERS.items() for name in names.split()}
@@ -35,6 +35,10 @@ EXAMPLES = {
     "download": ("pneumo download --source mendeley", "pneumo download --source phantom --data phantoms"),
     "verify-data": ("pneumo verify-data", "pneumo verify-data films --report films.html"),
     "train": ("pneumo train --pretrained --recipe robust", "pneumo train --like runs/scratch --seed 1"),
+    "tune": (
+        "pneumo tune --trials 50 --timeout 8h",
+        "pneumo tune --storage postgresql+psycopg://me@db/pneumo --continue",
+    ),
     "evaluate": ("pneumo evaluate runs/transfer", "pneumo evaluate runs/transfer --data films --manifest ours.csv"),
     "predict": (
         "pneumo predict xray.jpeg",

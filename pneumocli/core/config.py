@@ -580,6 +580,51 @@ class QuantizeConfig(Settings):
     """Data folder with the run's validation films; the one the run was trained on unless given."""
 
 
+def _duration(value: str) -> str:
+    if not re.fullmatch(r"\d*\.?\d+[smhd]", value):
+        raise ValueError("expected a number with s, m, h or d behind it, such as 90m")
+    return value
+
+
+class TuneConfig(Settings):
+    """Settings of ``pneumo tune``."""
+
+    data: Annotated[Path, Flag(metavar="DIR")] = DEFAULT_DATA
+    """Data folder; its test films are never looked at."""
+    manifest: Annotated[Path | None, Flag(metavar="FILE.csv")] = None
+    """Films from a CSV instead (image,label[,patient][,split]); image paths relative to --data."""
+    trials: Annotated[int, Field(ge=1, le=100_000), Flag(metavar="N")] = 30
+    """Settings to try, by all workers together."""
+    timeout: Annotated[str | None, AfterValidator(lambda value: value and _duration(value)), Flag(metavar="T")] = None
+    """Stop after this time, such as 90m or 8h; --continue goes on."""
+    storage: Annotated[str | None, Flag(metavar="URL", default="a file in --output")] = None
+    """Database that several workers share, as SQLAlchemy names it; each of them runs the same command with
+    --continue."""
+    objective: Literal["hard", "log-loss"] = "hard"
+    """What is sought: the highest balanced accuracy on the hard films, or the lowest log loss on all, of held-out
+    patients."""
+    folds: Annotated[int, Field(ge=2, le=50), Flag(metavar="K")] = 3
+    """Parts that the patients are cut into; each trial trains as many runs, each of which holds another part out."""
+    seeds: Annotated[int, Field(ge=1, le=100), Flag(metavar="N")] = 3
+    """Score the best settings with this many seeds in the end."""
+    weights: Annotated[Path | None, Flag(metavar="FILE")] = None
+    """Start from this ResNet-18 state dict; implies --pretrained."""
+    pretrained: Annotated[bool, Flag(("--pretrained/--scratch",), default="scratch")] = Field(
+        default_factory=lambda given: given.get("weights") is not None
+    )
+    """Start from torchvision's ImageNet weights, or from scratch."""
+    fixed: Annotated[Path | None, Flag(("--config",), metavar="FILE")] = None
+    """TOML file of settings of pneumo train that are fixed instead of tried."""
+    device: Annotated[Device, Flag(metavar="DEVICE")] = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of the folds, the trainings and the search."""
+    output: Annotated[Path, Flag(metavar="DIR")] = Path("runs/tune")
+    """Folder of the search; the study is named after it."""
+    until_done: Annotated[bool, Flag(("--continue",))] = False
+    """Start the search, go on with it, or report that it is done: the same command until it is."""
+
+
 class DoctorConfig(Settings):
     """Settings of ``pneumo doctor``: it has none."""
 

@@ -90,10 +90,10 @@ def _named_beside(path: Path, taken: RunError) -> Iterator[str]:
     try:
         if not _made(mark):
             owner = mark.read_text(encoding="utf-8", errors="replace")
-            if _lives_here(owner):
+            if runs_here(owner):
                 raise taken
-            if owner.partition(" ")[0] != socket.gethostname():
-                warning += f" ({owner.partition(' ')[0] or 'an unknown machine'} did, and did not end in order)"
+            if machine_of(owner) != socket.gethostname():
+                warning += f" ({machine_of(owner) or 'an unknown machine'} did, and did not end in order)"
             mark.unlink(missing_ok=True)
             if not _made(mark):  # another process was faster
                 raise taken
@@ -110,14 +110,24 @@ def _made(mark: Path) -> bool:
     """Makes the file with this process's name in it; whether it was not there before."""
     try:
         with mark.open("x", encoding="utf-8") as file:
-            file.write(f"{socket.gethostname()} {os.getpid()} {_start_of(os.getpid())}")
+            file.write(this_process())
     except FileExistsError:
         return False
     return True
 
 
-def _lives_here(owner: str) -> bool:
-    """Whether a process, given as its machine, number and start, runs on this machine now."""
+def this_process() -> str:
+    """This process by its machine, number and start: no other one has the same."""
+    return f"{socket.gethostname()} {os.getpid()} {_start_of(os.getpid())}"
+
+
+def machine_of(process: str) -> str:
+    """The machine that :func:`this_process` names."""
+    return process.partition(" ")[0]
+
+
+def runs_here(owner: str) -> bool:
+    """Whether a process, as :func:`this_process` names it, runs on this machine now."""
     host, number, start = [*owner.split(" "), "", ""][:3]
     if host != socket.gethostname() or not number.isdecimal() or sys.platform == "win32":
         return False

@@ -20,6 +20,7 @@ from pneumocli.core.config import (
     ResumeConfig,
     RunsConfig,
     TrainConfig,
+    TuneConfig,
     VerifyDataConfig,
 )
 from pneumocli.core.events import Listener
@@ -32,6 +33,7 @@ if TYPE_CHECKING:  # their rooms load requests and scikit-learn
     from pneumocli.evaluation.quantize import Quantized
     from pneumocli.library.downloaded import Downloaded
     from pneumocli.library.recalibrated import Recalibrated
+    from pneumocli.tuning.records import TuneResult
 
 AnyPath = str | os.PathLike[str]
 
@@ -66,6 +68,31 @@ def train(
         chosen = config_of(TrainConfig, config, settings)
         run = room.train_until_done(chosen, listen) if until_done else room.train(chosen, listen)
     return RunFolder(run.path)
+
+
+@takes(TuneConfig)
+def tune(
+    config: TuneConfig | None = None,
+    listener: Listener | None = None,
+    *,
+    progress: bool | None = None,
+    **settings: Any,  # noqa: ANN401
+) -> "TuneResult":
+    """Search the settings of a training on folds of patients: ``tune(data="films", trials=50, timeout="8h")``.
+
+    Args:
+        config: Settings to start from; keywords win.
+        listener: Gets progress.
+        progress: Whether to draw progress; by default in a notebook.
+        **settings: By name, see below.
+
+    Raises:
+        PneumoError: As :func:`pneumocli.tuning.tune.tune`.
+    """
+    from pneumocli.tuning import tune as room
+
+    with shown(listener, progress=progress) as listen:
+        return room.tune(config_of(TuneConfig, config, settings), listen)
 
 
 @takes(ResumeConfig, without=("resume",))

@@ -89,11 +89,12 @@ class Training:
         self._begun: EpochPart | None = None  # what an earlier session has done of this session's first epoch
         self._interruptions = Interruptions(self.config.checkpoint_minutes, self.team, lambda: 0)
 
-    def complete(self, checkpoint: Checkpoint | None = None) -> None:
+    def complete(self, checkpoint: Checkpoint | None = None, *, with_model: bool = True) -> None:
         """Runs the epochs that are left and writes what a finished run holds.
 
         Args:
             checkpoint: Where an earlier session ended; ``None`` for a new run.
+            with_model: Write the model file and finish; without, the run stays as its last epoch left it.
 
         Raises:
             Stopped: A signal has asked to end; what has been done of the epoch is on disk.
@@ -113,7 +114,7 @@ class Training:
                     self._run_epoch(self.progress.epoch + 1)
             self.listener(TaskFinished("training"))
             with self.team.writes_alone():  # nobody leaves before the run is whole
-                if self.team.is_writer:
+                if self.team.is_writer and with_model:
                     device = torch.device(self.plan.device)
                     finish(self.run, self.config, self.data, self.progress, self.listener, device)
 

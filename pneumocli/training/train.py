@@ -50,6 +50,20 @@ def train(config: TrainConfig, listener: Listener = ignore) -> RunFolder:
     return _train_run(config, listener) if config.folds is None else train_folds(config, _train_run, listener)
 
 
+def score_fold(config: TrainConfig, listener: Listener = ignore) -> None:
+    """Train one fold by itself for its validation figures: neither a group nor a model file is made.
+
+    Args:
+        config: The settings, with ``folds``, ``fold`` and ``run_dir``.
+        listener: Gets progress, one event per epoch.
+
+    Raises:
+        PneumoError: As :func:`train`.
+    """
+    with team(config.device) as processes:
+        _start(config, processes, listener, with_model=False)
+
+
 def _train_run(config: TrainConfig, listener: Listener) -> RunFolder:
     with team(config.device) as processes:
         return _start(config, processes, listener if processes.is_writer else ignore)
@@ -150,7 +164,7 @@ def _device_of_all(config: TrainConfig, *, restarted: bool) -> str:
     return _begun_on(run)
 
 
-def _start(config: TrainConfig, processes: Team, listener: Listener) -> RunFolder:
+def _start(config: TrainConfig, processes: Team, listener: Listener, *, with_model: bool = True) -> RunFolder:
     """The story of a training, from its settings to the finished run."""
     with processes.writes_alone():
         if processes.is_writer:
@@ -164,7 +178,7 @@ def _start(config: TrainConfig, processes: Team, listener: Listener) -> RunFolde
     watch.lap("decode")
     plan = make_plan(config, device, len(data.train_labels), processes, listener)
     with _new_run(config, plan, data, processes, listener) as run:
-        Training(run, config, plan, data, network, progress, processes, listener).complete()
+        Training(run, config, plan, data, network, progress, processes, listener).complete(with_model=with_model)
     return run
 
 

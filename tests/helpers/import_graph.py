@@ -60,12 +60,12 @@ FLOORS: dict[int, dict[str, str]] = {
             " seeds step tensorboard timing train unseen"
         ),
     },
-    8: {"demo": "", "diagnosis": "", "run_list": ""},
+    8: {"demo": "", "diagnosis": "", "run_list": "", "tuning": "page records space study trial tune"},
     9: {
         "cli": (
             "app boundary collector compare completion demo doctor download encoding epoch_table evaluate help_texts"
             " lines options other_tools output predict predict_tables progress quantize recalibrate render runs train"
-            " usage verify_data verify_data_tables"
+            " tune usage verify_data verify_data_tables"
         ),
     },
     10: {"__main__": "", "library": "display downloaded predictions progress recalibrated results settings verbs"},

@@ -1,0 +1,101 @@
+"""The page of a search: its history, what mattered, the best trials, and what to expect of them."""
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from pneumocli.core.config import TrainConfig, flag_name
+from pneumocli.reporting.figures import NORMAL_COLOUR, PAGE_STYLE, PNEUMONIA_COLOUR, new_figure
+from pneumocli.reporting.html import page_figure, render, thinned_rows
+from pneumocli.tuning.records import TrialRecord, TuneResult
+
+_MOST_LISTED = 10
+_SAID = {"hard": "balanced accuracy on hard films", "log-loss": "log loss"}
+
+
+def tuning_page(result: TuneResult, trials: Sequence[TrialRecord]) -> str:
+    """The page as HTML.
+
+    Args:
+        result: What the search found.
+        trials: All trials, by number.
+    """
+    seed = _seed(trials, result)
+    best = sorted(
+        (one for one in trials if one.state == "complete" and one.value is not None and one.seed == seed),
+        key=lambda one: -(one.value or 0.0) if result.objective == "hard" else (one.value or 0.0),
+    )
+    with mpl.rc_context(PAGE_STYLE):
+        figures = [_history(result, trials), *([_importances(result)] if result.importances else [])]
+    return render(
+        "tuning.html.j2",
+        title=f"Search {result.study}",
+        result=result,
+        objective=_SAID[result.objective],
+        worded=lambda value: worded(result, value),
+        figures=figures,
+        best=best[:_MOST_LISTED],
+        names=list(result.settings),
+        shown=lambda value: {True: "on", False: "off"}[value] if isinstance(value, bool) else f"{value}",
+        flag=lambda name: flag_name(TrainConfig, name).removeprefix("--"),
+    )
+
+
+def worded(result: TuneResult, value: float) -> str:
+    """A value of the objective for people."""
+    return f"{value:.1%}" if result.objective == "hard" else f"{value:.4f}"
+
+
+def _seed(trials: Sequence[TrialRecord], result: TuneResult) -> int:
+    return next(one.seed for one in trials if one.number == result.best_trial)
+
+
+def _history(result: TuneResult, trials: Sequence[TrialRecord]) -> dict[str, object]:
+    """Every trial's value by its number, and the best so far."""
+    figure: Figure = new_figure(9.5, 3.8)
+    axes = figure.add_subplot()
+    seed = _seed(trials, result)
+    scale = 100 if result.objective == "hard" else 1
+    for state, colour, mark in (("complete", NORMAL_COLOUR, "o"), ("pruned", "#777777", "x")):
+        shown = [one for one in trials if one.state == state and one.value is not None and one.seed == seed]
+        axes.plot(
+            [one.number for one in shown], [scale * (one.value or 0) for one in shown],
+            mark, color=colour, linestyle="none", label=state,
+        )  # fmt: skip
+    done = [one for one in trials if one.state == "complete" and one.value is not None and one.seed == seed]
+    best: list[float] = []
+    for one in done:
+        value = one.value or 0.0
+        better = max if result.objective == "hard" else min
+        best.append(better([*best[-1:], value]))
+    axes.step(
+        [one.number for one in done], [scale * value for value in best],
+        where="post", color=PNEUMONIA_COLOUR, label="best so far",
+    )  # fmt: skip
+    axes.set(xlabel="trial", ylabel=_SAID[result.objective] + (", %" if scale == 100 else ""))
+    axes.legend(frameon=False)
+    rows = [[str(one.number), one.state, "" if one.value is None else worded(result, one.value)] for one in trials]
+    return page_figure(
+        figure,
+        "Value of each trial",
+        "Mean over the folds of held-out patients; of a pruned trial as far as it came.",
+        ["trial", "state", _SAID[result.objective]],
+        thinned_rows(rows),
+    )
+
+
+def _importances(result: TuneResult) -> dict[str, object]:
+    found = sorted(result.importances.items(), key=lambda item: item[1])
+    figure: Figure = new_figure(9.5, 0.8 + 0.26 * len(found))
+    axes = figure.add_subplot()
+    names = [flag_name(TrainConfig, name).removeprefix("--") for name, _ in found]
+    axes.barh(names, [100 * share for _, share in found], color=NORMAL_COLOUR)
+    axes.set(xlabel="share of the variance between trials, %")
+    return page_figure(
+        figure,
+        "Which settings mattered",
+        "By PED-ANOVA, among the values that were tried; with few trials little more than a hint.",
+        ["setting", "share"],
+        [[name, f"{share:.1%}"] for name, (_, share) in zip(reversed(names), reversed(found), strict=True)],
+    )
