@@ -429,7 +429,7 @@ class PredictConfig(Settings):
     """Settings of ``pneumo predict``."""
 
     inputs: Annotated[tuple[str, ...], Flag(argument=True, metavar="INPUT...")]
-    """Films, folders, glob patterns, or - for one film on standard input."""
+    """Films, folders, glob patterns, addresses (s3://, gs://, az://, https://), or - for one film on standard input."""
     run: Annotated[Path | None, Flag(metavar="RUN", default="$PNEUMO_RUN, else the latest under runs/")] = None
     """Run whose model to use."""
     model: Annotated[Path | None, Flag(metavar="FILE")] = None

@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.data.film_files import left_out, system_file, walk
+from pneumocli.inference.remote import RemoteFilm, is_remote, remote_items, shown_address
 
 STANDARD_INPUT = "-"
 
@@ -27,13 +28,13 @@ class Named:
 
     Attributes:
         image: What the answer is filed under: the path as given, or the folder as given and the path below it.
-        source: The file, or the content of standard input; ``None`` when there is an ``error``.
+        source: The file, the object in a store, or the content of standard input; ``None`` when there is an ``error``.
         place: Path below the folder that was named, or the file's own name: where its explanation goes.
         error: Why there is no film.
     """
 
     image: str
-    source: Path | bytes | None
+    source: Path | RemoteFilm | bytes | None
     place: PurePath
     error: str | None = None
 
@@ -55,14 +56,20 @@ def find_films(inputs: Iterable[str], listener: Listener = ignore) -> Iterator[N
     seen: set[str] = set()
     for name in given:
         for film in _films_of(name, listener):
-            key = STANDARD_INPUT if film.image == STANDARD_INPUT else os.path.abspath(_path_of(film))  # noqa: PTH100 - links count as films of their own
+            key = _identity(film)
             if key not in seen:
                 seen.add(key)
                 yield film
 
 
-def count_films(inputs: Iterable[str]) -> int:
-    """About how many films :func:`find_films` will give: for a display of progress. Opens no file."""
+def count_films(inputs: Iterable[str]) -> int | None:
+    """About how many films :func:`find_films` will give: for a display of progress. Opens no file.
+
+    ``None`` where an input is an address: to list a store twice could take minutes.
+    """
+    inputs = list(inputs)
+    if any(map(is_remote, inputs)):
+        return None
     return sum(1 for name in inputs for _ in _films_of(name, ignore, read=False))
 
 
@@ -75,9 +82,20 @@ def _path_of(film: Named) -> str:
     return str(film.source) if isinstance(film.source, Path) else film.image
 
 
+def _identity(film: Named) -> str:
+    """What tells whether two names lead to one film."""
+    if film.image == STANDARD_INPUT:
+        return STANDARD_INPUT
+    if isinstance(film.source, RemoteFilm):
+        return film.source.address
+    return os.path.abspath(_path_of(film))  # noqa: PTH100 - links count as films of their own
+
+
 def _films_of(name: str, listener: Listener, *, read: bool = True) -> Iterator[Named]:
     if name == STANDARD_INPUT:
         yield _from_standard_input() if read else Named(name, b"", PurePath("stdin"))
+    elif is_remote(name):
+        yield from _stored(name, listener)
     elif os.path.isdir(name):  # noqa: PTH112 - a Path would drop a trailing slash or a leading ./ from the name
         yield from _below(name, listener, read=read)
     elif os.path.lexists(name) or not glob.has_magic(name):
@@ -92,6 +110,23 @@ def _from_standard_input() -> Named:
     if len(content) == _MOST_INPUT_BYTES:
         return Named(STANDARD_INPUT, None, place, f"more than {_MOST_INPUT_BYTES:,} bytes on standard input")
     return Named(STANDARD_INPUT, content, place)
+
+
+def _stored(address: str, listener: Listener) -> Iterator[Named]:
+    """The films at an address, and below it."""
+    found, rest, first = False, 0, ""
+    for item in remote_items(address):
+        if item.film is not None:
+            found = True
+            yield Named(shown(item.name), item.film, item.place)
+        else:
+            rest += 1
+            first = first or item.name
+    if not found:
+        yield Named(shown_address(address), None, PurePath("none"), "there are no films below this address")
+    if rest:
+        are = "object is no film" if rest == 1 else "objects are no films"
+        listener(Remark(f"{rest:,} {are}, such as {shown(first)}"))
 
 
 def _matches(pattern: str, listener: Listener, *, read: bool) -> Iterator[Named]:

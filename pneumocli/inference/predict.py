@@ -207,9 +207,11 @@ def _finish(share: Share, table: AnswerTable, classifier: Classifier, threshold:
     )
 
 
-def _total(config: PredictConfig, table: AnswerTable | None) -> int:
-    """Films to score, for the progress: what was named twice is counted twice."""
+def _total(config: PredictConfig, table: AnswerTable | None) -> int | None:
+    """Films to score, for the progress: what was named twice is counted twice; ``None`` where it is not known."""
     total = count_films(config.inputs)
+    if total is None:
+        return None
     if config.shard is not None:
         index, count = numbers(config.shard)
         total = len(range(index - 1, total, count))
@@ -220,7 +222,7 @@ def _scored(  # noqa: PLR0913 - what is scored, how, and who listens
     config: PredictConfig,
     classifier: Classifier,
     films: Iterator[Named],
-    total: int,
+    total: int | None,
     folder: "FolderShift | None",
     listener: Listener,
 ) -> Iterator[tuple[Named, ScoringResult]]:
@@ -234,7 +236,7 @@ def _scored(  # noqa: PLR0913 - what is scored, how, and who listens
 
     scores = score_films(
         classifier,
-        Counted(sources(), total),
+        sources() if total is None else Counted(sources(), total),
         batch_size=config.batch_size,
         keep_maps=config.explain is not None,
         sample=None if folder is None else folder.sample,

@@ -14,6 +14,7 @@ from pneumocli.data.film import FilmWarning
 from pneumocli.data.images import Film, UnreadableFilm, fit_film, read_content, read_film
 from pneumocli.data.polarity import warnings_of
 from pneumocli.inference.classifier import Bytes, Classifier, Floats, logit_of
+from pneumocli.inference.remote import RemoteFilm
 from pneumocli.model.out_of_distribution import Appearance
 
 if TYPE_CHECKING:  # not needed for a single film
@@ -23,7 +24,7 @@ if TYPE_CHECKING:  # not needed for a single film
 _DEFAULT_BATCH = 16
 
 
-Source = Path | bytes | UnreadableFilm
+Source = Path | RemoteFilm | bytes | UnreadableFilm
 """A film to score; an error stands for a film that is known to be missing, and comes back as its answer."""
 
 
@@ -104,7 +105,7 @@ def score_films(  # noqa: PLR0913 - two that must be given, and options by name
         try:
             if isinstance(source, UnreadableFilm):
                 raise source
-            content = read_content(source)
+            content = source.read_bytes() if isinstance(source, RemoteFilm) else read_content(source)
             film = read_film(content)
         except UnreadableFilm as error:
             return _Prepared(source, None, None, error.reason)
