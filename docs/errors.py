@@ -246,6 +246,11 @@ SPELLED = {
         "cannot write … (the cache of decoded films): …",
         "`PNEUMO_CACHE=FOLDER pneumo train ...` keeps decoded films there; `--no-cache` does without",
     ),
+    "tuning/tune.py": (
+        "DataError",
+        "--select hard needs … hard validation films of each class, found …",
+        "`pneumo tune --objective log-loss` needs no hard films",
+    ),
 }
 _BY_FLAGS = "`pneumo COMMAND --help` shows what is allowed"
 

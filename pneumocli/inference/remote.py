@@ -119,7 +119,7 @@ def remote_items(address: str) -> Iterator[RemoteItem]:
     except FileNotFoundError as error:
         raise DataError(f"there is nothing at {shown}", "check the name of the bucket and the folder") from error
     except _failures() as error:
-        raise _failure(f"cannot list {shown}", error) from error
+        raise _failure(shown, error) from error
 
 
 def _opened(address: str) -> tuple["AbstractFileSystem", str]:
@@ -134,7 +134,7 @@ def _opened(address: str) -> tuple["AbstractFileSystem", str]:
         needed = " ".join(f"'{word}'" for word in extra.split())
         raise PneumoError(f"{scheme}:// needs {package}, which is not installed", f"pip install {needed}") from error
     except _failures() as error:
-        raise _failure(f"cannot open {shown_address(address)}", error) from error
+        raise _failure(shown_address(address), error) from error
     return system, path
 
 
@@ -183,8 +183,8 @@ def _failures() -> tuple[type[Exception], ...]:
     return tuple(found)
 
 
-def _failure(what: str, error: Exception) -> DataError:
-    return DataError(f"{what}: {_reason(error)}", _HINT if _is_denied(error) else _OTHER_HINT)
+def _failure(shown: str, error: Exception) -> DataError:
+    return DataError(f"cannot reach {shown}: {_reason(error)}", _HINT if _is_denied(error) else _OTHER_HINT)
 
 
 def _is_denied(error: Exception) -> bool:

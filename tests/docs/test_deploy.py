@@ -1,0 +1,127 @@
+"""The scripts of docs/deploy, run by bash under what Slurm would set, with stand-ins for srun and scontrol."""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from pneumocli.data.phantom import write_phantoms
+from pneumocli.run_folder import RunFolder
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "docs" / "deploy"
+SCRIPTS = sorted(DEPLOY.glob("*.sbatch"))
+
+# Each node of a job is a process of this machine.
+STAND_INS = {
+    "srun": 'for node in $(seq 0 $((${SLURM_NNODES:-1} - 1))); do SLURM_NODEID=$node "$@" & jobs="${jobs:-} $!"; done\n'
+    "for job in $jobs; do wait $job || exit; done\n",
+    "scontrol": "echo 127.0.0.1; echo 127.0.0.1\n",
+    "pneumo": f'exec {sys.executable} -m pneumocli "$@"\n',
+    "torchrun": f'exec {sys.executable} -m torch.distributed.run "$@"\n',
+}
+TINY = ["--image-size", "32", "--epochs", "1", "--batch-size", "8", "--val-fraction", "0.5", "--device", "cpu"]
+
+
+@pytest.fixture
+def slurm(tmp_path: Path):
+    """Runs a script as a job: its output, when it has ended well."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, text in STAND_INS.items():
+        (folder / name).write_text(f"#!/bin/bash\nset -e\n{text}")
+        (folder / name).chmod(0o755)
+
+    def run(script: str, *flags: str, code: int = 0, **variables: str | Path) -> str:
+        environment = {
+            **os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
+            "SLURM_JOB_ID": "7", **{name: str(value) for name, value in variables.items()},
+        }  # fmt: skip
+        done = subprocess.run(
+            ["bash", DEPLOY / script, *flags],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "films"
+    write_phantoms(folder, num_train=24, num_val=0, num_test=6, short_sides=(64, 70))
+    return folder
+
+
+def array(task: int, count: int) -> Mapping[str, str]:
+    return {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_COUNT": str(count)}
+
+
+@pytest.mark.slow
+def test_several_nodes_make_one_run_and_the_same_job_again_finds_it_finished(films: Path, tmp_path: Path, slurm):
+    nodes = {"SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "a,b", "SLURM_GPUS_ON_NODE": "1", "PORT": "29571"}
+    run = RunFolder(tmp_path / "run")
+    slurm("train-nodes.sbatch", *TINY, DATA=films, RUN=run.path, **nodes)
+    assert run.finished
+    assert run.environment().world_size == 2
+    again = slurm("train.sbatch", *TINY, DATA=films, RUN=run.path, SLURM_GPUS_ON_NODE="1")
+    assert "is finished: nothing is left to do" in again
+
+
+@pytest.mark.slow
+def test_shards_become_one_table(films: Path, trained: RunFolder, tmp_path: Path, slurm):
+    films = Path(shutil.copytree(films, tmp_path / "films"))
+    (films / "test" / "NORMAL" / "broken.jpeg").write_bytes(b"no film")
+    out = tmp_path / "answers"
+    given = {"FILMS": films / "test", "RUN": trained.path, "OUT": out}
+    codes = [1, 0]  # the first shard has the film that cannot be read
+    names = sorted((films / "test").rglob("*.jpeg"))
+    if names.index(films / "test" / "NORMAL" / "broken.jpeg") % 2:
+        codes.reverse()
+    slurm("predict.sbatch", code=codes[0], **given, **array(1, 2))
+    assert "unfinished" in slurm("merge.sbatch", code=1, OUT=_with_a_lost_shard(out, tmp_path))
+    slurm("predict.sbatch", code=codes[1], **given, **array(2, 2))
+    assert "7 films of 2 shards" in slurm("merge.sbatch", OUT=out)
+    with (out / "answers.csv").open(newline="") as file:
+        assert [Path(row["image"]) for row in csv.DictReader(file)] == names
+
+
+def _with_a_lost_shard(out: Path, tmp_path: Path) -> Path:
+    """A copy of the shards in which another one was stopped half-way."""
+    copy = tmp_path / "stopped"
+    shutil.copytree(out, copy)
+    shutil.copy(copy / "part-1.csv", copy / "part-2.csv")
+    return copy
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_scripts_are_sound(script: Path):
+    """Bash parses them, every variable comes from Slurm or the first lines, every flag is pneumo's."""
+    subprocess.run(["bash", "-n", script], check=True)
+    text = script.read_text()
+    known = {"SLURM_GPUS_ON_NODE", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", "SLURM_NNODES", "SLURM_JOB_ID"}
+    known |= {"SLURM_JOB_NODELIST", "head", "PORT", "job"}
+    head = "\n".join(line for line in text.splitlines() if line.startswith("#"))
+    used = set(re.findall(r"\$\{?([A-Za-z_]+)", text))
+    explained = {name for name in used - known if f"{name}=" in head or name == "OUT"}
+    assert used <= known | explained
+    flags = (ROOT / "tests" / "flags.txt").read_text()
+    for command, rest in re.findall(r"(?:pneumo|pneumocli) (train|predict|tune) ([^\n]*(?:\\\n[^\n]*)*)", text):
+        for flag in re.findall(r"(?<![\w-])--[a-z-]+", rest.split("sbatch")[0]):
+            assert re.search(rf"^{command} .*{flag}\b", flags, re.MULTILINE), f"{script.name}: {flag}"
+
+
+def test_what_the_images_copy_is_there():
+    for name in re.findall(r"^COPY (.*) /src", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE):
+        assert all((ROOT / word).exists() for word in name.split())
