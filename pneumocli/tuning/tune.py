@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_TASK = "trials"
+_TASK = "searching settings"
 
 
 def tune(config: TuneConfig, listener: Listener = ignore) -> TuneResult:
