@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "tune", TuneConfig, json=True)
     def tune(config: TuneConfig, output: Output) -> None:
-        """Search the settings of a training with Optuna, on folds of patients.
+        """Search training settings on folds of patients, with Optuna.
 
         A trial trains one run per fold, in a process of its own, and is ended early where it does worse than the
         others. Test films are never looked at. Ends with the command of the best settings, and how far their scores
