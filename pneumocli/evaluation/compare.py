@@ -1,7 +1,8 @@
 """``compare()``: two or more runs on the same films, with intervals of their differences."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
 
@@ -78,7 +79,9 @@ def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
         bootstrap_seed=config.seed,
     )
     models = {
-        name: Classifier.of_run(run) for name, run in zip(names, folders, strict=True) if isinstance(run, RunFolder)
+        name: cache(partial(Classifier.of_run, run))  # opened only if films changed sides
+        for name, run in zip(names, folders, strict=True)
+        if isinstance(run, RunFolder)
     }
     _write(config.output or Path("comparisons") / "-vs-".join(names), comparison, runs, models, listener)
     return comparison
@@ -240,7 +243,7 @@ def _write(
     folder: Path,
     comparison: Comparison,
     runs: Sequence[Compared],
-    models: Mapping[str, Classifier],
+    models: Mapping[str, Callable[[], Classifier]],
     listener: Listener,
 ) -> None:
     page = folder / "comparison.html"

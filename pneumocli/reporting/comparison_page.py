@@ -1,6 +1,6 @@
 """The page of a comparison."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -40,15 +40,15 @@ class ComparisonReport:
         runs: The runs compared, in the same order.
         figures: Of :func:`pneumocli.reporting.comparison_figures.comparison_figures`.
         links: Text and relative address of the runs' own pages.
-        classifiers: The models of the runs by name, which show where they found the evidence in films that changed
-            sides; tables of scores have none.
+        classifiers: What opens the models of the runs, by name: they show where they found the evidence in films that
+            changed sides; tables of scores have none.
     """
 
     comparison: Comparison
     runs: tuple[Compared, ...]
     figures: Mapping[str, Figure]
     links: tuple[tuple[str, str], ...] = ()
-    classifiers: Mapping[str, Classifier] = field(default_factory=dict)
+    classifiers: Mapping[str, Callable[[], Classifier]] = field(default_factory=dict)
 
 
 _CALIBRATION = ("calibration_error", "brier_score")
@@ -134,7 +134,7 @@ def _seed_rows(group: SeedGroup) -> list[list[str]]:
     ]
 
 
-def _changed(a: Compared, b: Compared, classifiers: Mapping[str, Classifier]) -> dict[str, object]:
+def _changed(a: Compared, b: Compared, classifiers: Mapping[str, Callable[[], Classifier]]) -> dict[str, object]:
     """The films that one run of a pair has right and the other wrong: those that it is surest of as pictures."""
     truth = a.scores.labels == 1
     probabilities = (a.scores.probabilities, b.scores.probabilities)
@@ -158,12 +158,12 @@ def _changed(a: Compared, b: Compared, classifiers: Mapping[str, Classifier]) ->
 
 
 def _changed_film(
-    place: int, pair: tuple[Compared, Compared], classifiers: Mapping[str, Classifier]
+    place: int, pair: tuple[Compared, Compared], classifiers: Mapping[str, Callable[[], Classifier]]
 ) -> dict[str, object]:
     """One film that changed sides, as a tile of the page: beside the film the evidence of either run."""
     image = pair[0].scores.images[place]
     by = [
-        (run.name, classifiers[run.name], CLASS_NAMES[int(run.scores.probabilities[place] >= run.threshold)])
+        (run.name, classifiers[run.name](), CLASS_NAMES[int(run.scores.probabilities[place] >= run.threshold)])
         for run in pair
         if run.name in classifiers
     ]
