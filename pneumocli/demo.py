@@ -27,8 +27,14 @@ _STRENGTHS = (0.8, 1.5)  # neither hidden nor plain: what another task has taugh
 
 # No cache, and no process beside this one: what the demo writes lies in its folder, and each start would take seconds.
 # All phantoms are made alike: what their brightness and sharpness tell of the class is what they show, no shortcut.
-_COMMON: dict[str, Any] = {"recipe": "robust", "hard_weight": 1, "crop_scale": 0.5, "device": "cpu", "cache": False}
-_COMMON |= {"workers": 0}
+_COMMON: dict[str, Any] = {
+    "recipe": "robust",
+    "hard_weight": 1,
+    "crop_scale": 0.5,
+    "device": "cpu",
+    "cache": False,
+    "workers": 0,
+}
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,14 @@ def _shard(value: str) -> str:
     return value
 
 
+def _duration(value: str) -> str:
+    if not re.fullmatch(r"\d*\.?\d+[smhd]", value):
+        raise ValueError("expected a number with s, m, h or d behind it, such as 90m")
+    return value
+
+
 Shard = Annotated[str, AfterValidator(_shard)]
+Duration = Annotated[str, AfterValidator(_duration)]
 Device = Annotated[str, AfterValidator(_device)]
 InferenceDevice = Annotated[str, AfterValidator(_inference_device)]
 OperatingPointRule = Annotated[str, AfterValidator(_operating_point_rule)]
@@ -580,12 +587,6 @@ class QuantizeConfig(Settings):
     """Data folder with the run's validation films; the one the run was trained on unless given."""
 
 
-def _duration(value: str) -> str:
-    if not re.fullmatch(r"\d*\.?\d+[smhd]", value):
-        raise ValueError("expected a number with s, m, h or d behind it, such as 90m")
-    return value
-
-
 class TuneConfig(Settings):
     """Settings of ``pneumo tune``."""
 
@@ -595,7 +596,7 @@ class TuneConfig(Settings):
     """Films from a CSV instead (image,label[,patient][,split]); image paths relative to --data."""
     trials: Annotated[int, Field(ge=1, le=100_000), Flag(metavar="N")] = 30
     """Settings to try, by all workers together."""
-    timeout: Annotated[str | None, AfterValidator(lambda value: value and _duration(value)), Flag(metavar="T")] = None
+    timeout: Annotated[Duration | None, Flag(metavar="T")] = None
     """Stop after this time, such as 90m or 8h; --continue goes on."""
     storage: Annotated[str | None, Flag(metavar="URL", default="a file in --output")] = None
     """Database that several workers share, as SQLAlchemy names it; each of them runs the same command with
