@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import ClassVar
 
 
-def shell_word(path: Path) -> str:
-    """A path as one word of a command that a hint gives to paste.
+def shell_word(path: Path | str) -> str:
+    """A path, or any text, as one word of a command that a hint gives to paste.
 
     >>> shell_word(Path("runs/scratch")), shell_word(Path("my runs"))
     ('runs/scratch', "'my runs'")

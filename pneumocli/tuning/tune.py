@@ -1,7 +1,6 @@
 """``tune()``: tries settings on patient-wise folds, and ends with the command of the best."""
 
 import math
-import shlex
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumocli.core.config import TrainConfig, TuneConfig, validated
-from pneumocli.core.errors import DataError, OutOfMemory, PneumoError, SettingError, TrainingDiverged
+from pneumocli.core.errors import DataError, OutOfMemory, PneumoError, SettingError, TrainingDiverged, shell_word
 from pneumocli.core.events import (
     EpochFinished,
     FileWritten,
@@ -258,7 +257,7 @@ class _Search:
         given |= self._fixed | settings
         if self._config.objective == "hard":
             given["select"] = "hard"
-        return shlex.join(["pneumo", "train", *flags_of(given)])
+        return " ".join(["pneumo", "train", *map(shell_word, flags_of(given))])
 
 
 _COLUMNS = ("number", "state", "value", "seed", *SPACE, "error")
