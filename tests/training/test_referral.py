@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pneumocli.core.config import EvaluateConfig, TrainConfig, validated
+from pneumocli.core.config import EvaluateConfig, PredictConfig, TrainConfig, validated
 from pneumocli.core.errors import DataError, SettingError
 from pneumocli.core.records import ManifestRow
 from pneumocli.evaluation.evaluate import evaluate
@@ -108,7 +108,7 @@ def test_a_run_with_limits_refers_and_is_measured(phantoms: Path, tmp_path: Path
     assert limits.num_normal + limits.num_pneumonia == val.num_patients
     assert "--refer 0.3" in run.card_file.read_text(encoding="utf-8")
 
-    answers = list(predict(phantoms / "test", run=run))
+    answers = list(predict(PredictConfig(inputs=(str(phantoms / "test"),), run=run.path)))
     referred = 0
     for film in answers:
         assert isinstance(film, ReferringPrediction)
