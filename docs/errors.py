@@ -165,6 +165,8 @@ CURES = {
     "… is another model here: its SHA-256 begins …, that of the scorer's …": (
         "copy the same model file to every machine, under the same path"
     ),
+    "the tables were written with model …, … is …": "name the run that wrote them with `--run`, or its file with "
+    "`--model`",
     "… is a shard and the table to write: choose another name for --merge": "choose another name for `--merge`",
     "cannot make the run folder …: …": "choose a place that you may write to with `--run-dir`",
     "cannot make the group's folder …: …": "choose a place that you may write to with `--run-dir`",

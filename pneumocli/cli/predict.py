@@ -51,7 +51,7 @@ def _predict(output: Output, given: dict[str, object]) -> None:
 def _merge(output: Output, given: dict[str, object]) -> None:
     surplus = [flag_name(PredictConfig, name) for name in given if name not in MergeConfig.model_fields]
     if surplus:
-        raise SettingError(f"{', '.join(surplus)} cannot stand beside --merge: it joins tables and runs no model")
+        raise SettingError(f"{', '.join(surplus)} cannot stand beside --merge: it joins tables and scores no film")
     from pneumocli.inference.shards import merge
 
     output.show(merge(validated(MergeConfig, given), output.listener), merged_line)

@@ -492,6 +492,20 @@ class MergeConfig(Settings):
     doubled, unfinished or of another model is refused."""
     inputs: Annotated[tuple[Path, ...], Field(min_length=1), Flag(argument=True, metavar="PART...")]
     """The tables of all shards."""
+    run: Annotated[Path | None, Flag(metavar="RUN")] = None
+    """Run whose model wrote the tables: compares the films of all shards with its training films."""
+    model: Annotated[Path | None, Flag(metavar="FILE")] = None
+    """Its model file instead of a run."""
+    shift: Annotated[Path | None, AfterValidator(_json_or_html_name), Flag(metavar="FILE.json|.html")] = None
+    """Write that comparison."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.run is not None and self.model is not None:
+            raise ValueError("--run and --model contradict each other: leave one out")
+        if self.shift is not None and self.run is None and self.model is None:
+            raise ValueError("--shift beside --merge needs the model that wrote the tables: add --run RUN")
+        return self
 
 
 class CompareConfig(Settings):

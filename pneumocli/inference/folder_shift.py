@@ -44,22 +44,35 @@ class FolderShift:
         self._shard = shard
 
     def report(self, classifier: Classifier, listener: Listener) -> None:
-        """Compares the films, and writes the file that was asked for, as a page where its name ends in ``.html``.
+        """As :func:`report_shift`, for the films seen."""
+        report_shift(self.sample, classifier, listener, file=self._file, shard=self._shard)
 
-        Raises:
-            ModelFileError: The model's reference is damaged.
-            PneumoError: The file cannot be written.
-        """
-        shift = shift_of(self.sample, classifier, listener, self._shard)
-        if self._file is None:
-            return
-        if self._file.suffix.lower() == ".html":
-            write_text(self._file, shift_page(shift, self._shard))
-        else:
-            sample = StoredSample.of(self.sample)
-            found = ShiftFile(model_sha256=classifier.sha256, shard=self._shard, shift=shift, sample=sample)
-            write_json(self._file, found)
-        listener(FileWritten(self._file, "shift"))
+
+def report_shift(
+    sample: FilmSample, classifier: Classifier, listener: Listener, *, file: Path | None, shard: str | None = None
+) -> None:
+    """Compares films as a whole, and writes the file that was asked for, as a page where its name ends in ``.html``.
+
+    Args:
+        sample: The films.
+        classifier: The model that scored them.
+        listener: Gets the sentence, and what was written.
+        file: Where to write the result; ``None`` to report only.
+        shard: The part of the films that this is.
+
+    Raises:
+        ModelFileError: The model's reference is damaged.
+        PneumoError: The file cannot be written.
+    """
+    shift = shift_of(sample, classifier, listener, shard)
+    if file is None:
+        return
+    if file.suffix.lower() == ".html":
+        write_text(file, shift_page(shift, shard))
+    else:
+        stored = StoredSample.of(sample)
+        write_json(file, ShiftFile(model_sha256=classifier.sha256, shard=shard, shift=shift, sample=stored))
+    listener(FileWritten(file, "shift"))
 
 
 def shift_of(sample: FilmSample, classifier: Classifier, listener: Listener, shard: str | None = None) -> Shift | None:

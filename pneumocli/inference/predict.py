@@ -173,7 +173,7 @@ def _answers(  # noqa: PLR0913 - what is scored, by what, where answers go, and 
         folder.report(classifier, listener)
     if table is not None:
         if share is not None:
-            _finish(share, table, classifier, threshold, listener)
+            _finish(share, table, classifier, threshold, folder, listener)
         listener(FileWritten(table.path, "table"))
     if tally is not None:
         _write_page(config, tally, classifier, threshold, listener)
@@ -192,10 +192,18 @@ def _write_page(
     listener(FileWritten(config.report, "report"))
 
 
-def _finish(share: Share, table: AnswerTable, classifier: Classifier, threshold: float, listener: Listener) -> None:
+def _finish(  # noqa: PLR0913 - what is marked, what the mark holds, and who listens
+    share: Share,
+    table: AnswerTable,
+    classifier: Classifier,
+    threshold: float,
+    folder: "FolderShift | None",
+    listener: Listener,
+) -> None:
     """Marks a shard's table as finished, unless it holds films that are not in the list any more."""
     if table.num_met == table.num_films:
-        share.finish(table.path, model_sha256=classifier.sha256, threshold=threshold)
+        sample = None if folder is None else folder.sample
+        share.finish(table.path, model_sha256=classifier.sha256, threshold=threshold, sample=sample)
         return
     gone = table.num_films - table.num_met
     listener(

@@ -1,7 +1,8 @@
 """A shard's table: which films of which list it holds, kept in a mark beside it; and the tables of all shards as one.
 
 The mark is written last, so a table with one is finished. It holds a hash over the names of all films in their order:
-shards of one list hold every film once, and nothing else has to be compared.
+shards of one list hold every film once, and nothing else has to be compared. It also holds the shard's sample of films,
+so that the films of all shards can be compared with the training films as those of one run are.
 """
 
 import csv
@@ -10,14 +11,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice, zip_longest
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pneumocli.core.config import MergeConfig
 from pneumocli.core.errors import RunError, first_few
-from pneumocli.core.events import FileWritten, Listener, TaskAdvanced, TaskFinished, TaskStarted, ignore
+from pneumocli.core.events import FileWritten, Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
 from pneumocli.core.files import atomic_write, read_record, sha256_of, write_json
 from pneumocli.core.records import CLASS_NAMES, Count, Fraction, Record
 from pneumocli.inference.inputs import Named
+from pneumocli.run_folder import RunFolder
+from pneumocli.shift.sample import FilmSample, StoredSample
+
+if TYPE_CHECKING:
+    from pneumocli.inference.classifier import Classifier
 
 # Rows of one shard that wait for those of the others: a thousand shards of them are some 20 MB.
 _ROWS_AT_ONCE = 64
@@ -37,6 +43,8 @@ class ShardMark(Record):
     model_sha256: str
     threshold: Fraction
     table_sha256: str
+    sample: StoredSample | None = None
+    """Of the films that were scored in the session that finished the table; ``None`` in marks of version 0.1."""
 
 
 class MergedTable(Record):
@@ -78,8 +86,15 @@ class Share:
             if self.num_listed % self._count == self._index % self._count:
                 yield film
 
-    def finish(self, table: Path, *, model_sha256: str, threshold: float) -> None:
-        """Writes the mark beside a table that holds every film of the share."""
+    def finish(self, table: Path, *, model_sha256: str, threshold: float, sample: FilmSample | None) -> None:
+        """Writes the mark beside a table that holds every film of the share.
+
+        Args:
+            table: Its place.
+            model_sha256: Of the model that filled it.
+            threshold: At or above which its films are positive.
+            sample: Of the films scored; ``None`` where none was drawn.
+        """
         mark = ShardMark(
             shard=self._shard,
             num_listed=self.num_listed,
@@ -87,6 +102,7 @@ class Share:
             model_sha256=model_sha256,
             threshold=threshold,
             table_sha256=sha256_of(table),
+            sample=None if sample is None else StoredSample.of(sample),
         )
         write_json(mark_of(table), mark)
 
@@ -109,16 +125,20 @@ def mark_of(table: Path) -> Path:
 def merge(config: MergeConfig, listener: Listener = ignore) -> MergedTable:
     """Joins the tables of all shards into the table that one run would have written, row by row.
 
-    Memory does not grow with the number of rows.
+    With a run or model, the films of all shards together are compared with its validation films, as ``predict``
+    compares those of one run. Memory does not grow with the number of rows.
 
     Raises:
         RunError: A shard is missing, doubled, unfinished or changed, or made with another model, threshold or list of
-            films than the others. Nothing is written then.
+            films than the others; the run has not finished, or its model is not the one that wrote the tables.
+            Nothing is written then.
+        ModelFileError: The model file is missing or damaged. Nothing is written then.
         PneumoError: The table cannot be written.
     """
     marks = _checked(config)
     tables = sorted(marks, key=lambda table: numbers(marks[table].shard))
     one = marks[tables[0]]
+    classifier = _classifier(config, one.model_sha256)
     counts: Counter[str] = Counter()
     task = f"joining {len(tables)} shards"
     listener(TaskStarted(task, one.num_listed))
@@ -132,6 +152,8 @@ def merge(config: MergeConfig, listener: Listener = ignore) -> MergedTable:
                 listener(TaskAdvanced(task, number))
     listener(TaskFinished(task))
     listener(FileWritten(config.merge, "table"))
+    if classifier is not None:
+        _compare(config, [marks[table] for table in tables], classifier, listener)
     return MergedTable(
         table=str(config.merge),
         num_parts=len(tables),
@@ -168,6 +190,44 @@ def _checked(config: MergeConfig) -> dict[Path, ShardMark]:
                 f"run --shard {mark.shard} again",
             )
     return marks
+
+
+def _classifier(config: MergeConfig, model_sha256: str) -> "Classifier | None":
+    """The model that wrote the tables; ``None`` where none was named."""
+    if config.run is None and config.model is None:
+        return None
+    from pneumocli.inference.classifier import Classifier  # ONNX Runtime: joining alone needs none
+
+    if config.run is None:
+        assert config.model is not None  # noqa: S101 - one of the two is named
+        classifier = Classifier.load(config.model)
+        written = [classifier.sha256]
+    else:
+        run = RunFolder.open_finished(config.run)
+        classifier = Classifier.of_run(run)
+        written = list(run.result().sha256.values())  # its other model files keep the same validation films
+    if model_sha256 not in written:
+        named = config.run or config.model
+        raise RunError(
+            f"the tables were written with model {model_sha256[:12]}, {named} is {written[0][:12]}",
+            "name the run that wrote them with --run, or its file with --model",
+        )
+    return classifier
+
+
+def _compare(config: MergeConfig, marks: Sequence[ShardMark], classifier: "Classifier", listener: Listener) -> None:
+    """Compares the films of all shards, as far as they were sampled, with the model's validation films."""
+    from pneumocli.inference.folder_shift import report_shift
+
+    sample = FilmSample().join(mark.sample.sample() for mark in marks if mark.sample is not None)
+    if sample.num_films < marks[0].num_listed:
+        listener(
+            Remark(
+                f"{sample.num_films:,} of {marks[0].num_listed:,} films are compared with the training films: "
+                "the others cannot be read, or were scored before a --resume"
+            )
+        )
+    report_shift(sample, classifier, listener, file=config.shift)
 
 
 def _mark(part: Path) -> ShardMark:

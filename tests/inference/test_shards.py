@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 from pneumocli.cli.app import app
 from pneumocli.core.config import MergeConfig, PredictConfig
 from pneumocli.core.errors import RunError
+from pneumocli.core.events import Event, Remark
 from pneumocli.core.files import sha256_of, write_json
 from pneumocli.inference.csv_output import COLUMNS
+from pneumocli.inference.folder_shift import ShiftFile
 from pneumocli.inference.predict import predict
 from pneumocli.inference.shards import MergedTable, ShardMark, mark_of, merge
 from pneumocli.run_folder import RunFolder
@@ -187,3 +189,55 @@ def test_the_command(shards: list[Path], tmp_path: Path):
     assert "2 of 3 shards missing: 2/3, 3/3" in missing.stderr
     assert "--shard 2/3" in missing.stderr
     assert CliRunner().invoke(app, ["predict", "--merge", str(out)]).exit_code == 2
+
+
+@pytest.fixture(scope="module")
+def of_many(phantoms: Path, trained: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The tables of two shards of 40 films, which are enough to be compared: read them, never change them."""
+    folder = tmp_path_factory.mktemp("many")
+    return [write_shard(phantoms / "test", trained, folder / f"part-{n}.csv", f"{n}/2") for n in (1, 2)]
+
+
+def sampled(phantoms: Path, run: RunFolder, out: Path) -> ShiftFile:
+    """What one run over the same films compares."""
+    list(predict(PredictConfig(inputs=(str(phantoms / "test"),), run=run.path, shift=out)))
+    return ShiftFile.model_validate_json(out.read_bytes())
+
+
+def test_the_films_of_all_shards_are_compared_as_those_of_one_run(
+    phantoms: Path, trained: RunFolder, of_many: list[Path], tmp_path: Path
+):
+    whole = sampled(phantoms, trained, tmp_path / "whole.json")
+    for model in ({"run": trained.path}, {"model": trained.onnx_file}):
+        merge(MergeConfig(merge=tmp_path / "all.csv", inputs=of_many, shift=tmp_path / "all.json", **model))
+        joined = ShiftFile.model_validate_json((tmp_path / "all.json").read_bytes())
+        assert joined.sample.keys == whole.sample.keys
+        assert joined.sample.num_films == whole.sample.num_films == 40
+        assert joined.shard is None
+
+
+def test_shards_of_another_model_are_not_compared(of_many: list[Path], trained: RunFolder, tmp_path: Path):
+    other = copy_of(trained, tmp_path / "other")
+    change_card(other, temperature=2.0)
+    with pytest.raises(RunError, match="the tables were written with model"):
+        merge(MergeConfig(merge=tmp_path / "all.csv", inputs=of_many, model=other.onnx_file))
+    assert not (tmp_path / "all.csv").exists()
+
+
+def test_what_was_scored_before_a_resume_is_named(
+    phantoms: Path, trained: RunFolder, of_many: list[Path], tmp_path: Path
+):
+    part = tmp_path / "part.csv"
+    whole = of_many[0].read_bytes().splitlines(keepends=True)
+    write_shard(phantoms / "test", trained, part, "1/2")
+    part.write_bytes(b"".join(whole[:6]))
+    write_shard(phantoms / "test", trained, part, "1/2", resume=True)
+    events: list[Event] = []
+    merge(MergeConfig(merge=tmp_path / "all.csv", inputs=(part, of_many[1]), run=trained.path), events.append)
+    assert any("35 of 40 films are compared" in event.text for event in events if isinstance(event, Remark))
+
+
+def test_a_comparison_needs_the_model(tmp_path: Path):
+    result = CliRunner().invoke(app, ["predict", "--merge", "all.csv", "a.csv", "--shift", str(tmp_path / "x.html")])
+    assert result.exit_code == 2
+    assert "needs the model that wrote the tables: add --run RUN" in " ".join(result.stderr.split())
