@@ -20,7 +20,7 @@ from pneumocli.model.reference import Reference
 from pneumocli.reporting import carry_over
 from pneumocli.reporting.carry_over import PLACES_COLUMNS, places_rows
 from pneumocli.reporting.refer_text import limits_text, refer_sentence
-from pneumocli.reporting.text import HEADLINE, ends_text, interval, metric_label, number, percent, verdict
+from pneumocli.reporting.text import HEADLINE, ends_text, metric_label, percent, value_text, verdict, with_ends
 from pneumocli.run_folder import RunFolder
 
 _DISJOINT = {
@@ -101,7 +101,7 @@ def _template() -> Template:
     environment = Environment(  # noqa: S701 - Markdown, no HTML: names are shown in code spans
         loader=PackageLoader("pneumocli"), undefined=StrictUndefined, keep_trailing_newline=True
     )
-    environment.globals.update(percent=percent, number=number, interval=interval, carry_over=carry_over)
-    environment.globals.update(metric_label=metric_label, ends_text=ends_text)
+    environment.globals.update(percent=percent, value_text=value_text, ends_text=ends_text, with_ends=with_ends)
+    environment.globals.update(metric_label=metric_label, carry_over=carry_over)
     environment.globals.update(limits_text=limits_text, refer_sentence=refer_sentence)
     return environment.get_template("model_card.md.j2")

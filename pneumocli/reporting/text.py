@@ -125,16 +125,6 @@ def ends_text(name: str, metric: "Metric") -> str:
     return f"{value_text(name, metric.low)} to {value_text(name, metric.high)}"
 
 
-def number(value: float | None) -> str:
-    """A number with four decimals."""
-    return "undefined" if value is None else f"{value:.4f}"
-
-
-def interval(metric: "Metric") -> str:
-    """The ends of a metric's interval, or a dash."""
-    return "-" if metric.low is None or metric.high is None else f"{metric.low:.4f} to {metric.high:.4f}"
-
-
 def with_ends(name: str, metric: "Metric") -> str:
     """A metric with its interval in brackets, where it has one.
 

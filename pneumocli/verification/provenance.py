@@ -129,7 +129,7 @@ def judge_probe(probe: ShortcutProbe) -> Iterator[Verdict]:
         yield note(
             "shortcut-property",
             f"by {'itself' if len(strong) == 1 else 'themselves'} {predict} the class of the {probe.split} films "
-            f"(auroc): {named}; {_WHAT_TO_DO}",
+            f"(AUROC): {named}; {_WHAT_TO_DO}",
         )
 
 
