@@ -5,7 +5,8 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from pneumocli.core.files import write_failure
 _HELD = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK})
 # NFS without lockd, CIFS, FUSE drives: nothing there can be locked, whoever asks.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
+
+_SECONDS_BETWEEN_TRIES = 0.2
 
 
 @contextmanager
@@ -54,6 +57,56 @@ def locked(path: Path, message: str, hint: str | None = None) -> Iterator[str | 
             if _is_at(path, file.fileno()):
                 yield None
                 return
+
+
+@contextmanager
+def waited_for(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Holds an exclusive lock as :func:`locked` does, after waiting for whoever has it; its file goes at the end.
+
+    For work that one process should do for all, and that does no harm if several do it: on a file system without
+    locks, nobody waits.
+
+    Args:
+        path: The lock file, removed at the end.
+        on_wait: Called once, when another process has the lock.
+
+    Raises:
+        PneumoError: The lock file cannot be made, or locked for another reason than that the file system has no locks.
+    """
+    waiting = False
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("a")
+        except OSError as error:
+            raise write_failure(path, error) from error
+        with file:
+            if _taken(path, file.fileno()):
+                if not waiting:
+                    on_wait()
+                    waiting = True
+            elif not _is_at(path, file.fileno()):
+                continue
+            else:
+                try:
+                    yield
+                finally:
+                    with contextlib.suppress(OSError):  # Windows removes no open file: it is empty, and stays
+                        path.unlink()
+                return
+        time.sleep(_SECONDS_BETWEEN_TRIES)
+
+
+def _taken(path: Path, descriptor: int) -> bool:
+    """Locks a file, where the file system has locks; whether another process has the lock."""
+    try:
+        _lock(descriptor)
+    except OSError as error:
+        if error.errno in _HELD:
+            return True
+        if error.errno not in _NO_LOCKS:
+            raise write_failure(path, error) from error
+    return False
 
 
 def _is_at(path: Path, descriptor: int) -> bool:

@@ -10,7 +10,7 @@ import mmap
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import numpy as np
 from pneumocli.core.errors import PneumoError
 from pneumocli.core.events import Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
 from pneumocli.core.files import atomic_write, cache_folder
+from pneumocli.core.locks import waited_for
 from pneumocli.core.parallel import ordered_map
 from pneumocli.data.film import Pixels, still_there
 from pneumocli.data.images import READER_VERSION, UnreadableFilm
@@ -169,14 +170,41 @@ def cached_films(
     path = cache_folder() / "films" / f"{_key(manifest, form)}.films"
     films = _opened(path)
     if films is None:
-        prune(path.parent)
-        _build(path, manifest, decode, listener)
-        size = path.stat().st_size
-        listener(Remark(f"decoded films are kept in {path.parent} ({size / 1e6:,.0f} MB; --no-cache does without)"))
-        films = FilmCache(path)
+        films = _built_once(path, manifest, decode, listener)
     with suppress(OSError):  # another user's cache, or a read-only one, serves as well
         path.touch()
     return films, _reasons(manifest, films, decode)
+
+
+def _built_once(path: Path, manifest: Manifest, decode: Callable[[Path], Pixels], listener: Listener) -> FilmCache:
+    """Builds the cache, unless another training is doing so: then waits for it.
+
+    The jobs of an array begin together on the same films. On a share without locks each builds the file, and the last
+    one's stands: they are the same.
+    """
+
+    def on_wait() -> None:
+        listener(Remark(f"another training is decoding these films into {path.parent}: waiting for it"))
+
+    with ExitStack() as lock:
+        try:
+            lock.enter_context(waited_for(path.with_suffix(".lock"), on_wait))
+        except PneumoError as error:
+            raise _hinted(error) from error
+        films = _opened(path)
+        if films is None:
+            prune(path.parent)
+            _build(path, manifest, decode, listener)
+            size = path.stat().st_size
+            listener(Remark(f"decoded films are kept in {path.parent} ({size / 1e6:,.0f} MB; --no-cache does without)"))
+            films = FilmCache(path)
+    return films
+
+
+def _hinted(error: PneumoError) -> PneumoError:
+    return PneumoError(
+        error.message, "PNEUMO_CACHE=FOLDER pneumo train ... keeps decoded films there; --no-cache does without"
+    )
 
 
 def _opened(path: Path) -> FilmCache | None:
@@ -201,9 +229,7 @@ def _build(path: Path, manifest: Manifest, decode: Callable[[Path], Pixels], lis
     try:
         write_films(path, films, lambda done: listener(TaskAdvanced(task, done)))
     except PneumoError as error:
-        raise PneumoError(
-            error.message, "PNEUMO_CACHE=FOLDER pneumo train ... keeps decoded films there; --no-cache does without"
-        ) from error
+        raise _hinted(error) from error
     listener(TaskFinished(task))
 
 

@@ -4,12 +4,14 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from pneumocli.core.errors import DriveLost, RunError
-from pneumocli.core.locks import locked, mark_of
+from pneumocli.core.errors import DriveLost, PneumoError, RunError
+from pneumocli.core.locks import locked, mark_of, waited_for
 from tests.helpers import faulty_share
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the faults are injected by way of /proc")
@@ -76,4 +78,40 @@ def test_what_a_killed_process_left_keeps_nobody_out(tmp_path: Path, monkeypatch
 def test_a_drive_that_is_gone_is_not_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     faulty_share.install(tmp_path, "flock:ESTALE", monkeypatch.setattr)
     with pytest.raises(DriveLost, match="does not answer any more"), locked(tmp_path / "lock", "in use"):
+        pass
+
+
+def _once(path: Path, made: Path, waits: list[int], delay: float) -> None:
+    with waited_for(path, lambda: waits.append(1)):
+        if not made.exists():
+            time.sleep(delay)
+            with made.open("a") as file:
+                file.write("made\n")
+
+
+def test_who_comes_second_waits_and_finds_the_work_done(tmp_path: Path):
+    path, made, waits = tmp_path / "lock", tmp_path / "made", []
+    threads = [threading.Thread(target=_once, args=(path, made, waits, 0.3)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made.read_text() == "made\n"
+    assert 1 <= len(waits) <= 2
+    assert not path.exists()
+
+
+@linux
+def test_without_locks_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    faulty_share.install(tmp_path, "flock:ENOLCK", monkeypatch.setattr)
+    waits: list[int] = []
+    with waited_for(tmp_path / "lock", lambda: waits.append(1)), waited_for(tmp_path / "lock", lambda: waits.append(1)):
+        pass
+    assert waits == []
+    assert not (tmp_path / "lock").exists()
+
+
+def test_a_lock_file_that_cannot_be_made_is_reported(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(PneumoError, match="a file stands where"), waited_for(tmp_path / "file" / "lock", lambda: None):
         pass

@@ -4,15 +4,18 @@ import csv
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from pneumocli.data.phantom import write_phantoms
 from pneumocli.run_folder import RunFolder
+from tests.training.test_train import assert_same_run
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "docs" / "deploy"
@@ -29,30 +32,45 @@ STAND_INS = {
 TINY = ["--image-size", "32", "--epochs", "1", "--batch-size", "8", "--val-fraction", "0.5", "--device", "cpu"]
 
 
+Job = Callable[..., subprocess.Popen[str]]
+
+
 @pytest.fixture
-def slurm(tmp_path: Path):
-    """Runs a script as a job: its output, when it has ended well."""
+def job(tmp_path: Path) -> Job:
+    """Starts a script as a job, in a session of its own: all its processes can be stopped at once."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name, text in STAND_INS.items():
         (folder / name).write_text(f"#!/bin/bash\nset -e\n{text}")
         (folder / name).chmod(0o755)
 
-    def run(script: str, *flags: str, code: int = 0, **variables: str | Path) -> str:
+    def start(script: str, *flags: str, **variables: str | Path) -> subprocess.Popen[str]:
         environment = {
             **os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
             "SLURM_JOB_ID": "7", **{name: str(value) for name, value in variables.items()},
         }  # fmt: skip
-        done = subprocess.run(
+        return subprocess.Popen(
             ["bash", DEPLOY / script, *flags],
             env=environment,
             cwd=tmp_path,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            start_new_session=True,
         )
-        assert done.returncode == code, done.stderr
-        return done.stdout + done.stderr
+
+    return start
+
+
+@pytest.fixture
+def slurm(job: Job):
+    """Runs a script as a job: its output, when it has ended as expected."""
+
+    def run(script: str, *flags: str, code: int = 0, **variables: str | Path) -> str:
+        process = job(script, *flags, **variables)
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == code, output
+        return output
 
     return run
 
@@ -77,6 +95,50 @@ def test_several_nodes_make_one_run_and_the_same_job_again_finds_it_finished(fil
     assert run.environment().world_size == 2
     again = slurm("train.sbatch", *TINY, DATA=films, RUN=run.path, SLURM_GPUS_ON_NODE="1")
     assert "is finished: nothing is left to do" in again
+
+
+def queued_until_done(start: Callable[[], subprocess.Popen[str]], stops: list[tuple[float, signal.Signals]]) -> int:
+    """A job that is put into the queue again after each stop: how often it was stopped."""
+    for stopped, (seconds, number) in enumerate(stops):
+        process = start()
+        try:
+            output, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, number)
+            output, _ = process.communicate(timeout=60)
+        if process.returncode == 0:
+            return stopped
+        assert process.returncode in (-number, 128 + number), output
+        assert "Traceback" not in output
+    output, _ = (process := start()).communicate(timeout=300)
+    assert process.returncode == 0, output
+    return len(stops)
+
+
+@pytest.mark.slow
+def test_an_array_of_folds_stopped_by_time_limits_ends_as_one_command_does(films: Path, tmp_path: Path, job: Job):
+    """Both jobs begin at once and are stopped again and again, with and without a warning."""
+    settings = ["--image-size", "32", "--epochs", "2", "--batch-size", "4", "--device", "cpu", "--ensemble"]
+    group, whole = tmp_path / "runs" / "group", tmp_path / "whole"
+    stops = [[(4, signal.SIGKILL), (7, signal.SIGTERM)], [(5, signal.SIGTERM), (6, signal.SIGKILL)]]
+
+    def member(task: int) -> int:
+        given = {"DATA": films, "RUN": group, **array(task, 2)}
+        return queued_until_done(lambda: job("folds.sbatch", *settings, **given), stops[task - 1])
+
+    with ThreadPoolExecutor(2) as pool:
+        stopped = list(pool.map(member, (1, 2)))
+    assert min(stopped) > 0
+    if not RunFolder(group).finished:  # whoever was completing it was stopped: any job of the array, again
+        assert member(1) >= 0
+    argv = [sys.executable, "-m", "pneumocli", "train", "--data", str(films), "--folds", "2", *settings]
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}  # as the jobs: sums of more threads have other last bits
+    subprocess.run([*argv, "--run-dir", str(whole)], env=alone, check=True, capture_output=True, timeout=300)
+    for fold in ("fold-1", "fold-2"):
+        assert_same_run(whole / fold, group / fold)
+    for name in ("manifest.csv", "out-of-fold.csv", "card.json", "model.onnx"):
+        assert (whole / name).read_bytes() == (group / name).read_bytes(), name
+    assert not list(group.parent.rglob("*.part"))
 
 
 @pytest.mark.slow

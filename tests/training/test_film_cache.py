@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from pneumocli.core.errors import PneumoError
-from pneumocli.core.events import TaskStarted
+from pneumocli.core.events import Remark, TaskStarted
 from pneumocli.data.manifest import Manifest, scan, with_hashes
 from pneumocli.training.film_cache import FilmCache, FilmsOnDisk, Selected, cached_films, prune, write_films
 from pneumocli.training.loader import CropSource
@@ -165,3 +166,20 @@ def test_unused_caches_are_removed_after_thirty_days(tmp_path: Path):
     prune(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["used.films"]
     prune(tmp_path / "missing")
+
+
+def test_of_two_trainings_that_begin_together_one_builds_the_cache(manifest: Manifest):
+    decoded: list[Path] = []
+
+    def decode(path: Path) -> np.ndarray:
+        decoded.append(path)
+        time.sleep(0.005)
+        return DECODE(path)
+
+    events: list[object] = []
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: cached_films(manifest, decode, "together", events.append)[0], range(2)))
+    assert len(decoded) == len(manifest)
+    assert found[0].path == found[1].path
+    assert [event.text for event in events if isinstance(event, Remark) and "waiting for it" in event.text]
+    assert list(found[0].path.parent.glob("*.lock")) == []

@@ -3,7 +3,9 @@
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -61,6 +63,32 @@ def bringing(group: RunFolder) -> Callable[[TrainConfig, Listener], RunFolder]:
 def pixels_of(group: RunFolder, count: int = 12) -> np.ndarray:
     films = group.manifest()
     return np.stack([fit_film(read_film(films.path(row)).pixels, 32, "crop") for row in films.rows[:count]])[:, None]
+
+
+def test_of_two_jobs_that_begin_a_group_together_the_first_ones_settings_stand(phantoms: Path, tmp_path: Path):
+    """As the jobs of an array do, on machines that share no locks: neither sees the folder before it is whole."""
+    group = tmp_path / "runs" / "group"
+    both_checked = Barrier(2)
+
+    def begin(seed: int) -> str | None:
+        def waits(event: Event) -> None:
+            if isinstance(event, Remark) and "2 folds by" in event.text:  # the folder was free for both
+                both_checked.wait(60)
+
+        config = settings(phantoms, group, seed=seed, fold=seed + 1)
+        try:
+            train_folds(config, lambda fold, _: RunFolder(group / f"fold-{fold.fold}"), waits, until_done=True)
+        except RunError as error:
+            return error.message
+        return None
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(begin, range(2)))
+    first = found.index(None)
+    assert RunFolder(group).config().seed == first
+    assert f"--seed: found {first}, asked for {1 - first}" in str(found[1 - first])
+    assert sorted(item.name for item in group.parent.iterdir()) == ["group"]
+    assert sorted(item.name for item in group.iterdir()) == ["config.json", "manifest.csv"]
 
 
 @pytest.mark.slow  # the fixture trains two runs
@@ -145,6 +173,19 @@ def test_a_group_is_taken_as_a_run_is_with_and_without_its_model_file(
     assert found[0].confusion == found[1].confusion
     assert found[1].model_sha256 == without.model_sha256 == result.sha256["card.json"]
     assert "card.json" in without.card_file.read_text()
+
+
+@pytest.mark.slow  # the fixture trains two runs
+def test_of_two_jobs_that_finish_the_last_runs_together_one_completes_the_group(grouped: RunFolder, tmp_path: Path):
+    group = copied(grouped, tmp_path / "group")
+    group.result_file.unlink()
+    events: list[Event] = []
+    with group.locked():
+        complete_if_all_finished(group, events.append)
+    assert [event.text for event in events if isinstance(event, Remark)] == [
+        f"another process is completing {group.path}"
+    ]
+    assert not group.finished
 
 
 @pytest.mark.slow  # the fixture trains two runs
