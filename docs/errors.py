@@ -5,7 +5,7 @@ elsewhere stands in :data:`SPELLED` by the place that raises it.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,11 +70,11 @@ def _words(node: ast.expr | None, names: dict[str, ast.expr]) -> str | None:
     return found or None
 
 
-def _assigned(tree: ast.AST) -> dict[str, ast.expr]:
-    """The texts that names of a module or a function stand for."""
+def _assigned(nodes: Iterable[ast.AST]) -> dict[str, ast.expr]:
+    """The texts that names of a module or a function stand for, of all its nodes."""
     return {
         target.id: node.value
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Assign)
         for target in node.targets
         if isinstance(target, ast.Name)
@@ -86,21 +86,23 @@ def errors_in_the_source() -> Iterator[Error]:
     constants = {}
     for path in PACKAGE.rglob("*.py"):
         top = ast.Module([n for n in ast.parse(path.read_text("utf-8")).body if isinstance(n, ast.Assign)], [])
-        constants |= {name: value for name, value in _assigned(top).items() if name.lstrip("_").isupper()}
+        constants |= {name: value for name, value in _assigned(ast.walk(top)).items() if name.lstrip("_").isupper()}
     for path in sorted(PACKAGE.rglob("*.py")):
         place = path.relative_to(PACKAGE).as_posix()
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        scopes = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        nodes = list(ast.walk(tree))
+        scopes = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+        of_module = constants | _assigned(nodes)
+        for call in (node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
             kind = call.func.id
             if kind == "ValueError" and place == "core/config.py":
                 kind = "SettingError"  # pydantic's, which the boundary reports as one
             if kind not in HEADINGS:
                 continue
             inside = [scope for scope in scopes if scope.lineno <= call.lineno <= (scope.end_lineno or 0)]
-            names = constants | _assigned(tree)
+            names = dict(of_module)
             for scope in inside:
-                names |= _assigned(scope)
+                names |= _assigned(ast.walk(scope))
             given = [_words(argument, names) for argument in call.args[:2]]
             message, hint = (*given, None, None)[:2]
             yield Error(kind, f"{place}:{call.lineno}", message, hint)

@@ -1,12 +1,14 @@
 """What tests share: phantoms, one trained run, and a machine that no test can leave traces on."""
 
 import ctypes
+import io
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
@@ -19,6 +21,9 @@ from pneumocli.metrics.classification import sigmoid
 from pneumocli.metrics.records import Evaluation, ScoredFilm
 from pneumocli.model.card import ModelCard
 from pneumocli.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # As the command line sets it: threads that wait for work give their core away soon.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
@@ -167,3 +172,18 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no real films at {SHARED}: set PNEUMO_SHARED to a folder that holds them")
     return SHARED
+
+
+@pytest.fixture
+def saved(monkeypatch: pytest.MonkeyPatch) -> "dict[Figure, list[str]]":
+    """The formats that each figure is saved in; an empty file stands for the picture, which takes long to draw."""
+    from matplotlib.figure import Figure
+
+    formats: dict[Figure, list[str]] = {}
+
+    def save(figure: Figure, file: IO[bytes] | IO[str], *, format: str, **_: object) -> None:
+        formats.setdefault(figure, []).append(format)
+        file.write("<svg></svg>" if isinstance(file, io.StringIO) else b"")
+
+    monkeypatch.setattr(Figure, "savefig", save)
+    return formats

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from pneumocli.cli.app import app
 from pneumocli.cli.boundary import guarded
 from pneumocli.cli.output import Output
 from pneumocli.core.errors import DataError, SettingError
@@ -21,6 +23,10 @@ def pneumo(*argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess[s
     return subprocess.run(
         [sys.executable, "-m", "pneumocli", *argv], capture_output=True, text=True, cwd=cwd, env=env, check=False
     )
+
+
+def in_this_process(argv: list[str]) -> Result:
+    return CliRunner(env={"NO_COLOR": "1"}).invoke(app, argv, catch_exceptions=False)
 
 
 @pytest.mark.parametrize(
@@ -41,10 +47,11 @@ def pneumo(*argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess[s
     ],
 )
 def test_a_mistake_is_one_sentence_a_hint_and_the_right_code(
-    argv: list[str], code: int, words: str, hint: str, tmp_path: Path
+    argv: list[str], code: int, words: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    done = pneumo(*argv, cwd=tmp_path)
-    assert done.returncode == code, done.stderr
+    monkeypatch.chdir(tmp_path)
+    done = in_this_process(argv)
+    assert done.exit_code == code, done.stderr
     assert words in done.stderr
     assert hint in done.stderr
     assert "Traceback" not in done.stderr
@@ -52,10 +59,17 @@ def test_a_mistake_is_one_sentence_a_hint_and_the_right_code(
     assert not list(tmp_path.iterdir()), "something was left behind"
 
 
-def test_unknown_flags_and_values_are_usage_errors(tmp_path: Path):
+def test_a_mistake_ends_the_process_as_it_ends_the_call(tmp_path: Path):
+    done = pneumo("train", "--data", "none", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: no data folder at none\nhint: pneumo download --data none ")
+    assert not list(tmp_path.iterdir()), "something was left behind"
+
+
+def test_unknown_flags_and_values_are_usage_errors():
     for argv in (["train", "--frobnicate"], ["train", "--epochs", "x"], ["frobnicate"], ["train", "--fit", "round"]):
-        done = pneumo(*argv, cwd=tmp_path)
-        assert done.returncode == 2, argv
+        done = in_this_process(argv)
+        assert done.exit_code == 2, argv
         assert "Traceback" not in done.stderr
 
 

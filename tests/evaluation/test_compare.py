@@ -31,6 +31,9 @@ from pneumocli.reporting.comparison_figures import _SHOWN, comparison_figure
 from pneumocli.run_folder import RunFolder
 from tests.conftest import change_card, copy_of
 
+# Pictures are drawn in tests/reporting, and whole evaluations in the fixture "evaluated" and in the slow tests.
+pytestmark = pytest.mark.usefixtures("saved")
+
 
 def test_a_comparison_of_three_runs(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
     first, _ = evaluated

@@ -29,6 +29,9 @@ from pneumocli.model.weights import load_best
 from pneumocli.run_folder import RunFolder
 from tests.conftest import change_card, copy_of
 
+# Pictures are drawn in tests/reporting, and whole evaluations in the fixture "evaluated" and in the slow tests.
+pytestmark = pytest.mark.usefixtures("saved")
+
 CONTRACT = [
     "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc", "auroc",
     "average_precision", "brier_score", "log_loss", "calibration_error",

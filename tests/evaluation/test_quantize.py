@@ -21,6 +21,9 @@ from pneumocli.run_folder import RunFolder
 from pneumocli.shift.conformal import refer_limits
 from tests.conftest import change_card, copy_of
 
+# Pictures are drawn in tests/reporting, and whole evaluations in the fixture "evaluated" and in the slow tests.
+pytestmark = pytest.mark.usefixtures("saved")
+
 
 @pytest.fixture(scope="module")
 def made(trained: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, Quantized]:

@@ -21,6 +21,9 @@ from pneumocli.model.onnx_file import CARD_KEY, card_text, reference_text, with_
 from pneumocli.run_folder import RunFolder
 from tests.conftest import copy_of
 
+# Pictures are drawn in tests/reporting, and whole evaluations in the fixture "evaluated" and in the slow tests.
+pytestmark = pytest.mark.usefixtures("saved")
+
 
 def table_of(file: Path, films: Path, classifier: Classifier, *, mixed: bool = False, most: int = 999) -> Path:
     """The test films with labels that the network's scores give, or that have nothing to do with them."""

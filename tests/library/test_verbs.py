@@ -12,6 +12,9 @@ from pneumocli.metrics.records import Evaluation
 from pneumocli.run_folder import RunFolder
 from tests.conftest import copy_of, tiny
 
+# Pictures are drawn in tests/reporting, and whole evaluations in the fixture "evaluated" and in the slow tests.
+pytestmark = pytest.mark.usefixtures("saved")
+
 
 def test_evaluate_takes_a_run_as_text_and_settings_as_keywords(evaluated: tuple[RunFolder, Evaluation]):
     run, measured = evaluated
