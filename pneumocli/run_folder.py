@@ -93,6 +93,7 @@ class RunFolder:
         self.environment_file = path / "environment.json"
         self.manifest_file = path / "manifest.csv"
         self.history_file = path / "history.csv"
+        self.batch_file = path / "training-batch.png"
         self.curves_file = path / "curves.png"
         self.checkpoint_file = path / "last.pt"
         self.within_epoch_file = path / "within-epoch.pt"
@@ -218,8 +219,8 @@ class RunFolder:
         """
         if self.path.is_symlink() or not self.path.is_dir():
             return False
-        starts_with = (self.config_file, self.environment_file, self.manifest_file, self.tensorboard_folder)
-        whole = {file.name for file in starts_with}
+        starts_with = (self.config_file, self.environment_file, self.manifest_file, self.batch_file)
+        whole = {file.name for file in (*starts_with, self.tensorboard_folder)}
         checkpoints = {self.checkpoint_file.name, self.within_epoch_file.name}
         parts = re.compile(rf"\.({'|'.join(map(re.escape, whole | checkpoints))})\..*\.part")
         names = {item.name for item in self.path.iterdir() if not parts.fullmatch(item.name)}
@@ -256,6 +257,7 @@ class RunFolder:
     def _remove_all_but_manifest_and_config(self) -> None:
         self.remove_leftovers()
         self.environment_file.unlink(missing_ok=True)
+        self.batch_file.unlink(missing_ok=True)
         if self.tensorboard_folder.is_dir():
             shutil.rmtree(self.tensorboard_folder)
 

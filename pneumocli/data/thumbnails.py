@@ -24,6 +24,11 @@ def data_url(pixels: NDArray[np.uint8], side: int = FILM_SIDE) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
+def png_url(picture: bytes) -> str:
+    """A PNG file as a data URL."""
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+
+
 def plain_picture(path: Path, side: int = FILM_SIDE) -> str | None:
     """A film as a data URL; ``None`` where it can no longer be read."""
     try:

@@ -71,6 +71,7 @@ def evaluation_report(
         settings=run.config().model_dump(mode="json"),
         environment=run.environment().model_dump(mode="json", exclude={"requirements"}),
         phantom=(data / PHANTOM_MARK).is_file(),
+        batch=run.batch_file.read_bytes() if run.batch_file.is_file() else None,
         places=_places(run, evaluation),
         links=_links(run, evaluation.place),
     )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from pneumocli.core.records import CLASS_NAMES, EpochRecord
+from pneumocli.data.thumbnails import png_url
 from pneumocli.inference.heat_map import LARGE_CUT
 from pneumocli.metrics.calibration import reliability_rows
 from pneumocli.metrics.classification import ratio
@@ -58,6 +59,7 @@ class EvaluationReport:
         settings: Of the training, by name.
         environment: Of the training, by name.
         phantom: Whether the films are synthetic.
+        batch: The picture of a training batch, a PNG file; ``None`` where the run has none.
         places: All evaluations of the run, this one among them.
     """
 
@@ -70,6 +72,7 @@ class EvaluationReport:
     settings: Mapping[str, object]
     environment: Mapping[str, object]
     phantom: bool
+    batch: bytes | None = None
     places: tuple[Evaluation, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
     """Text and relative address of the other pages of the run."""
@@ -106,6 +109,7 @@ def evaluation_page(report: EvaluationReport) -> str:
         ranking=_ranking_figures(report),
         trust=_trust_figures(report),
         training=_training_figures(report) if report.history else [],  # folds have no epochs of their own
+        batch=None if report.batch is None else png_url(report.batch),
         **_films(report.films),
         links=report.links,
         settings=list(report.settings.items()),

@@ -21,6 +21,7 @@ from pneumocli.core.signals import postponed
 from pneumocli.metrics.classification import accuracy, auroc, log_loss, sensitivity, specificity
 from pneumocli.model.device import Snapshot, current_device
 from pneumocli.model.weights import load_best, save_best
+from pneumocli.reporting.batch_picture import MOST_SHOWN, batch_picture
 from pneumocli.reporting.figures import learning_curves
 from pneumocli.run_folder import RunFolder
 from pneumocli.training.augmentation import Augmentation
@@ -262,7 +263,7 @@ class Training:
                 self._interruptions.anywhere()  # an epoch of the last layer is a second's work
 
         if self.config.freeze == "none":
-            parts = self._batches.epoch(epoch, after=0 if begun is None else begun.steps)
+            parts = self._pictured(self._batches.epoch(epoch, after=0 if begun is None else begun.steps))
             return train_epoch(self._learner, parts, self._targets, tick, begun)
         began = time.perf_counter()
         features = self._view((epoch - 1) % FROZEN_VIEWS)
@@ -276,8 +277,19 @@ class Training:
         """The features of every training film in one augmented view; computed when first asked for."""
         if view not in self._views:
             # Epoch view + 1 decides the augmentation, whichever epoch asks: a resumed run gets the same features.
-            self._views[view] = features_of(self._learner, self._until_stopped(self._batches.epoch(view + 1)))
+            parts = self._pictured(self._batches.epoch(view + 1))
+            self._views[view] = features_of(self._learner, self._until_stopped(parts))
         return self._views[view]
+
+    def _pictured(self, parts: Iterator[Part]) -> Iterator[Part]:
+        """The same; the first batch that the run's first process works on is drawn, once for a run."""
+        drawn = not self.team.is_writer or self.run.batch_file.exists()
+        for part in parts:
+            if not drawn:
+                labels = [self.data.train_labels[film] for film in part.films[:MOST_SHOWN].tolist()]
+                write_bytes(self.run.batch_file, batch_picture(part.pixels[:MOST_SHOWN].cpu().numpy(), labels))
+                drawn = True
+            yield part
 
     def _until_stopped(self, parts: Iterator[Part]) -> Iterator[Part]:
         for part in parts:

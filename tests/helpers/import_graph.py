@@ -45,7 +45,7 @@ FLOORS: dict[int, dict[str, str]] = {
     5: {
         "release": "download http http_errors installed kaggle records sources staging unzip zip_file",
         "reporting": (
-            "carry_over comparison_figures comparison_page comparison_verdict evaluation_page figures"
+            "batch_picture carry_over comparison_figures comparison_page comparison_verdict evaluation_page figures"
             " film_pictures html model_card refer_section refer_text suspect_page shift_section text"
         ),
     },
