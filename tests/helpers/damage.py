@@ -1,6 +1,6 @@
 """Reads thousands of damaged films and prints how each ended; run as a program, so that a crash or a hang is seen.
 
-python -m tests.helpers.damage FORMAT COUNT SEED
+python -m tests.helpers.damage FORMAT,... COUNT SEED
 """
 
 import collections
@@ -142,7 +142,12 @@ def checksums_hold(content: bytes) -> bool:
 
 
 def main() -> None:
-    form, count, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    forms, count, seed = sys.argv[1].split(","), int(sys.argv[2]), int(sys.argv[3])
+    sys.stdout.write(json.dumps({form: ends_of(form, count, seed) for form in forms}) + "\n")
+
+
+def ends_of(form: str, count: int, seed: int) -> dict[str, int]:
+    """How so many damaged films of a format ended."""
     rng, films = random.Random(seed), sources(form)
     ends: collections.Counter[str] = collections.Counter(refused=0, passed=0, leaked=0)
     for number in range(count):
@@ -161,7 +166,7 @@ def main() -> None:
             ends["passed though reported"] += reported_as_damaged(form, content)
             ends["passed and different"] += not np.array_equal(film.pixels, read_film(whole).pixels)
         faulthandler.cancel_dump_traceback_later()
-    sys.stdout.write(json.dumps(ends) + "\n")
+    return ends
 
 
 if __name__ == "__main__":
