@@ -8,17 +8,21 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import obey_permissions
+from tests.helpers import processes
+from tests.helpers.processes import Process
 from tests.training.test_train import assert_same_run
 
 pytestmark = pytest.mark.slow
 
-WITHOUT_SIZE = ["--batch-size", "8", "--val-fraction", "0.25", "--device", "cpu", "--epochs", "4"]
-SETTINGS = ["--image-size", "64", *WITHOUT_SIZE]
+SMALL = ["--image-size", "32", "--batch-size", "16", "--val-fraction", "0.25", "--device", "cpu"]
+SETTINGS = [*SMALL, "--epochs", "3"]
+LONG_EPOCHS = ["--image-size", "224", *SMALL[2:], "--epochs", "2"]
 AT_EVERY_STEP = ["--checkpoint-minutes", "0.0001"]
 
 
@@ -26,12 +30,10 @@ def command(*argv: str) -> list[str]:
     return [sys.executable, "-m", "pneumocli", *argv]
 
 
-def started(data: Path, run: Path, *flags: str, size: int = 64) -> subprocess.Popen[bytes]:
+def started(data: Path, run: Path, *flags: str, settings: Sequence[str] = SETTINGS) -> Process:
     """A training as a process; its output goes into files beside the run."""
-    settings = ["--image-size", str(size), *WITHOUT_SIZE]
-    argv = command("train", "--data", str(data), "--run-dir", str(run), *settings, *flags)
-    with out_of(run).open("wb") as out, err_of(run).open("wb") as err:
-        return subprocess.Popen(argv, stdout=out, stderr=err)
+    argv = ["train", "--data", str(data), "--run-dir", str(run), *settings, *flags]
+    return processes.start(argv, stdout=out_of(run), stderr=err_of(run))
 
 
 def out_of(run: Path) -> Path:
@@ -42,7 +44,7 @@ def err_of(run: Path) -> Path:
     return run.with_name(f"{run.name}.err")
 
 
-def wait_for_epochs(process: subprocess.Popen[bytes], run: Path, count: int) -> None:
+def wait_for_epochs(process: Process, run: Path, count: int) -> None:
     """Waits until ``history.csv`` has ``count`` rows."""
     history = run / "history.csv"
     deadline = time.monotonic() + 240
@@ -66,20 +68,19 @@ def killed(data: Path, run: Path, *, after: int) -> Path:
 
 
 def resumed(run: Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        command("train", "--resume", str(run)), capture_output=True, text=True, timeout=300, check=False
-    )
+    done = processes.run(["train", "--resume", run])
     assert done.returncode == 0, done.stderr
     return done
 
 
 @pytest.fixture(scope="module")
-def whole(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run that nothing interrupts."""
-    run = tmp_path_factory.mktemp("whole") / "run"
-    process = started(phantoms, run)
-    assert process.wait(300) == 0
-    return run
+def whole(phantoms: Path, made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """The run that nothing interrupts: read it, never change it."""
+
+    def fill(run: Path) -> None:
+        assert started(phantoms, run).wait(300) == 0, err_of(run).read_text()
+
+    return made_once("whole", fill)
 
 
 @pytest.mark.parametrize("epochs", [1, 2])
@@ -96,31 +97,31 @@ def test_a_killed_run_resumes_to_the_same_bits(epochs: int, phantoms: Path, whol
     assert not list(run.glob(".*.part")), "a temporary file of the killed process is left"
 
 
-def killed_after(argv: list[str], seconds: float) -> bool:
+def killed_after(argv: Sequence[str], seconds: float, err: Path) -> bool:
     """Start a command and kill it after some seconds: whether that was needed. It must not fail by itself."""
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = processes.start(argv, stdout=err.with_suffix(".out"), stderr=err)
     try:
-        _, err = process.communicate(timeout=seconds)
+        code = process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.communicate()
+        process.wait()
         return True
-    assert process.returncode == 0, err.decode()
+    assert code == 0, err.read_text()
     return False
 
 
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(phantoms: Path, whole: Path, tmp_path: Path):
-    """At moments that nobody chose: while it imports, decodes, trains, validates, saves within an epoch, exports."""
+    """At moments that nobody chose: while it decodes, trains, validates, saves within an epoch, exports."""
     run, moments = tmp_path / "run", random.Random(4711)
     kills = 0
     while not (run / "result.json").exists():
         if (run / "last.pt").exists() or (run / "within-epoch.pt").exists():
-            argv = command("train", "--resume", str(run))
+            argv = ["train", "--resume", str(run)]
         else:  # killed before its first checkpoint
             shutil.rmtree(run, ignore_errors=True)
-            argv = command("train", "--data", str(phantoms), "--run-dir", str(run), *SETTINGS, *AT_EVERY_STEP)
+            argv = ["train", "--data", str(phantoms), "--run-dir", str(run), *SETTINGS, *AT_EVERY_STEP]
         # After eight kills it may finish: how far a session comes depends on the machine.
-        kills += killed_after(argv, moments.uniform(2, 9) if kills < 8 else 300)
+        kills += killed_after(argv, moments.uniform(0.3, 5) if kills < 8 else 300, tmp_path / "err")
     assert kills > 0
     assert_same_run(whole, run)
     assert not list(run.glob(".*.part"))
@@ -128,13 +129,14 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(phantoms: Path, wh
 
 def test_a_group_of_folds_killed_again_and_again_ends_with_the_same_bits(phantoms: Path, tmp_path: Path):
     """The same command each time: it goes on with the unfinished run, then completes the group."""
-    settings = ["--image-size", "32", "--batch-size", "8", "--device", "cpu", "--epochs", "2", "--folds", "2"]
-    argv = command("train", "--data", str(phantoms), *settings, "--ensemble", "--continue", "--run-dir")
+    settings = ["--image-size", "32", "--batch-size", "16", "--device", "cpu", "--epochs", "2", "--folds", "2"]
+    argv = ["train", "--data", str(phantoms), *settings, "--ensemble", "--continue", "--run-dir"]
     whole, group, moments, kills = tmp_path / "whole", tmp_path / "group", random.Random(15), 0
-    done = subprocess.run([*argv, str(whole)], capture_output=True, text=True, timeout=600, check=False)
+    done = processes.run([*argv, whole], timeout=600)
     assert done.returncode == 0, done.stderr
     while not (group / "result.json").exists():
-        kills += killed_after([*argv, str(group)], moments.uniform(4, 12) if kills < 5 else 600)
+        seconds = moments.uniform(1, 8) if kills < 5 else 600
+        kills += killed_after([*argv, str(group)], seconds, tmp_path / "err")
     assert kills > 0
     for fold in ("fold-1", "fold-2"):
         assert_same_run(whole / fold, group / fold)
@@ -249,7 +251,7 @@ def wait_for_the_start(run: Path) -> None:
 
 def test_ctrl_c_before_the_first_checkpoint_does_not_advise_to_resume(phantoms: Path, tmp_path: Path):
     run = tmp_path / "run"
-    process = started(phantoms, run, size=224)
+    process = started(phantoms, run, settings=LONG_EPOCHS)
     wait_for_the_start(run)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
@@ -257,11 +259,23 @@ def test_ctrl_c_before_the_first_checkpoint_does_not_advise_to_resume(phantoms: 
     assert "hint: no epoch is finished: the same command with --continue starts again" in err_of(run).read_text()
 
 
+@pytest.fixture(scope="module")
+def whole_of_long_epochs(phantoms: Path, made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """The run of long epochs that nothing interrupts: read it, never change it."""
+
+    def fill(run: Path) -> None:
+        assert started(phantoms, run, "--workers", "1", settings=LONG_EPOCHS).wait(300) == 0, err_of(run).read_text()
+
+    return made_once("whole-of-long-epochs", fill)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_within_the_first_epoch_loses_no_step(number: signal.Signals, phantoms: Path, tmp_path: Path):
+def test_a_signal_within_the_first_epoch_loses_no_step(
+    number: signal.Signals, phantoms: Path, whole_of_long_epochs: Path, tmp_path: Path
+):
     """And what comes after it can be stopped again."""
-    run, whole = tmp_path / "run", tmp_path / "whole"
-    process = started(phantoms, run, "--workers", "1", size=224)
+    run = tmp_path / "run"
+    process = started(phantoms, run, "--workers", "1", settings=LONG_EPOCHS)
     wait_for_the_start(run)
     for _ in range(2):
         process.send_signal(number)  # as a scheduler and torchrun both do: the second interrupts nothing
@@ -272,16 +286,11 @@ def test_a_signal_within_the_first_epoch_loses_no_step(number: signal.Signals, p
     assert f"error: stopped by {number.name}" in err
     assert f"hint: pneumo train --resume {run}" in err
     assert "Traceback" not in err
-    settings = ["--data", str(phantoms), "--image-size", "224", *WITHOUT_SIZE, "--workers", "1"]
-    again = command("train", *settings, "--run-dir", str(run), "--continue")
-    assert killed_after(again, 12.0) or (run / "result.json").exists()
+    again = ["train", "--data", str(phantoms), *LONG_EPOCHS, "--workers", "1", "--run-dir", str(run), "--continue"]
+    assert killed_after(again, 6.0, tmp_path / "again.err") or (run / "result.json").exists()
     resumed(run)
-    done = subprocess.run(
-        command("train", *settings, "--run-dir", str(whole)), capture_output=True, timeout=300, check=False
-    )
-    assert done.returncode == 0
-    assert_same_run(whole, run)
-    assert {item.name for item in run.iterdir()} == {item.name for item in whole.iterdir()}
+    assert_same_run(whole_of_long_epochs, run)
+    assert {item.name for item in run.iterdir()} == {item.name for item in whole_of_long_epochs.iterdir()}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
@@ -334,19 +343,15 @@ def test_a_second_training_into_the_same_run_is_refused(phantoms: Path, tmp_path
     run = tmp_path / "run"
     process = started(phantoms, run)
     wait_for_epochs(process, run, 1)
-    second = subprocess.run(
-        command("train", "--resume", str(run)), capture_output=True, text=True, timeout=300, check=False
-    )
+    second = processes.run(["train", "--resume", run])
     # --epochs replaces config.json: the lock must not be on a file that goes away.
-    third = subprocess.run(
-        command("train", "--resume", str(run), "--epochs", "9"), capture_output=True, text=True, check=False
-    )
+    third = processes.run(["train", "--resume", run, "--epochs", "9"])
     process.kill()
     process.wait()
     for refused in (second, third):
         assert refused.returncode == 1
         assert "another process is training" in refused.stderr
-    assert '"epochs": 4' in (run / "config.json").read_text(), "a refused resume changes nothing"
+    assert '"epochs": 3' in (run / "config.json").read_text(), "a refused resume changes nothing"
 
 
 def test_a_full_disk_is_told_and_the_last_epoch_stays_whole(phantoms: Path, whole: Path, tmp_path: Path):
@@ -372,9 +377,7 @@ def test_a_full_disk_is_told_and_the_last_epoch_stays_whole(phantoms: Path, whol
 def test_two_processes_equal_one_with_a_frozen_backbone(phantoms: Path, tmp_path: Path):
     """The real torchrun, gloo on the CPU: one writer, every film once, the same weights as a single process."""
     common = [*SETTINGS, "--freeze", "backbone", "--data", str(phantoms)]
-    alone = subprocess.run(
-        command("train", *common, "--run-dir", str(tmp_path / "one")), capture_output=True, text=True, check=False
-    )
+    alone = processes.run(["train", *common, "--run-dir", tmp_path / "one"])
     assert alone.returncode == 0, alone.stderr
     two = torchrun("train", *common, "--run-dir", str(tmp_path / "two"))
     assert two.returncode == 0, two.stderr
@@ -383,12 +386,7 @@ def test_two_processes_equal_one_with_a_frozen_backbone(phantoms: Path, tmp_path
     one, both = (torch.load(tmp_path / name / "best.pt", weights_only=True)["weights"] for name in ("one", "two"))
     for name in one:
         torch.testing.assert_close(one[name], both[name], rtol=1e-3, atol=1e-5)
-    on = subprocess.run(
-        command("train", "--resume", str(tmp_path / "two"), "--epochs", "5"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    on = processes.run(["train", "--resume", tmp_path / "two", "--epochs", "4"])
     assert on.returncode == 0, on.stderr
     assert "written by 2 processes and continues with one: the same batches" in on.stderr
 
@@ -405,7 +403,7 @@ def test_a_second_process_leaves_the_report_to_the_first_and_waits_for_it():
     env = {**os.environ, "RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
     second = subprocess.Popen(command("train", "--epochs", "0"), stderr=subprocess.PIPE, text=True, env=env)
     with pytest.raises(subprocess.TimeoutExpired):
-        second.wait(10)
+        second.wait(5)
     second.send_signal(signal.SIGTERM)
     _, err = second.communicate(timeout=60)
     assert (second.returncode, err) == (2, "")
@@ -428,12 +426,11 @@ def test_a_mistake_of_several_processes_is_told_once(phantoms: Path, tmp_path: P
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_several_processes_resume_bit_for_bit(count: int, phantoms: Path, tmp_path: Path):
-    common = ["--image-size", "32", "--batch-size", "8", "--val-fraction", "0.25", "--device", "cpu"]
     for run, epochs in (("whole", "2"), ("parts", "1")):
-        flags = ["--data", str(phantoms), "--run-dir", str(tmp_path / run), "--epochs", epochs]
-        done = torchrun("train", *common, *flags, count=count)
+        flags = ["--data", phantoms, "--run-dir", tmp_path / run, "--epochs", epochs]
+        done = processes.run_team(["train", *SMALL, *flags], count=count)
         assert done.returncode == 0, done.stderr
-    done = torchrun("train", "--resume", str(tmp_path / "parts"), "--epochs", "2", count=count)
+    done = processes.run_team(["train", "--resume", tmp_path / "parts", "--epochs", "2"], count=count)
     assert done.returncode == 0, done.stderr
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
@@ -441,22 +438,22 @@ def test_several_processes_resume_bit_for_bit(count: int, phantoms: Path, tmp_pa
 def test_another_number_of_processes_goes_on_within_an_epoch(phantoms: Path, tmp_path: Path):
     """Begun by one process, stopped within an epoch, continued by two and finished by three."""
     run = tmp_path / "run"
-    process = started(phantoms, run, *AT_EVERY_STEP, size=32)
+    process = started(phantoms, run, *AT_EVERY_STEP)
     deadline = time.monotonic() + 120
     while not (run / "within-epoch.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
     process.wait()
     assert not (run / "last.pt").exists(), "the machine was faster than this test expects"
-    two = torchrun("train", "--resume", str(run), "--epochs", "2")
+    two = processes.run_team(["train", "--resume", run, "--epochs", "2"], count=2)
     assert two.returncode == 0, two.stderr
     assert "written by one process and continues with 2: the same batches, in other shares" in two.stderr
-    three = torchrun("train", "--resume", str(run), "--epochs", "3", count=3)
+    three = processes.run_team(["train", "--resume", run, "--epochs", "3"], count=3)
     assert three.returncode == 0, three.stderr
-    assert "--batch-size 8 cannot be divided evenly among 3 processes" in three.stderr
+    assert "--batch-size 16 cannot be divided evenly among 3 processes" in three.stderr
     assert len((run / "history.csv").read_text().splitlines()) == 1 + 3
     flags = ["--image-size", "32", "--val-fraction", "0.25", "--batch-size", "2", "--run-dir", str(tmp_path / "none")]
-    refused = torchrun("train", "--data", str(phantoms), *flags)
+    refused = processes.run_team(["train", "--data", phantoms, *flags], count=2)
     assert refused.returncode != 0
     assert refused.stderr.count("--batch-size 2 is too small for 2 processes") == 1
     assert not (tmp_path / "none").exists()
@@ -477,7 +474,7 @@ def test_a_node_that_leaves_is_done_without(phantoms: Path, tmp_path: Path):
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "1:2", "--nproc-per-node", "1"]
     meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{port}", "--max-restarts", "3"]
     patience = ["--rdzv-conf", "last_call_timeout=12,keep_alive_interval=1,keep_alive_max_attempt=3"]
-    flags = ["--data", str(phantoms), "--run-dir", str(run), "--image-size", "32", *WITHOUT_SIZE, *AT_EVERY_STEP]
+    flags = ["--data", str(phantoms), "--run-dir", str(run), *SETTINGS, *AT_EVERY_STEP]
     argv = [*launcher, *meeting, *patience, "-m", "pneumocli", "train", *flags, "--continue"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     staying = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
@@ -501,11 +498,11 @@ def test_a_node_that_leaves_is_done_without(phantoms: Path, tmp_path: Path):
     assert "written by 2 processes and continues with one: the same batches, in other shares" in err
     assert "Traceback" not in err
     assert (run / "result.json").is_file()
-    assert len((run / "history.csv").read_text().splitlines()) == 1 + 4
+    assert len((run / "history.csv").read_text().splitlines()) == 1 + 3
 
 
-def torchrun(*argv: str, count: int = 2) -> subprocess.CompletedProcess[str]:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count), "--standalone"]
+def torchrun(*argv: str) -> subprocess.CompletedProcess[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     program = [*launcher, "-m", "pneumocli", *argv]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(program, capture_output=True, text=True, timeout=400, env=env, check=False)

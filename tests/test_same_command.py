@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pneumocli.run_folder import RunFolder
-from tests.test_interruptions import command, torchrun, wait_for_epochs
+from tests.helpers import processes
+from tests.test_interruptions import wait_for_epochs
 from tests.training.test_train import assert_same_run
 
 pytestmark = pytest.mark.slow
@@ -47,7 +48,7 @@ def workers_of(launcher: subprocess.Popen[bytes], *, apart_from: set[int], log: 
 def test_torchrun_restarts_a_training_until_it_is_done(named: bool, phantoms: Path, tmp_path: Path):
     """Two processes, one of them killed at two random moments, once before the first epoch is done or soon after."""
     whole, moments = tmp_path / "whole", random.Random(271828)
-    done = torchrun(*argv_of(phantoms, whole))
+    done = processes.run_team(argv_of(phantoms, whole), count=2)
     assert done.returncode == 0, done.stderr
     run, log = tmp_path / "runs" / "scratch", tmp_path / "log"
     argv = argv_of(phantoms, run) if named else ["train", "--data", str(phantoms), *SETTINGS, "--epochs", "6"]
@@ -91,13 +92,12 @@ def _wait_for_rows(run: Path, count: int, launcher: subprocess.Popen[bytes], log
 def test_a_chain_of_jobs_ends_with_the_same_bits(phantoms: Path, tmp_path: Path):
     """As a scheduler with a time limit requeues a job: SIGTERM, and the same command again, whatever state it is in."""
     whole = tmp_path / "whole"
-    uninterrupted = subprocess.run(command(*argv_of(phantoms, whole)), capture_output=True, text=True, check=False)
+    uninterrupted = processes.run(argv_of(phantoms, whole))
     assert uninterrupted.returncode == 0, uninterrupted.stderr
     run, moments = tmp_path / "run", random.Random(31415)
-    job = command(*argv_of(phantoms, run, "--continue"))
+    job = argv_of(phantoms, run, "--continue")
     for epochs in (None, 1, 3):  # the first job is stopped before its first epoch is done
-        with (tmp_path / "run.err").open("wb") as err:
-            process = subprocess.Popen(job, stdout=subprocess.DEVNULL, stderr=err)
+        process = processes.start(job, stdout=tmp_path / "run.out", stderr=tmp_path / "run.err")
         if epochs is None:
             _wait_for_file(run / "manifest.csv")
         else:
@@ -106,14 +106,14 @@ def test_a_chain_of_jobs_ends_with_the_same_bits(phantoms: Path, tmp_path: Path)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 143, (tmp_path / "run.err").read_text()
         assert (run / "last.pt").exists() == (epochs is not None), "the machine was faster than this test expects"
-    last = subprocess.run(job, capture_output=True, text=True, check=False)
+    last = processes.run(job)
     assert last.returncode == 0, last.stderr
     assert_same_run(whole, run)
-    again = subprocess.run(job, capture_output=True, text=True, check=False)
+    again = processes.run(job)
     assert again.returncode == 0, again.stderr
     assert f"{run} is finished: nothing is left to do" in again.stderr
     assert "best epoch" in again.stdout
-    other = subprocess.run([*job, "--seed", "5"], capture_output=True, text=True, check=False)
+    other = processes.run([*job, "--seed", "5"])
     assert (other.returncode, other.stdout) == (1, "")
     assert f"error: the run {run} has other settings: --seed: found 0, asked for 5\n" in other.stderr
 
@@ -127,12 +127,11 @@ def _wait_for_file(file: Path) -> None:
 
 def test_a_run_that_another_process_trains_is_refused(phantoms: Path, tmp_path: Path):
     run = tmp_path / "run"
-    job = command(*argv_of(phantoms, run, "--continue", epochs=40))
-    with (tmp_path / "run.err").open("wb") as err:
-        process = subprocess.Popen(job, stdout=subprocess.DEVNULL, stderr=err)
+    job = argv_of(phantoms, run, "--continue", epochs=40)
+    process = processes.start(job, stdout=tmp_path / "run.out", stderr=tmp_path / "run.err")
     try:
         wait_for_epochs(process, run, 1)
-        second = subprocess.run(job, capture_output=True, text=True, check=False)
+        second = processes.run(job)
     finally:
         process.kill()
         process.wait()
@@ -144,7 +143,7 @@ def test_several_processes_continue_a_series(phantoms: Path, tmp_path: Path):
     """Each run is a team of its own, in the same processes."""
     argv = argv_of(phantoms, tmp_path / "run", "--seeds", "2", "--continue", epochs=1)
     for _ in range(2):
-        done = torchrun(*argv)
+        done = processes.run_team(argv, count=2)
         assert done.returncode == 0, done.stderr
     assert done.stderr.count("is finished: nothing is left to do") == 2
     assert (tmp_path / "run-seeds.json").is_file()

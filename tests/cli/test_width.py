@@ -1,8 +1,6 @@
 """Every command in plain mode at 80 columns: no line is wider, and no word of a message is broken."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,15 +8,13 @@ import pytest
 from pneumocli.metrics.records import Evaluation
 from pneumocli.run_folder import RunFolder
 from tests.conftest import copy_of
+from tests.helpers import processes
 
 
 def printed(*argv: object, cwd: Path, columns: int = 80) -> tuple[str, str]:
     """What a command prints on standard output and standard error; paths are relative, so that they are short."""
     env = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "pneumocli", *map(str, argv)],
-        capture_output=True, text=True, cwd=cwd, env=env, timeout=300, check=False,
-    )  # fmt: skip
+    done = processes.run(argv, cwd=cwd, env=env)
     assert "Traceback" not in done.stderr, done.stderr
     return done.stdout, done.stderr
 
