@@ -5,9 +5,8 @@ import itertools
 import os
 import re
 import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,14 +15,11 @@ from pydantic import ValidationError
 from pneumocli.core.config import DEFAULT_RUNS, InferencePrecision, TrainConfig
 from pneumocli.core.errors import ModelFileError, RunError, resume_command, shell_word
 from pneumocli.core.files import dump_json, read_record, sha256_of, write_csv, write_failure, write_json, write_text
-from pneumocli.core.locks import locked
+from pneumocli.core.locks import locked, mark_of
 from pneumocli.core.records import SPLITS, Environment, EpochRecord, RunResult
 
 if TYPE_CHECKING:
     from pneumocli.data.manifest import Manifest
-
-# Longer than a training takes from making its folder to locking it.
-_STARTING_SECONDS = 0.5
 
 _MODEL_FILES: dict[InferencePrecision, str] = {"fp32": "model.onnx", "int8": "model-int8.onnx"}
 _EVALUATIONS: dict[InferencePrecision, str] = {"fp32": "evaluations", "int8": "evaluations-int8"}
@@ -76,6 +72,31 @@ def refuse_taken(path: Path | None) -> None:
             f"the run folder {path} exists already",
             f"{resume_command(path)} continues it; otherwise choose another --run-dir",
         )
+
+
+@contextmanager
+def being_made(path: Path) -> Iterator[None]:
+    """Has no other process make or remove a run beside ``path`` meanwhile; waits for one that does.
+
+    A folder that is found without a lock is then one that a process has left, not one that it is about to lock.
+
+    Args:
+        path: The folder of a run, which need not exist; the folder above it is made.
+
+    Raises:
+        RunError: The folder above cannot be written.
+    """
+    lock = path.parent / ".starting"
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(lock, f"another process starts a run in {path.parent}", waiting=lambda _: None))
+        except OSError as error:
+            raise RunError(f"cannot make the run folder {path}: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes no open file
+                lock.unlink()
 
 
 class RunFolder:
@@ -188,8 +209,11 @@ class RunFolder:
         raise AssertionError("unreachable: the numbered candidates do not end")
 
     @contextmanager
-    def locked(self) -> Iterator[str | None]:
+    def locked(self, *, waiting: Callable[[str], None] | None = None) -> Iterator[str | None]:
         """Holds the run against a second training; the lock dies with the process.
+
+        Args:
+            waiting: Wait for another process instead of raising, see :func:`pneumocli.core.locks.locked`.
 
         Yields:
             A warning where the file system has no locks.
@@ -202,15 +226,15 @@ class RunFolder:
         except OSError as error:
             raise write_failure(self.manifest_file, error) from error
         # The manifest is written once and never replaced, so a lock on it needs no file of its own.
-        with locked(
-            self.manifest_file, f"another process is training into {self.path}", "wait for it, or stop it"
-        ) as warning:
+        message = f"another process is training into {self.path}"
+        with locked(self.manifest_file, message, "wait for it, or stop it", waiting=waiting) as warning:
             yield warning
 
     def remove_leftovers(self) -> None:
         """Removes temporary files of a killed process; call it with the lock held."""
-        for file in self.path.glob(".*.part"):
-            file.unlink(missing_ok=True)
+        for pattern in (".*.part", "evaluations*/*/.*.part"):
+            for file in self.path.glob(pattern):
+                file.unlink(missing_ok=True)
 
     def holds_less_than_an_epoch(self) -> bool:
         """Whether the folder is empty, or holds what a training writes before its first epoch is done, and no more.
@@ -220,7 +244,8 @@ class RunFolder:
         if self.path.is_symlink() or not self.path.is_dir():
             return False
         starts_with = (self.config_file, self.environment_file, self.manifest_file, self.batch_file)
-        whole = {file.name for file in (*starts_with, self.tensorboard_folder)}
+        mark = mark_of(self.manifest_file)  # of a process that was killed, where there are no locks
+        whole = {file.name for file in (*starts_with, self.tensorboard_folder, mark)}
         checkpoints = {self.checkpoint_file.name, self.within_epoch_file.name}
         parts = re.compile(rf"\.({'|'.join(map(re.escape, whole | checkpoints))})\..*\.part")
         names = {item.name for item in self.path.iterdir() if not parts.fullmatch(item.name)}
@@ -240,15 +265,16 @@ class RunFolder:
             RunError: Another process trains into the run, or the folder cannot be removed.
         """
         try:
-            if not self.manifest_file.exists() and time.time() - self.path.stat().st_mtime < 2 * _STARTING_SECONDS:
-                time.sleep(_STARTING_SECONDS)  # another process may have made the folder and not yet locked it
-            if self.manifest_file.exists():
-                with self.locked():
-                    self._remove_all_but_manifest_and_config()
-            self._remove_all_but_manifest_and_config()
-            self.manifest_file.unlink(missing_ok=True)
-            self.config_file.unlink(missing_ok=True)
-            self.path.rmdir()
+            with being_made(self.path):
+                if not self.path.exists():
+                    return  # another process has removed it
+                if self.manifest_file.exists():
+                    with self.locked():
+                        self._remove_all_but_manifest_and_config()
+                self._remove_all_but_manifest_and_config()
+                for file in (mark_of(self.manifest_file), self.manifest_file, self.config_file):
+                    file.unlink(missing_ok=True)
+                self.path.rmdir()
         except OSError as error:
             raise RunError(
                 f"cannot replace {self.path}, the start of a training: {error.strerror}", "choose another --run-dir"

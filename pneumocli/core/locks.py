@@ -5,9 +5,10 @@ import errno
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pneumocli.core.errors import RunError
@@ -17,21 +18,31 @@ _HELD = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 # NFS without lockd, CIFS, FUSE drives: nothing there can be locked, whoever asks.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
 
-_SECONDS_BETWEEN_TRIES = 0.2
+
+# Where there are no locks, the owner of a mark renews it as often; one that another machine has made and that stays as
+# it is for longer is of a process that has ended.
+_RENEW_SECONDS = 5.0
+_SILENT_SECONDS = 20.0
+
+_RETRY_SECONDS = 0.1
 
 
 @contextmanager
-def locked(path: Path, message: str, hint: str | None = None) -> Iterator[str | None]:
+def locked(
+    path: Path, message: str, hint: str | None = None, *, waiting: Callable[[str], None] | None = None
+) -> Iterator[str | None]:
     """Holds an exclusive lock on the file ``path`` that dies with the process.
 
-    On a file system without locks a file beside it names this process instead. It keeps out a second process of the
-    same machine, as long as the first one lives; of other machines nothing is known there.
+    On a file system without locks a file beside it names this process instead, and is renewed while the block lasts. It
+    keeps out a second process, on the same machine as long as the first one lives, on another one as long as the file
+    is renewed.
 
     Args:
         path: The lock file, created when missing and left in place. The block may remove it: who gets a lock on a
             removed file notices and tries again.
         message: The error when another process holds the lock.
         hint: The hint of that error.
+        waiting: Wait for the other process instead of raising; called once with ``message`` when the waiting begins.
 
     Yields:
         A warning where the file system has no locks, else ``None``.
@@ -41,6 +52,24 @@ def locked(path: Path, message: str, hint: str | None = None) -> Iterator[str | 
         PneumoError: The file cannot be locked for another reason, such as a drive that is gone.
         OSError: The lock file cannot be made or opened.
     """
+    taken, announced = RunError(message, hint), False
+    with ExitStack() as stack:
+        while True:
+            try:
+                warning = stack.enter_context(_locked_now(path, taken))
+                break
+            except RunError as error:
+                if error is not taken or waiting is None:
+                    raise
+            if not announced:
+                waiting(message)
+                announced = True
+            time.sleep(_RETRY_SECONDS)
+        yield warning
+
+
+@contextmanager
+def _locked_now(path: Path, taken: RunError) -> Iterator[str | None]:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
@@ -48,65 +77,15 @@ def locked(path: Path, message: str, hint: str | None = None) -> Iterator[str | 
                 _lock(file.fileno())
             except OSError as error:
                 if error.errno in _HELD:
-                    raise RunError(message, hint) from error
+                    raise taken from error
                 if error.errno not in _NO_LOCKS:
                     raise write_failure(path, error) from error
-                with _named_beside(path, RunError(message, hint)) as warning:
+                with _named_beside(path, taken) as warning:
                     yield warning
                 return
             if _is_at(path, file.fileno()):
                 yield None
                 return
-
-
-@contextmanager
-def waited_for(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Holds an exclusive lock as :func:`locked` does, after waiting for whoever has it; its file goes at the end.
-
-    For work that one process should do for all, and that does no harm if several do it: on a file system without
-    locks, nobody waits.
-
-    Args:
-        path: The lock file, removed at the end.
-        on_wait: Called once, when another process has the lock.
-
-    Raises:
-        PneumoError: The lock file cannot be made, or locked for another reason than that the file system has no locks.
-    """
-    waiting = False
-    while True:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("a")
-        except OSError as error:
-            raise write_failure(path, error) from error
-        with file:
-            if _taken(path, file.fileno()):
-                if not waiting:
-                    on_wait()
-                    waiting = True
-            elif not _is_at(path, file.fileno()):
-                continue
-            else:
-                try:
-                    yield
-                finally:
-                    with contextlib.suppress(OSError):  # Windows removes no open file: it is empty, and stays
-                        path.unlink()
-                return
-        time.sleep(_SECONDS_BETWEEN_TRIES)
-
-
-def _taken(path: Path, descriptor: int) -> bool:
-    """Locks a file, where the file system has locks; whether another process has the lock."""
-    try:
-        _lock(descriptor)
-    except OSError as error:
-        if error.errno in _HELD:
-            return True
-        if error.errno not in _NO_LOCKS:
-            raise write_failure(path, error) from error
-    return False
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
@@ -142,21 +121,74 @@ def _named_beside(path: Path, taken: RunError) -> Iterator[str]:
     warning = f"the file system of {path.parent} has no locks: make sure that no other machine writes there meanwhile"
     try:
         if not _made(mark):
-            owner = mark.read_text(encoding="utf-8", errors="replace")
-            if runs_here(owner):
+            owner = _owner_of(mark)
+            if runs_here(owner) or (_is_foreign(owner) and _is_renewed(mark)):
                 raise taken
-            if machine_of(owner) != socket.gethostname():
+            if _is_foreign(owner):
                 warning += f" ({machine_of(owner) or 'an unknown machine'} did, and did not end in order)"
-            mark.unlink(missing_ok=True)
-            if not _made(mark):  # another process was faster
+            if not _removed(mark, owner) or not _made(mark):  # another process was faster
                 raise taken
     except OSError as error:
         raise write_failure(mark, error) from error
+    ended = threading.Event()
+    threading.Thread(target=_renew, args=(mark, ended), daemon=True).start()
     try:
         yield warning
     finally:
+        ended.set()
         with contextlib.suppress(OSError):  # of a share that has gone: the next process finds that the owner has ended
             mark.unlink(missing_ok=True)
+
+
+def _renew(mark: Path, ended: threading.Event) -> None:
+    while not ended.wait(_RENEW_SECONDS):
+        with contextlib.suppress(OSError):  # a share that does not answer for a moment
+            os.utime(mark)
+
+
+def _is_renewed(mark: Path) -> bool:
+    """Whether somebody renews the file; takes a while."""
+    before = _renewed_at(mark)
+    deadline = time.monotonic() + _SILENT_SECONDS
+    while before is not None and time.monotonic() < deadline:
+        time.sleep(_SILENT_SECONDS / 20)
+        if _renewed_at(mark) != before:
+            return True
+    return False
+
+
+def _renewed_at(mark: Path) -> int | None:
+    """By the clock of the share; ``None`` where the file is gone."""
+    try:
+        with mark.open() as file:  # a share's client keeps times for a while, and asks anew at opening
+            return os.fstat(file.fileno()).st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def _owner_of(mark: Path) -> str:
+    try:
+        return mark.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _is_foreign(owner: str) -> bool:
+    return machine_of(owner) != socket.gethostname()
+
+
+def _removed(mark: Path, owner: str) -> bool:
+    """Removes the file of a process that has ended, and not one that another has made in its place since."""
+    aside = mark.with_name(f"{mark.name}.{os.getpid()}")
+    try:
+        mark.rename(aside)
+    except FileNotFoundError:
+        return True
+    if _owner_of(aside) != owner:
+        aside.rename(mark)
+        return False
+    aside.unlink()
+    return True
 
 
 def _made(mark: Path) -> bool:

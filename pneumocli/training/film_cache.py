@@ -10,7 +10,7 @@ import mmap
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,8 @@ import numpy as np
 
 from pneumocli.core.errors import PneumoError
 from pneumocli.core.events import Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
-from pneumocli.core.files import atomic_write, cache_folder
-from pneumocli.core.locks import waited_for
+from pneumocli.core.files import atomic_write, cache_folder, write_failure
+from pneumocli.core.locks import locked
 from pneumocli.core.parallel import ordered_map
 from pneumocli.data.film import Pixels, still_there
 from pneumocli.data.images import READER_VERSION, UnreadableFilm
@@ -170,41 +170,10 @@ def cached_films(
     path = cache_folder() / "films" / f"{_key(manifest, form)}.films"
     films = _opened(path)
     if films is None:
-        films = _built_once(path, manifest, decode, listener)
+        films = _built(path, manifest, decode, listener)
     with suppress(OSError):  # another user's cache, or a read-only one, serves as well
         path.touch()
     return films, _reasons(manifest, films, decode)
-
-
-def _built_once(path: Path, manifest: Manifest, decode: Callable[[Path], Pixels], listener: Listener) -> FilmCache:
-    """Builds the cache, unless another training is doing so: then waits for it.
-
-    The jobs of an array begin together on the same films. On a share without locks each builds the file, and the last
-    one's stands: they are the same.
-    """
-
-    def on_wait() -> None:
-        listener(Remark(f"another training is decoding these films into {path.parent}: waiting for it"))
-
-    with ExitStack() as lock:
-        try:
-            lock.enter_context(waited_for(path.with_suffix(".lock"), on_wait))
-        except PneumoError as error:
-            raise _hinted(error) from error
-        films = _opened(path)
-        if films is None:
-            prune(path.parent)
-            _build(path, manifest, decode, listener)
-            size = path.stat().st_size
-            listener(Remark(f"decoded films are kept in {path.parent} ({size / 1e6:,.0f} MB; --no-cache does without)"))
-            films = FilmCache(path)
-    return films
-
-
-def _hinted(error: PneumoError) -> PneumoError:
-    return PneumoError(
-        error.message, "PNEUMO_CACHE=FOLDER pneumo train ... keeps decoded films there; --no-cache does without"
-    )
 
 
 def _opened(path: Path) -> FilmCache | None:
@@ -222,6 +191,40 @@ def _key(manifest: Manifest, form: str) -> str:
     return digest.hexdigest()[:32]
 
 
+def _built(path: Path, manifest: Manifest, decode: Callable[[Path], Pixels], listener: Listener) -> FilmCache:
+    """The cache file, made by this process or, meanwhile, by another one."""
+    with _building(path, listener):
+        films = _opened(path)
+        if films is None:
+            prune(path.parent)
+            for left in path.parent.glob(f".{path.name}.*.part"):  # by a process that was killed while it decoded
+                left.unlink(missing_ok=True)
+            _build(path, manifest, decode, listener)
+            size = path.stat().st_size
+            listener(Remark(f"decoded films are kept in {path.parent} ({size / 1e6:,.0f} MB; --no-cache does without)"))
+            films = FilmCache(path)
+    return films
+
+
+@contextmanager
+def _building(path: Path, listener: Listener) -> Iterator[None]:
+    """Has one process decode the films, of all that see the same cache: an array of jobs, a process of each node."""
+    lock = path.with_suffix(".lock")
+    message = f"another process decodes these films into {path.parent}"
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(lock, message, waiting=lambda text: listener(Remark(f"{text}: waiting for it"))))
+        except OSError as error:
+            raise _with_way_out(write_failure(lock, error)) from error
+        except PneumoError as error:
+            raise _with_way_out(error) from error
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows removes no open file
+                lock.unlink()
+
+
 def _build(path: Path, manifest: Manifest, decode: Callable[[Path], Pixels], listener: Listener) -> None:
     task = "decoding films"
     listener(TaskStarted(task, len(manifest.rows)))
@@ -229,8 +232,13 @@ def _build(path: Path, manifest: Manifest, decode: Callable[[Path], Pixels], lis
     try:
         write_films(path, films, lambda done: listener(TaskAdvanced(task, done)))
     except PneumoError as error:
-        raise _hinted(error) from error
+        raise _with_way_out(error) from error
     listener(TaskFinished(task))
+
+
+def _with_way_out(error: PneumoError) -> PneumoError:
+    hint = "PNEUMO_CACHE=FOLDER pneumo train ... keeps decoded films there; --no-cache does without"
+    return PneumoError(error.message, hint)
 
 
 def write_films(path: Path, films: Iterable[Pixels], tick: Callable[[int], None] = lambda _: None) -> None:

@@ -1,10 +1,7 @@
 """``train_folds()``: runs that each hold out another part of the films, and the group that they make."""
 
 import os
-import shutil
-import uuid
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +13,7 @@ from pneumocli.core.records import CLASS_NAMES, HARD_BALANCED, ManifestRow, Spli
 from pneumocli.data.manifest import Manifest, find_unreadable, scan, with_hashes
 from pneumocli.data.splits import in_folds, training_pool, with_fold
 from pneumocli.metrics.groups import LEAST_FILMS
-from pneumocli.run_folder import RunFolder, default_group
+from pneumocli.run_folder import RunFolder, being_made, default_group
 from pneumocli.training.continuation import differences
 from pneumocli.training.dataset import prepare_pool
 from pneumocli.training.fold_group import complete
@@ -110,10 +107,8 @@ def continue_group(group: RunFolder, config: ResumeConfig, train_run: TrainRun, 
 def complete_if_all_finished(group: RunFolder, listener: Listener) -> None:
     """Complete a group whose runs are all finished, unless that has been done.
 
-    Where another process is completing it already, that is left to it.
-
     Raises:
-        RunError: A run belongs to another group.
+        RunError: A run belongs to another group, or another process completes this one.
     """
     config = group.config()
     lacking = [f"{fold.path.name} {fold.state}" for fold in group.folds if not fold.finished]
@@ -125,25 +120,31 @@ def complete_if_all_finished(group: RunFolder, listener: Listener) -> None:
             )
         )
         return
-    if group.finished and (group.has_model_file or not config.ensemble):
-        listener(Remark(f"{group.path} is finished: nothing is left to do"))
+    if _is_complete(group, config, listener):
         return
     pool = group.manifest()
     numbers = in_folds(pool, config.val, len(group.folds), config.seed)
     for number, fold in enumerate(group.folds, start=1):
         _refuse_foreign(fold, fold_settings(group, config, number), pool, numbers)
-    with ExitStack() as lock:
-        try:
-            warning = lock.enter_context(group.locked())
-        except RunError:  # of two jobs that finish the last two runs together
-            listener(Remark(f"another process is completing {group.path}"))
+    # The jobs of the last two runs may end together: the second one waits, and does it if the first one fails.
+
+    def waiting(_: str) -> None:
+        listener(Remark(f"another process is completing {group.path}: waiting for it"))
+
+    with group.locked(waiting=waiting) as warning:
+        if _is_complete(group, config, listener):
             return
         if warning is not None:
             listener(Remark(warning, "warning"))
-        if group.finished and (group.has_model_file or not config.ensemble):
-            return  # by a job that has let go of the lock since
         group.remove_leftovers()
         complete(group, numbers, listener)
+
+
+def _is_complete(group: RunFolder, config: TrainConfig, listener: Listener) -> bool:
+    if not group.finished or (config.ensemble and not group.has_model_file):
+        return False
+    listener(Remark(f"{group.path} is finished: nothing is left to do"))
+    return True
 
 
 def fold_settings(group: RunFolder, config: TrainConfig, number: int) -> TrainConfig:
@@ -152,11 +153,13 @@ def fold_settings(group: RunFolder, config: TrainConfig, number: int) -> TrainCo
 
 
 def _open_or_make(group: RunFolder, config: TrainConfig, listener: Listener, *, until_done: bool) -> None:
-    if _is_free(group.path):
+    if _is_free(group.path, group.manifest_file):
         pool = prepare_pool(config, listener)
         _check_and_describe(config, pool, listener)
-        if _made(group, config, pool):
-            return
+        with being_made(group.path):
+            if _is_free(group.path, group.manifest_file):  # still: the jobs of an array begin at the same time
+                _make(group, config, pool)
+                return
     if config.fold is None and not until_done:
         raise RunError(
             f"the folder {group.path} exists already",
@@ -176,36 +179,22 @@ def _open_or_make(group: RunFolder, config: TrainConfig, listener: Listener, *, 
         group.write_config(group.config().model_copy(update={"ensemble": True}))
 
 
-def _is_free(path: Path) -> bool:
-    """Whether there is nothing, or an empty folder."""
+def _make(group: RunFolder, config: TrainConfig, pool: Manifest) -> None:
+    try:
+        group.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot make the group's folder {group.path}: {error.strerror}") from error
+    replace(pool, rows=tuple(_as("train", row) for row in pool.rows)).write(group.manifest_file)
+    group.write_config(config.model_copy(update={"fold": None, "run_dir": group.path}))
+
+
+def _is_free(path: Path, manifest_file: Path) -> bool:
+    """Whether nothing stands there but what a start leaves that was stopped before it had written the settings."""
     if not os.path.lexists(path):
         return True
-    return path.is_dir() and not any(path.iterdir())
-
-
-def _made(group: RunFolder, config: TrainConfig, pool: Manifest) -> bool:
-    """Makes the group's folder with its films and settings; whether no other job has made it meanwhile.
-
-    The jobs of an array begin together, on machines that may share no locks. The folder appears whole, by one renaming,
-    which fails where there is one with something in it: so the first job's settings stand, and the others check theirs
-    against them.
-    """
-    path = group.path
-    draft = RunFolder(path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part"))
-    try:
-        draft.path.mkdir(parents=True)
-        replace(pool, rows=tuple(_as("train", row) for row in pool.rows)).write(draft.manifest_file)
-        draft.write_config(config.model_copy(update={"fold": None, "run_dir": path}))
-        with suppress(OSError):  # not there, or not empty any more; Windows renames to no folder that is there
-            path.rmdir()
-        draft.path.rename(path)
-    except OSError as error:
-        if not _is_free(path):
-            return False
-        raise RunError(f"cannot make the group's folder {path}: {error.strerror}") from error
-    finally:
-        shutil.rmtree(draft.path, ignore_errors=True)
-    return True
+    if not path.is_dir():
+        return False
+    return {item.name for item in path.iterdir() if not item.name.endswith(".part")} <= {manifest_file.name}
 
 
 def _check_and_describe(config: TrainConfig, pool: Manifest, listener: Listener) -> None:

@@ -18,8 +18,8 @@ from pneumocli.model.network import (
     load_initial_weights,
     read_state_dict,
 )
-from pneumocli.run_folder import RunFolder, refuse_taken
-from pneumocli.training.checkpoint import Progress, load_checkpoint
+from pneumocli.run_folder import RunFolder, being_made, default_run, refuse_taken
+from pneumocli.training.checkpoint import Checkpoint, Progress, load_checkpoint
 from pneumocli.training.continuation import NextStep, next_step, place_of
 from pneumocli.training.dataset import TrainingData, prepare, prepare_again
 from pneumocli.training.distributed import Team, team
@@ -188,7 +188,7 @@ def _continue(run: RunFolder, config: ResumeConfig, processes: Team, listener: L
     if config.epochs is not None:
         settings = settings.model_copy(update={"epochs": config.epochs})
     with _held(run, processes, listener):
-        checkpoint = load_checkpoint(run, listener)
+        checkpoint = _checkpoint(run, processes, listener)
         _refuse_done(run, checkpoint.progress, settings.epochs)
         plan = restored_plan(checkpoint.plan, config, settings, processes, listener)
         network = build_network(settings.seed)
@@ -203,6 +203,17 @@ def _continue(run: RunFolder, config: ResumeConfig, processes: Team, listener: L
         training = Training(run, settings, plan, data, network, checkpoint.progress, processes, listener)
         training.complete(checkpoint)
     return run
+
+
+def _checkpoint(run: RunFolder, processes: Team, listener: Listener) -> Checkpoint:
+    """The newest checkpoint, read by the first process: on a share, another machine may still see an older one."""
+    checkpoint: Checkpoint | None = None
+    with processes.writes_alone():
+        if processes.is_writer:
+            checkpoint = load_checkpoint(run, listener)
+    checkpoint = processes.from_writer(checkpoint)
+    assert checkpoint is not None  # noqa: S101 - the first process has left the block, so it has read it
+    return checkpoint
 
 
 def _refuse_done(run: RunFolder, progress: Progress, epochs: int) -> None:
@@ -238,10 +249,11 @@ def _new_run(
     with ExitStack() as lock:
         with processes.writes_alone():
             if processes.is_writer:
-                run = RunFolder.create(config.run_dir, pretrained=config.pretrained)
-                run.write_config(config)
-                data.manifest.write(run.manifest_file)
-                _warn(lock.enter_context(run.locked()), listener)
+                with being_made(config.run_dir or default_run(pretrained=config.pretrained)):
+                    run = RunFolder.create(config.run_dir, pretrained=config.pretrained)
+                    run.write_config(config)
+                    data.manifest.write(run.manifest_file)
+                    _warn(lock.enter_context(run.locked()), listener)
                 run.write_environment(describe(plan))
                 path = run.path
         path = processes.from_writer(path)

@@ -2,16 +2,17 @@
 
 import multiprocessing
 import os
+import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from pneumocli.core.errors import DriveLost, PneumoError, RunError
-from pneumocli.core.locks import locked, mark_of, waited_for
+from pneumocli.core import locks
+from pneumocli.core.errors import DriveLost, RunError
+from pneumocli.core.locks import locked, mark_of
 from tests.helpers import faulty_share
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the faults are injected by way of /proc")
@@ -59,6 +60,7 @@ def test_a_share_without_locks_gives_a_warning_and_still_keeps_others_out(
 def test_what_a_killed_process_left_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "lock"
     faulty_share.install(tmp_path, "flock:ENOLCK", monkeypatch.setattr)
+    monkeypatch.setattr(locks, "_SILENT_SECONDS", 0.1)
     with locked(path, "in use"):
         own = mark_of(path).read_text()
     gone = subprocess.Popen([sys.executable, "-c", ""])
@@ -75,43 +77,51 @@ def test_what_a_killed_process_left_keeps_nobody_out(tmp_path: Path, monkeypatch
 
 
 @linux
-def test_a_drive_that_is_gone_is_not_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    faulty_share.install(tmp_path, "flock:ESTALE", monkeypatch.setattr)
-    with pytest.raises(DriveLost, match="does not answer any more"), locked(tmp_path / "lock", "in use"):
-        pass
+def test_a_share_without_locks_keeps_out_other_machines_whose_mark_is_renewed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "lock"
+    faulty_share.install(tmp_path, "flock:ENOLCK", monkeypatch.setattr)
+    monkeypatch.setattr(locks, "_RENEW_SECONDS", 0.02)
+    monkeypatch.setattr(locks, "_SILENT_SECONDS", 0.5)
+    with locked(path, "in use"):
+        monkeypatch.setattr(socket, "gethostname", lambda: "another-machine")
+        with pytest.raises(RunError, match="in use"), locked(path, "in use"):
+            pass
+        assert mark_of(path).exists()
 
 
-def _once(path: Path, made: Path, waits: list[int], delay: float) -> None:
-    with waited_for(path, lambda: waits.append(1)):
-        if not made.exists():
-            time.sleep(delay)
-            with made.open("a") as file:
-                file.write("made\n")
+def _count(path: Path, fault: str | None) -> None:
+    if fault is not None:
+        faulty_share.install(path.parent, fault)
+    counter = path.with_name("counter")
+    for _ in range(20):
+        with locked(path, "in use", waiting=lambda _: None):
+            number = int(counter.read_text())
+            time.sleep(0.001)
+            counter.write_text(str(number + 1))
 
 
-def test_who_comes_second_waits_and_finds_the_work_done(tmp_path: Path):
-    path, made, waits = tmp_path / "lock", tmp_path / "made", []
-    threads = [threading.Thread(target=_once, args=(path, made, waits, 0.3)) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert made.read_text() == "made\n"
-    assert 1 <= len(waits) <= 2
-    assert not path.exists()
+@pytest.mark.slow  # real processes
+@linux
+@pytest.mark.parametrize("fault", [None, "flock:ENOLCK"])
+def test_processes_that_wait_for_each_other_never_meet(
+    fault: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "counter").write_text("0")
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_count, args=(tmp_path / "lock", fault)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert (tmp_path / "counter").read_text() == "60"
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["counter", "lock"]
 
 
 @linux
-def test_without_locks_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    faulty_share.install(tmp_path, "flock:ENOLCK", monkeypatch.setattr)
-    waits: list[int] = []
-    with waited_for(tmp_path / "lock", lambda: waits.append(1)), waited_for(tmp_path / "lock", lambda: waits.append(1)):
-        pass
-    assert waits == []
-    assert not (tmp_path / "lock").exists()
-
-
-def test_a_lock_file_that_cannot_be_made_is_reported(tmp_path: Path):
-    (tmp_path / "file").touch()
-    with pytest.raises(PneumoError, match="a file stands where"), waited_for(tmp_path / "file" / "lock", lambda: None):
+def test_a_drive_that_is_gone_is_not_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    faulty_share.install(tmp_path, "flock:ESTALE", monkeypatch.setattr)
+    with pytest.raises(DriveLost, match="does not answer any more"), locked(tmp_path / "lock", "in use"):
         pass

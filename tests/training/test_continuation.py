@@ -1,6 +1,8 @@
 """continuation.py: what is left to do where the same command is given again."""
 
+import multiprocessing
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -8,15 +10,15 @@ import pytest
 from pneumocli.core.config import TrainConfig
 from pneumocli.core.errors import RunError
 from pneumocli.core.files import utc_now
+from pneumocli.core.locks import mark_of
 from pneumocli.core.records import RunResult
-from pneumocli.run_folder import RunFolder
+from pneumocli.run_folder import RunFolder, being_made
 from pneumocli.training.continuation import NextStep, next_step
 
 
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pneumocli.run_folder._STARTING_SECONDS", 0.0)
 
 
 def asked(**settings: object) -> TrainConfig:
@@ -164,6 +166,50 @@ def test_a_folder_that_is_no_run_is_refused():
 def test_a_start_in_use_is_refused():
     with begun().locked():
         assert "another process is training into run" in refused(asked()).message
+
+
+def test_what_a_killed_process_leaves_on_a_share_without_locks_is_replaced():
+    mark = mark_of(begun().manifest_file)
+    mark.write_text("")
+    assert next_step(asked(), restarted=False) == NextStep("start", Path("run"))
+    assert list(Path.cwd().iterdir()) == []
+
+
+def start(folder: Path, ready, stop, answers) -> None:
+    """As a job does that is given a folder: makes the run, or finds that another one has."""
+    run = RunFolder(folder / "run")
+    ready.wait(30)
+    try:
+        step = next_step(TrainConfig(run_dir=run.path, epochs=4), restarted=False)
+        assert step.action == "start"
+        with ExitStack() as lock:
+            with being_made(run.path):
+                RunFolder.create(run.path, pretrained=False)
+                run.write_config(TrainConfig(run_dir=run.path, epochs=4))
+                run.manifest_file.touch()
+                lock.enter_context(run.locked())
+            answers.put("made")
+            stop.wait(30)
+    except RunError as error:
+        answers.put(error.message.replace(str(run.path), "RUN"))
+
+
+@pytest.mark.slow  # real processes
+def test_of_jobs_that_start_one_run_at_the_same_time_one_trains(tmp_path: Path):
+    """Twice in the same folder: new, then with what the killed processes of the first time left there."""
+    context = multiprocessing.get_context("spawn")
+    for _ in range(2):
+        ready, stop, answers = context.Barrier(4), context.Event(), context.Queue()
+        jobs = [context.Process(target=start, args=(tmp_path, ready, stop, answers)) for _ in range(4)]
+        for job in jobs:
+            job.start()
+        found = sorted(answers.get(timeout=60) for _ in jobs)
+        assert found.count("made") == 1, found
+        assert set(found) <= {"made", "the run folder RUN exists already", "another process is training into RUN"}
+        for job in jobs:
+            job.kill()
+            job.join()
+    assert [item.name for item in tmp_path.iterdir()] == ["run"]
 
 
 class TestAfterARestartByTorchrun:

@@ -168,6 +168,55 @@ def test_unused_caches_are_removed_after_thirty_days(tmp_path: Path):
     prune(tmp_path / "missing")
 
 
+DECODES_SLOWLY = """
+import sys, time
+from pathlib import Path
+from pneumocli.core.events import Remark, TaskStarted
+from pneumocli.data.images import read_film
+from pneumocli.data.manifest import scan, with_hashes
+from pneumocli.training.film_cache import cached_films
+
+def decode(path):
+    time.sleep(0.05)
+    return read_film(path).pixels
+
+events = []
+manifest = with_hashes(scan(Path(sys.argv[1])).of("test"))
+films, _ = cached_films(manifest, decode, "slow", events.append)
+decoded = any(isinstance(event, TaskStarted) for event in events)
+waited = any(isinstance(event, Remark) and event.text.endswith(": waiting for it") for event in events)
+print(f"{len(films)} films, decoded {decoded}, waited {waited}")
+"""
+
+
+@pytest.mark.slow  # real processes
+def test_one_of_several_processes_decodes_and_the_others_wait_for_it(phantoms: Path, tmp_path: Path):
+    """The first one is killed half-way: one of those that wait takes its place, and clears up after it."""
+    jobs = [sys.executable, "-c", DECODES_SLOWLY, str(phantoms)]
+    environment = os.environ | {"PNEUMO_CACHE": str(tmp_path)}
+    folder = tmp_path / "films"
+
+    def started() -> subprocess.Popen[str]:
+        return subprocess.Popen(jobs, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    killed = started()
+    deadline = time.monotonic() + 30
+    while not list(folder.glob(".*.part")):
+        assert time.monotonic() < deadline
+        assert killed.poll() is None
+        time.sleep(0.01)
+    others = [started(), started()]
+    time.sleep(0.2)
+    killed.kill()
+    killed.communicate()
+    answers = [process.communicate(timeout=60) for process in others]
+    assert [process.returncode for process in others] == [0, 0], answers
+    assert [out.startswith("40 films") for out, _ in answers] == [True, True], answers
+    assert sum("decoded True" in out for out, _ in answers) == 1, answers
+    (only,) = folder.iterdir()
+    assert only.suffix == ".films"
+
+
 def test_of_two_trainings_that_begin_together_one_builds_the_cache(manifest: Manifest):
     decoded: list[Path] = []
 

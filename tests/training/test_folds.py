@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Barrier
 
@@ -178,14 +179,24 @@ def test_a_group_is_taken_as_a_run_is_with_and_without_its_model_file(
 @pytest.mark.slow  # the fixture trains two runs
 def test_of_two_jobs_that_finish_the_last_runs_together_one_completes_the_group(grouped: RunFolder, tmp_path: Path):
     group = copied(grouped, tmp_path / "group")
+    result = group.result()
     group.result_file.unlink()
-    events: list[Event] = []
-    with group.locked():
-        complete_if_all_finished(group, events.append)
-    assert [event.text for event in events if isinstance(event, Remark)] == [
-        f"another process is completing {group.path}"
+    texts: list[str] = []
+    with ExitStack() as other:
+        other.enter_context(group.locked())
+
+        def listener(event: Event) -> None:
+            if isinstance(event, Remark):
+                texts.append(event.text)
+                if "waiting" in event.text:
+                    group.write_result(result)
+                    other.close()
+
+        complete_if_all_finished(group, listener)
+    assert texts == [
+        f"another process is completing {group.path}: waiting for it",
+        f"{group.path} is finished: nothing is left to do",
     ]
-    assert not group.finished
 
 
 @pytest.mark.slow  # the fixture trains two runs
