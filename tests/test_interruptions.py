@@ -1,5 +1,6 @@
 """Real processes, really stopped: SIGKILL, SIGTERM, Ctrl-C, and the run that comes after."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -97,6 +98,15 @@ def test_a_killed_run_resumes_to_the_same_bits(epochs: int, phantoms: Path, whol
     assert not list(run.glob(".*.part")), "a temporary file of the killed process is left"
 
 
+def wait_for_workers(process: Process) -> None:
+    """Workers of a killed process look for it every few seconds, and hold its run until then."""
+    deadline = time.monotonic() + 10
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+
+
 def killed_after(argv: Sequence[str], seconds: float, err: Path) -> bool:
     """Start a command and kill it after some seconds: whether that was needed. It must not fail by itself."""
     process = processes.start(argv, stdout=err.with_suffix(".out"), stderr=err)
@@ -105,6 +115,7 @@ def killed_after(argv: Sequence[str], seconds: float, err: Path) -> bool:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+        wait_for_workers(process)
         return True
     assert code == 0, err.read_text()
     return False

@@ -74,7 +74,7 @@ def start(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> "Process | subprocess.Popen[bytes]":
-    """Start ``pneumo ARGV``.
+    """Start ``pneumo ARGV`` in a session of its own.
 
     Args:
         argv: Arguments, without the program's name.
@@ -87,7 +87,9 @@ def start(
     if sys.platform != "linux":  # a fork of a process with torch is safe there alone
         with stdout.open("wb") as out, stderr.open("wb") as err:
             command = [sys.executable, "-m", "pneumocli", *words]
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd, env=env)
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd, env=env, start_new_session=True
+            )
     orders, pids, ends = _origin()
     files = {"stdout": stdout.absolute(), "stderr": stderr.absolute(), "end": ends / str(next(_NUMBERS))}
     order = {"argv": words, "cwd": str(cwd or Path.cwd()), "env": dict(os.environ if env is None else env)}
