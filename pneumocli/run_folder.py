@@ -1,6 +1,7 @@
 """The run folder: the only code that knows the names inside a run."""
 
 import csv
+import io
 import itertools
 import os
 import re
@@ -14,7 +15,16 @@ from pydantic import ValidationError
 
 from pneumocli.core.config import DEFAULT_RUNS, InferencePrecision, TrainConfig
 from pneumocli.core.errors import ModelFileError, RunError, resume_command, shell_word
-from pneumocli.core.files import dump_json, read_record, sha256_of, write_csv, write_failure, write_json, write_text
+from pneumocli.core.files import (
+    again_if_stale,
+    dump_json,
+    read_record,
+    sha256_of,
+    write_csv,
+    write_failure,
+    write_json,
+    write_text,
+)
 from pneumocli.core.locks import locked, mark_of
 from pneumocli.core.records import SPLITS, Environment, EpochRecord, RunResult
 
@@ -410,11 +420,11 @@ class RunFolder:
         if not self.history_file.is_file():
             return ()
         try:
-            with self.history_file.open(encoding="utf-8", newline="") as file:
-                return tuple(
-                    EpochRecord.model_validate({name: value or None for name, value in row.items()})
-                    for row in csv.DictReader(file)
-                )
+            text = again_if_stale(self.history_file.read_bytes).decode()
+            return tuple(
+                EpochRecord.model_validate({name: value or None for name, value in row.items()})
+                for row in csv.DictReader(io.StringIO(text, newline=""))
+            )
         except (ValidationError, ValueError, csv.Error) as error:
             raise RunError(f"{self.history_file} is damaged") from error
 

@@ -580,7 +580,7 @@ class RecalibrateConfig(Settings):
 
     run: Annotated[Path, Flag(argument=True, metavar="RUN")]
     """Run folder of a finished training."""
-    data: Annotated[Path, Flag(metavar="DIR")]
+    data: Annotated[Path | None, Flag(metavar="DIR", default="the table's folder")] = None
     """Folder of the other place's labelled films, all of which are used."""
     manifest: Annotated[Path | None, Flag(metavar="FILE.csv")] = None
     """Films from a CSV instead (image,label[,patient]); image paths relative to --data."""
@@ -590,6 +590,17 @@ class RecalibrateConfig(Settings):
     """Rule for the threshold: 0.5, youden, sensitivity=X, specificity=X or cost=X."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of the cross-validation's folds and the bootstrap."""
+
+    @model_validator(mode="after")
+    def _films_named(self) -> Self:
+        if self.data is None and self.manifest is None:
+            raise ValueError("the other place's labelled films are missing: --data DIR or --manifest FILE.csv")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """That the films are below: the table's own unless ``data`` is given."""
+        return self.data if self.data is not None else self.manifest.parent  # type: ignore[union-attr] # one is given
 
 
 class QuantizeConfig(Settings):

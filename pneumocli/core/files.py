@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from pneumocli.core.errors import DriveLost, PneumoError, RunError
 _BLOCK_BYTES = 1 << 20
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_Value = TypeVar("_Value")
 
 
 @contextmanager
@@ -179,6 +180,19 @@ def dump_json(value: BaseModel | Mapping[str, object] | Sequence[object], *, asc
     return json.dumps(plain, indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
 
 
+def again_if_stale(read: Callable[[], _Value]) -> _Value:
+    """What ``read`` gives; called once more where the file's handle is stale (ESTALE).
+
+    So a share answers that knew a file which another machine has replaced meanwhile: opened again, it is the new one.
+    """
+    try:
+        return read()
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+        return read()
+
+
 def read_record(path: Path, model: type[_Model]) -> _Model:
     """Reads a JSON file into the record that it must hold.
 
@@ -186,7 +200,7 @@ def read_record(path: Path, model: type[_Model]) -> _Model:
         RunError: The file is missing, is no JSON, or holds something else.
     """
     try:
-        return model.model_validate_json(path.read_bytes())
+        return model.model_validate_json(again_if_stale(path.read_bytes))
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
@@ -205,8 +219,12 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, ob
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's content, as 64 lower-case hexadecimal digits; reads in blocks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def read() -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    return again_if_stale(read)
 
 
 def cache_folder() -> Path:

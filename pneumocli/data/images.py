@@ -14,6 +14,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageChops, ImageFile, ImageOps, Jpeg2KImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
+from pneumocli.core.files import again_if_stale
 from pneumocli.core.records import Fit
 from pneumocli.data.film import MOST_PIXELS, Film, Pixels, UnreadableFilm, check_size
 from pneumocli.data.film_files import why_unopened
@@ -111,7 +112,7 @@ def read_content(source: Path | bytes) -> bytes:
         UnreadableFilm: The file cannot be opened.
     """
     try:
-        return source if isinstance(source, bytes) else source.read_bytes()
+        return source if isinstance(source, bytes) else again_if_stale(source.read_bytes)
     except OSError as error:
         raise UnreadableFilm(why_unopened(Path(str(source)), error)) from error
 

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import json
 import os
 import stat
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from pneumocli.core.errors import DataError, PneumoError, RunError, first_few
 from pneumocli.core.events import Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
-from pneumocli.core.files import cache_folder, sha256_of, write_csv, write_json
+from pneumocli.core.files import again_if_stale, cache_folder, sha256_of, write_csv, write_json
 from pneumocli.core.parallel import ordered_map
 from pneumocli.core.records import Kind, ManifestRow, Split
 from pneumocli.data.film_files import left_out
@@ -73,10 +74,11 @@ class Manifest:
             RunError: The file is missing or damaged.
         """
         try:
-            with file.open(encoding="utf-8", newline="") as lines:
-                rows = tuple(
-                    ManifestRow.model_validate({**row, "label": int(row["label"])}) for row in csv.DictReader(lines)
-                )
+            text = again_if_stale(file.read_bytes).decode()
+            rows = tuple(
+                ManifestRow.model_validate({**row, "label": int(row["label"])})
+                for row in csv.DictReader(io.StringIO(text, newline=""))
+            )
         except OSError as error:
             raise RunError(f"cannot read {file}: {error.strerror}") from error
         except (ValidationError, ValueError, KeyError, TypeError, csv.Error) as error:

@@ -65,7 +65,7 @@ def recalibrate(config: RecalibrateConfig, listener: Listener = ignore) -> Recal
     if run.is_group:
         raise RunError(f"the group {run.path} cannot be recalibrated: expected a single run", "name one of its folds")
     films = _films(config, listener)
-    place = config.name or name_after((config.manifest or config.data).resolve().stem)
+    place = config.name or name_after((config.manifest or config.folder).resolve().stem)
     target = run.recalibrated(place)
     _refuse_taken(target)
     _check_unknown(run, films)
@@ -100,7 +100,7 @@ def refuse_adapted(card: ModelCard, films: Manifest) -> None:
 
 def _films(config: RecalibrateConfig, listener: Listener) -> Manifest:
     """All labelled films of the folder or table, whatever their split."""
-    return with_hashes(scan(config.data, config.manifest, listener), listener)
+    return with_hashes(scan(config.folder, config.manifest, listener), listener)
 
 
 def _check_unknown(run: RunFolder, films: Manifest) -> None:

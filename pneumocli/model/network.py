@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torchvision.models import ResNet, ResNet18_Weights, resnet18
 
 from pneumocli.core.errors import ModelFileError
+from pneumocli.core.files import again_if_stale
 from pneumocli.core.records import CLASS_NAMES
 
 # Mean and standard deviation of ImageNet's photographs per channel, on a 0-1 scale: what the pretrained weights were
@@ -102,7 +103,7 @@ def load_tensors(file: Path) -> object:
         with warnings.catch_warnings():
             # A newer pickle protocol either loads or is refused below: its warning is of no use to the user.
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return again_if_stale(lambda: torch.load(file, map_location="cpu", weights_only=True))
     except pickle.UnpicklingError as error:
         raise ModelFileError(
             f"{file} cannot be loaded safely: it is damaged, or holds objects other than tensors and plain data",

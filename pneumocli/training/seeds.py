@@ -6,6 +6,7 @@ from pneumocli.core.config import TrainConfig
 from pneumocli.core.errors import RunError, SettingError
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.files import write_json
+from pneumocli.core.parallel import process_number
 from pneumocli.metrics.classification import spread
 from pneumocli.run_folder import RunFolder, default_run
 from pneumocli.training.records import SeedRun, SeedSummary
@@ -47,7 +48,8 @@ def train_seeds(
         run = train_until_done(settings, listener, restarted=restarted) if until_done else train(settings, listener)
         runs.append(_seed_run(seed, run))
     summary = _summary(runs)
-    write_json(_summary_file(base), summary)
+    if process_number() == 0:
+        write_json(_summary_file(base), summary)
     return summary
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pneumocli.core.config import PredictConfig, TrainConfig, flag_name, validated
+from pneumocli.core.config import PredictConfig, RecalibrateConfig, TrainConfig, flag_name, validated
 from pneumocli.core.errors import SettingError
 
 
@@ -79,3 +79,11 @@ def test_flag_names_follow_the_fields():
     assert flag_name(TrainConfig, "val_fraction") == "--val-fraction"
     assert flag_name(TrainConfig, "pretrained") == "--pretrained"
     assert flag_name(PredictConfig, "inputs") == "INPUT..."
+
+
+def test_recalibrate_finds_films_as_evaluate_does():
+    """Beside the table, unless a folder is named."""
+    assert RecalibrateConfig(run="run", manifest="b/films.csv").folder == Path("b")
+    assert RecalibrateConfig(run="run", manifest="b/films.csv", data="c").folder == Path("c")
+    with pytest.raises(SettingError, match="films are missing: --data DIR or --manifest"):
+        validated(RecalibrateConfig, {"run": "run"})

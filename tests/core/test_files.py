@@ -9,6 +9,7 @@ import pytest
 
 from pneumocli.core.errors import DriveLost, PneumoError, RunError
 from pneumocli.core.files import (
+    again_if_stale,
     atomic_write,
     cache_folder,
     dump_json,
@@ -18,6 +19,7 @@ from pneumocli.core.files import (
     write_failure,
     write_text,
 )
+from pneumocli.core.records import Environment
 from pneumocli.metrics.records import Metric
 from tests.helpers import faulty_share
 
@@ -137,3 +139,30 @@ def test_a_drive_that_vanishes_is_one_sentence_and_leaves_nothing_half(
         write_text(file, "new")
     assert file.read_text() == ("old" if call == "fsync" else "new")
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_stale_handle_is_opened_again_once(times: int):
+    """As a share answers whose other machine has replaced the file."""
+    faults = [OSError(errno.ESTALE, os.strerror(errno.ESTALE))] * times
+
+    def read() -> bytes:
+        if faults:
+            raise faults.pop()
+        return b"new"
+
+    if times == 1:
+        assert again_if_stale(read) == b"new"
+    else:
+        with pytest.raises(OSError, match="tale"):
+            again_if_stale(read)
+    assert not faults
+
+
+def test_a_handle_that_stays_stale_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def stale(_: Path) -> bytes:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(Path, "read_bytes", stale)
+    with pytest.raises(RunError, match=r"cannot read .*x.json: Stale file handle"):
+        read_record(tmp_path / "x.json", Environment)
