@@ -30,8 +30,8 @@ from pneumocli.library.results import Comparison, Diagnosis, Evaluation, RunFold
 from pneumocli.library.settings import config_of, takes
 
 if TYPE_CHECKING:  # their rooms load requests and scikit-learn
-    from pneumocli.evaluation.quantize import Quantized
     from pneumocli.library.downloaded import Downloaded
+    from pneumocli.library.quantized import Quantized
     from pneumocli.library.recalibrated import Recalibrated
     from pneumocli.tuning.records import TuneResult
 
@@ -336,9 +336,10 @@ def quantize(
         PneumoError: As :func:`pneumocli.evaluation.quantize.quantize`.
     """
     from pneumocli.evaluation.quantize import quantize as room
+    from pneumocli.library.quantized import Quantized
 
     with shown(listener, progress=progress) as listen:
-        return room(config_of(QuantizeConfig, run, settings, "run"), listen)
+        return Quantized.model_construct(**dict(room(config_of(QuantizeConfig, run, settings, "run"), listen)))
 
 
 @takes(RunsConfig, without=("folder",))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pneumocli.core.multiple_tests import holm
 from pneumocli.metrics.records import Difference
-from pneumocli.reporting.text import listed, p_sentence
+from pneumocli.reporting.text import listed, p_sentence, points
 
 _SIGNIFICANT = 0.05
 
@@ -59,7 +59,7 @@ class _Lead:
         if not self.is_sure and low > 0:
             chance = "at the edge of chance"
         shown = f" ({p_sentence(self.p_value)}{' after Holm' if self.adjusted else ''})" if self.p_value else ""
-        interval = f"95 % interval {low:.1f} to {high:.1f}"
+        interval = f"95 % interval {points(low / 100)} to {points(high / 100)}"
         return f"{self.other} by {self.points:.1f} points of {metric} ({interval}), {chance}{shown}"
 
 
@@ -119,7 +119,7 @@ def _sentence(topic: str, verb: str, metric: str, leads: Sequence[_Lead], remark
     if not leads:
         return f"{topic}: {metric} is undefined on these films."
     if len(leads) == 1 and leads[0].row.difference == 0:
-        low, high = leads[0].ends
+        low, high = (points(end / 100) for end in leads[0].ends)
         same = f"{leads[0].best} and {leads[0].other} have the same {metric} (95 % interval {low:+.1f} to {high:+.1f})"
         return f"{topic}: {same}{remark}."
     return f"{topic}: {leads[0].best} {verb} {'; than '.join(lead.clause(metric) for lead in leads)}{remark}."

@@ -115,7 +115,16 @@ def difference_text(metric: str, value: float | None) -> str:
     """
     if value is None:
         return "undefined"
-    return f"{value:+.4f}" if metric in _NUMBERS else f"{value * 100:+.1f}"
+    return f"{value:+.4f}" if metric in _NUMBERS else f"{points(value):+.1f}"
+
+
+def points(share: float) -> float:
+    """A difference of two shares in percentage points, to one decimal, never a zero with a minus.
+
+    >>> points(-0.0123), points(-0.0004)
+    (-1.2, 0.0)
+    """
+    return round(100 * share, 1) + 0.0
 
 
 def ends_text(name: str, metric: "Metric") -> str:

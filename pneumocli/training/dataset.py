@@ -178,7 +178,7 @@ def _check_and_describe_split(config: TrainConfig, manifest: Manifest, fraction:
             f"{len(val.rows):,} validation films of {val.num_patients:,} (by {config.val}, {fraction:.1%})"
         )
     )
-    if config.val != "official" and fraction - config.val_fraction > _NOTABLE_SHARE:
+    if config.val != "official" and config.fold is None and fraction - config.val_fraction > _NOTABLE_SHARE:
         listener(
             Remark(
                 f"--val-fraction {config.val_fraction:g} is a share of the patients of train; the films of val join "

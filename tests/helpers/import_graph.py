@@ -67,7 +67,10 @@ FLOORS: dict[int, dict[str, str]] = {
             " tune usage verify_data verify_data_tables"
         ),
     },
-    10: {"__main__": "", "library": "display downloaded predictions progress recalibrated results settings verbs"},
+    10: {
+        "__main__": "",
+        "library": "display downloaded predictions progress quantized recalibrated results settings verbs",
+    },
     11: {"__init__": ""},
 }  # fmt: skip
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

@@ -9,7 +9,9 @@ import pytest
 
 import pneumocli as pneumo
 from pneumocli.library.display import result_html
+from pneumocli.library.quantized import Quantized
 from pneumocli.metrics.records import Evaluation
+from pneumocli.model.card import GroupFigure, Int8Card, Int8Proof
 from pneumocli.run_folder import RunFolder
 from tests.conftest import copy_of
 
@@ -149,3 +151,17 @@ def test_a_notebook_draws_progress_and_results(trained: RunFolder, phantoms: Pat
     assert "RunFolder" in plain[2]
     assert "pneumo train makes one" in plain[3]
     assert "ipywidgets" not in "".join(plain)
+
+
+def test_a_model_on_integers_shows_what_it_changes():
+    proof = Int8Proof(
+        num_films=977, mean_difference=0.05, largest_difference=0.4, num_changed=3, map_correlation=0.999, speed=3.05,
+        auroc=GroupFigure(value=0.0002, low=-0.0002, high=0.0006),
+    )  # fmt: skip
+    card = Int8Card(package_version="1", parent_sha256="0" * 64, num_calibration_films=64, proof=proof)
+    found = Quantized(file="runs/a/model-int8.onnx", size_bytes=11_600_000, parent_size_bytes=45_000_000, card=card)
+    assert "3 of 977 films change sides" in repr(found)
+    assert "\n" not in repr(found)
+    html = found._repr_html_()
+    assert Tags(html).open == []
+    assert "+0.02 points (-0.02 to +0.06)" in html

@@ -73,3 +73,11 @@ def test_films_of_one_class_have_no_ranking():
     assert comparison_verdict(["a", "b"], []) == (
         "Ranking: AUROC is undefined on these films. Threshold: accuracy is undefined on these films."
     )
+
+
+def test_an_end_that_rounds_to_zero_has_no_minus():
+    rows = [row("auroc", 0.0, -0.0004, -0.0001, 1.0), row("accuracy", 0.01, -0.0002, 0.02, 0.2)]
+    said = comparison_verdict(["a", "b"], rows)
+    assert "(95 % interval +0.0 to +0.0)" in said
+    assert "(95 % interval 0.0 to 2.0)" in said
+    assert "-0.0" not in said
