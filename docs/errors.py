@@ -215,7 +215,7 @@ SPELLED = {
         "… has too little memory for … films at once",
         "`--batch-size` with half of it",
     ),
-    "inference/shards.py": (
+    "inference/merge.py": (
         "RunError",
         "… is no whole table of a shard",
         "the command that wrote it, with `--resume`, finishes it; keep the table and the mark beside it together",

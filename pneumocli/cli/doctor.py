@@ -1,5 +1,7 @@
 """``pneumo doctor``."""
 
+from typing import TYPE_CHECKING
+
 import typer
 from rich.console import RenderableType
 from rich.table import Table
@@ -9,8 +11,9 @@ from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
 from pneumocli.core.config import DoctorConfig
 from pneumocli.core.errors import CheckFailed
-from pneumocli.diagnosis import Diagnosis
-from pneumocli.diagnosis import doctor as diagnose
+
+if TYPE_CHECKING:
+    from pneumocli.diagnosis import Diagnosis
 
 _STYLES = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
@@ -24,6 +27,8 @@ def register(app: typer.Typer) -> None:
 
         Nothing is changed or sent, and credentials are never shown. Ends with exit code 1 where something will fail.
         """
+        from pneumocli.diagnosis import doctor as diagnose
+
         found = diagnose()
         output.show(found, diagnosis_table)
         if found.problems:
@@ -31,7 +36,7 @@ def register(app: typer.Typer) -> None:
             raise CheckFailed(f"not all is well with this machine: {names}", found.problems[0].hint)
 
 
-def diagnosis_table(found: Diagnosis) -> RenderableType:
+def diagnosis_table(found: "Diagnosis") -> RenderableType:
     """A line per check, with what to do below it."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True)

@@ -52,7 +52,7 @@ def _merge(output: Output, given: dict[str, object]) -> None:
     surplus = [flag_name(PredictConfig, name) for name in given if name not in MergeConfig.model_fields]
     if surplus:
         raise SettingError(f"{', '.join(surplus)} cannot stand beside --merge: it joins tables and scores no film")
-    from pneumocli.inference.shards import merge
+    from pneumocli.inference.merge import merge
 
     output.show(merge(validated(MergeConfig, given), output.listener), merged_line)
 

@@ -17,7 +17,7 @@ from pneumocli.inference.tally import UNCERTAIN, Tally
 from pneumocli.model.card import ModelCard, OperatingPoint
 
 if TYPE_CHECKING:  # only joining tables needs it
-    from pneumocli.inference.shards import MergedTable
+    from pneumocli.inference.merge import MergedTable
 
 MOST_LISTED = 12
 """Films that are listed one by one; more of them are summed up."""

@@ -201,9 +201,11 @@ def _finish(  # noqa: PLR0913 - what is marked, what the mark holds, and who lis
     listener: Listener,
 ) -> None:
     """Marks a shard's table as finished, unless it holds films that are not in the list any more."""
+    from pneumocli.inference.merge import write_mark  # most predictions are of no shard
+
     if table.num_met == table.num_films:
         sample = None if folder is None else folder.sample
-        share.finish(table.path, model_sha256=classifier.sha256, threshold=threshold, sample=sample)
+        write_mark(share, table.path, model_sha256=classifier.sha256, threshold=threshold, sample=sample)
         return
     gone = table.num_films - table.num_met
     listener(

@@ -35,8 +35,8 @@ FLOORS: dict[int, dict[str, str]] = {
     },
     4: {
         "inference": (
-            "answers_page classifier csv_output film_scorer folder_shift heat_map inputs predict records remote scoring"
-            " shards shift_page tally"
+            "answers_page classifier csv_output film_scorer folder_shift heat_map inputs merge predict records remote"
+            " scoring shards shift_page tally"
         ),
         "verification": (
             "checks duplicates film_properties page provenance records release_match subject verify"

@@ -15,8 +15,9 @@ from pneumocli.core.events import Event, Remark
 from pneumocli.core.files import sha256_of, write_json
 from pneumocli.inference.csv_output import COLUMNS
 from pneumocli.inference.folder_shift import ShiftFile
+from pneumocli.inference.merge import MergedTable, ShardMark, merge
 from pneumocli.inference.predict import predict
-from pneumocli.inference.shards import MergedTable, ShardMark, mark_of, merge
+from pneumocli.inference.shards import mark_of
 from pneumocli.run_folder import RunFolder
 from tests.conftest import change_card, copy_of
 
