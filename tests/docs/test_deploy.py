@@ -83,7 +83,9 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def array(task: int, count: int) -> Mapping[str, str]:
-    return {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_COUNT": str(count)}
+    return {
+        f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in {"ID": task, "COUNT": count, "MAX": count}.items()
+    }
 
 
 @pytest.mark.slow
@@ -172,7 +174,14 @@ def test_scripts_are_sound(script: Path):
     """Bash parses them, every variable comes from Slurm or the first lines, every flag is pneumo's."""
     subprocess.run(["bash", "-n", script], check=True)
     text = script.read_text()
-    known = {"SLURM_GPUS_ON_NODE", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", "SLURM_NNODES", "SLURM_JOB_ID"}
+    known = {
+        "SLURM_GPUS_ON_NODE",
+        "SLURM_ARRAY_TASK_ID",
+        "SLURM_ARRAY_TASK_COUNT",
+        "SLURM_ARRAY_TASK_MAX",
+        "SLURM_NNODES",
+        "SLURM_JOB_ID",
+    }
     known |= {"SLURM_JOB_NODELIST", "head", "PORT", "job"}
     head = "\n".join(line for line in text.splitlines() if line.startswith("#"))
     used = set(re.findall(r"\$\{?([A-Za-z_]+)", text))
