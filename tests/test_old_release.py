@@ -13,7 +13,7 @@ from tests.training.test_train import assert_same_run
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
-SETTINGS = ["--image-size", "64", "--batch-size", "8", "--val-fraction", "0.25", "--device", "cpu", "--epochs", "2"]
+SETTINGS = ["--image-size", "32", "--batch-size", "8", "--val-fraction", "0.25", "--device", "cpu", "--epochs", "2"]
 
 
 def git(*argv: str) -> bytes:

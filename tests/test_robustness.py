@@ -1,4 +1,4 @@
-"""Damaged and hostile files: thousands of mutated model files and films, each batch in a process of its own.
+"""Damaged and hostile files: thousands of mutated model files and films, each kind in a process of its own.
 
 A process that crashes, hangs or eats memory fails the test with the seed of the file that did it; an answer or an error
 of this package is both all right.
@@ -15,7 +15,7 @@ from pneumocli.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
-# Run in a process of its own: argv are the kind, a whole file, a model file, the first seed, how many.
+# Run in a process of its own: argv are the kind, a whole file, a model file, how many.
 DRIVER = """
 import random, resource, sys, tempfile
 from pathlib import Path
@@ -25,7 +25,7 @@ from pneumocli.core.errors import PneumoError
 from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.scoring import score_films
 
-kind, whole, model, first, count = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
+kind, whole, model, count = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
 content = whole.read_bytes()
 pixels = np.zeros((1, 1, 64, 64), np.uint8)
 classifier = Classifier.load(model)
@@ -57,7 +57,7 @@ def mutated(rng):
 answers = errors = 0
 with tempfile.TemporaryDirectory() as folder:
     file = Path(folder) / f"mutated{whole.suffix}"
-    for seed in range(first, first + count):
+    for seed in range(count):
         print("seed", seed, file=sys.stderr, flush=True)
         file.write_bytes(mutated(random.Random(seed)))
         try:
@@ -75,19 +75,13 @@ print(answers, errors)
 
 def fuzz(kind: str, whole: Path, model: Path, count: int, timeout: int = 300) -> tuple[int, int]:
     """How many files were answered and how many refused."""
-    parts = 4
-    size = count // parts
-    answers = errors = 0
-    for part in range(parts):
-        command = [sys.executable, "-c", DRIVER, kind, whole, model, str(part * size), str(size)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, check=False,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
-        found = done.stdout.split()
-        answers, errors = answers + int(found[0]), errors + int(found[1])
-    assert answers + errors == parts * size
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER, kind, whole, model, str(count)],
+        capture_output=True, text=True, timeout=timeout, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    answers, errors = map(int, done.stdout.split())
+    assert answers + errors == count
     return answers, errors
 
 

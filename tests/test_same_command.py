@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,14 +44,22 @@ def workers_of(launcher: subprocess.Popen[bytes], *, apart_from: set[int], log: 
     raise AssertionError(f"torchrun has not started two processes: {log.read_text()}")
 
 
+@pytest.fixture(scope="module")
+def whole_of_two(phantoms: Path, made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """The run of two processes that nothing interrupts: read it, never change it."""
+
+    def fill(run: Path) -> None:
+        done = processes.run_team(argv_of(phantoms, run), count=2)
+        assert done.returncode == 0, done.stderr
+
+    return made_once("whole-of-two", fill)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes of torchrun in /proc")
 @pytest.mark.parametrize("named", [True, False], ids=["run-dir", "default-name"])
-def test_torchrun_restarts_a_training_until_it_is_done(named: bool, phantoms: Path, tmp_path: Path):
+def test_torchrun_restarts_a_training_until_it_is_done(named: bool, phantoms: Path, whole_of_two: Path, tmp_path: Path):
     """Two processes, one of them killed at two random moments, once before the first epoch is done or soon after."""
-    whole, moments = tmp_path / "whole", random.Random(271828)
-    done = processes.run_team(argv_of(phantoms, whole), count=2)
-    assert done.returncode == 0, done.stderr
-    run, log = tmp_path / "runs" / "scratch", tmp_path / "log"
+    run, log, moments = tmp_path / "runs" / "scratch", tmp_path / "log", random.Random(271828)
     argv = argv_of(phantoms, run) if named else ["train", "--data", str(phantoms), *SETTINGS, "--epochs", "6"]
     program = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
@@ -75,7 +84,7 @@ def test_torchrun_restarts_a_training_until_it_is_done(named: bool, phantoms: Pa
         launcher.kill()
         launcher.wait()
     assert len(seen) == 4
-    assert_same_run(whole, run)
+    assert_same_run(whole_of_two, run)
     assert RunFolder(run).finished
     assert not list(run.glob(".*.part"))
     assert [item.name for item in run.parent.iterdir()] == ["scratch"]

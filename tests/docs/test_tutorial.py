@@ -3,14 +3,13 @@
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pneumocli.core.config import DemoConfig
 from pneumocli.demo import Sizes, demo
+from tests.helpers import processes
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 SMALL = Sizes(textures=64, texture_epochs=1, num_train=24, num_val=40, num_test=160, epochs=1, image_size=64)
@@ -45,15 +44,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_commands_of_the_tutorial_print_what_it_shows(place: Path):
     environment = os.environ | {"COLUMNS": "80"}
     for command, shown in examples(PAGE.read_text(encoding="utf-8")):
-        done = subprocess.run(
-            [sys.executable, "-m", "pneumocli", *command.split()[1:]], cwd=place, env=environment,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout
-        printed = words(done.stdout)
+        done = processes.run(command.split()[1:], cwd=place, env=environment)
+        assert done.returncode == 0, done.stderr
+        printed = words(done.stderr + done.stdout)
         missing = [line for line in shown if words(line).strip() not in printed]
         # What a line says of ranking and chance follows from the numbers: a small demo may say otherwise.
-        assert len(missing) <= len(shown) // 3, f"{command} no longer prints {missing}, but\n{done.stdout}"
+        assert len(missing) <= len(shown) // 3, f"{command} no longer prints {missing}, but\n{printed}"
 
 
 def test_the_tutorial_shows_every_command_of_its_way():

@@ -200,7 +200,7 @@ def test_a_checkpoint_without_the_average_that_the_settings_ask_for_is_refused(r
 
 
 def test_the_epoch_after_a_stop_equals_an_uninterrupted_one(trained: RunFolder, begun_once: Path, tmp_path: Path):
-    """What the slow tests below show of whole runs, export included."""
+    """What the slow tests below show with other settings, and those of interruptions of whole runs with their files."""
     shutil.copytree(begun_once, tmp_path / "parts")
     with pytest.raises(Stop):
         resume(ResumeConfig(resume=tmp_path / "parts"), stopping_after(2))
@@ -225,11 +225,12 @@ def test_the_epoch_after_a_stop_equals_an_uninterrupted_one(trained: RunFolder, 
     ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(settings: dict[str, object], phantoms: Path, tmp_path: Path):
-    whole = train(tiny(phantoms, tmp_path / "whole", epochs=3, **settings))
-    parts = stopped(tiny(phantoms, tmp_path / "parts", epochs=3, **settings), 1)
-    assert not (parts / "result.json").exists()
-    resume(ResumeConfig(resume=parts))
-    assert_same_run(whole.path, parts)
+    settings = {"image_size": 32} | settings
+    whole = stopped(tiny(phantoms, tmp_path / "whole", **settings), 2)
+    parts = stopped(tiny(phantoms, tmp_path / "parts", **settings), 1)
+    with pytest.raises(Stop):
+        resume(ResumeConfig(resume=parts), stopping_after(2))
+    assert_same_run(whole, parts)
 
 
 @pytest.mark.slow
@@ -239,13 +240,15 @@ def test_low_memory_trains_the_same_network(trained: RunFolder, phantoms: Path, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 4])
 @pytest.mark.parametrize("altered", [{}, ALTERED], ids=["assignment", "altered"])
-def test_resume_is_exact_with_workers(workers: int, altered: dict[str, object], phantoms: Path, tmp_path: Path):
-    whole = train(tiny(phantoms, tmp_path / "whole", epochs=3, **altered))
-    parts = stopped(tiny(phantoms, tmp_path / "parts", epochs=3, workers=workers, **altered), 2)
-    resume(ResumeConfig(resume=parts))
-    assert_same_run(whole.path, parts)
+def test_resume_is_exact_with_workers(altered: dict[str, object], phantoms: Path, tmp_path: Path):
+    """And with another number of them; films of 64 px, of which an epoch outlasts the start of the workers."""
+    whole = stopped(tiny(phantoms, tmp_path / "whole", **altered), 2)
+    for workers in (1, 4):
+        parts = stopped(tiny(phantoms, tmp_path / f"parts-{workers}", workers=workers, **altered), 1)
+        with pytest.raises(Stop):
+            resume(ResumeConfig(resume=parts), stopping_after(2))
+        assert_same_run(whole, parts)
 
 
 @pytest.mark.slow
@@ -284,18 +287,18 @@ def test_more_epochs_continue_a_finished_run(trained: RunFolder, phantoms: Path,
 
 
 @pytest.mark.slow
-def test_what_a_kill_between_two_files_leaves_is_mended(phantoms: Path, tmp_path: Path):
-    whole = train(tiny(phantoms, tmp_path / "whole", epochs=2))
-    parts = stopped(tiny(phantoms, tmp_path / "parts", epochs=2), 1)
+def test_what_a_kill_between_two_files_leaves_is_mended(trained: RunFolder, begun_once: Path, tmp_path: Path):
+    parts = tmp_path / "parts"
+    shutil.copytree(begun_once, parts)
     (parts / "best.pt").unlink()  # killed after last.pt of epoch 1, which is the best so far
     (parts / "history.csv").write_text("")
     resume(ResumeConfig(resume=parts))
-    assert_same_run(whole.path, parts)
+    assert_same_run(trained.path, parts)
 
 
 @pytest.mark.slow
 def test_patience_stops_early(phantoms: Path, tmp_path: Path):
-    run = train(tiny(phantoms, tmp_path / "run", epochs=30, patience=1, learning_rate=1e-6))
+    run = train(tiny(phantoms, tmp_path / "run", epochs=30, patience=1, learning_rate=1e-6, image_size=32))
     result = run.result()
     assert result.stopped_early
     assert result.num_epochs == result.best_epoch + 1 < 30
@@ -383,7 +386,7 @@ def test_an_unreadable_film_is_named_and_refused(cache: bool, damaged: Path, tmp
 @pytest.mark.slow
 def test_skip_unreadable_leaves_it_out_and_records_it(damaged: Path, tmp_path: Path):
     events: list[Event] = []
-    run = train(tiny(damaged, tmp_path / "run", epochs=1, skip_unreadable=True), events.append)
+    run = train(tiny(damaged, tmp_path / "run", epochs=1, image_size=32, skip_unreadable=True), events.append)
     assert run.result().num_unreadable == 1
     assert "is truncated" in run.result().unreadable[0]
     assert any(isinstance(event, Remark) and "1 unreadable" in event.text for event in events)
@@ -393,7 +396,7 @@ def test_skip_unreadable_leaves_it_out_and_records_it(damaged: Path, tmp_path: P
 @pytest.mark.slow
 def test_official_validation_warns_that_it_is_too_small_to_select(phantoms: Path, tmp_path: Path):
     events: list[Event] = []
-    run = train(tiny(phantoms, tmp_path / "run", epochs=1, val="official"), events.append)
+    run = train(tiny(phantoms, tmp_path / "run", epochs=1, image_size=32, val="official"), events.append)
     assert len(run.manifest().of("val")) == 8
     assert any(isinstance(event, Remark) and "too few to select" in event.text for event in events)
 

@@ -1,6 +1,7 @@
 """A run with several views: the exported graph, the torch path, the card and every reader agree."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,12 @@ from tests.conftest import copy_of, tiny
 
 
 @pytest.fixture(scope="module", params=[2, 4])
-def viewed(request: pytest.FixtureRequest, phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    views = request.param
-    folder = tmp_path_factory.mktemp("views") / f"views-{views}"
-    return train(tiny(phantoms, folder, views=views, epochs=1, operating_point="youden"))
+def viewed(
+    request: pytest.FixtureRequest, phantoms: Path, made_once: Callable[[str, Callable[[Path], object]], Path]
+) -> RunFolder:
+    """A finished run with several views: read it, never change it but for its evaluation."""
+    settings = {"views": request.param, "epochs": 1, "operating_point": "youden"}
+    return RunFolder(made_once(f"views-{request.param}", lambda folder: train(tiny(phantoms, folder, **settings))))
 
 
 @pytest.mark.slow
