@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from pneumocli.core.config import EvaluateConfig, TrainConfig
 from pneumocli.core.files import sha256_of
@@ -24,6 +25,10 @@ from pneumocli.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+# On a machine that other work shares, a tenth of a second's example takes one: time says nothing about what is right.
+settings.register_profile("pneumo", deadline=None)
+settings.load_profile("pneumo")
 
 # As the command line sets it: threads that wait for work give their core away soon.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
