@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from docs.site_hooks import on_page_markdown
+
 ROOT = Path(__file__).parents[2]
 LOADED = re.compile(r"""<(?:script|img|iframe)[^>]*\ssrc=["']?([^"'\s>]+)|<link[^>]*\shref=["']?([^"'\s>]+)[^>]*>""")
 
@@ -34,3 +36,15 @@ def test_the_site_builds_and_reads_offline(site: Path):
         loaded = [a or b for a, b in LOADED.findall(page.read_text(encoding="utf-8"))]
         assert "iframe-worker.js" in " ".join(loaded), page.name
         assert [target for target in loaded if "//" in target] == [], page.name
+
+
+def test_a_table_of_the_site_shows_pipes_in_code_without_the_escapes_that_github_needs():
+    assert on_page_markdown("| `a\\|b` | c\\|d |\n`e\\|f`") == "| `a|b` | c\\|d |\n`e\\|f`"
+
+
+def test_a_diagram_becomes_a_table_of_its_boxes_and_arrows():
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    shown = on_page_markdown(page)
+    assert "mermaid" not in shown
+    assert "| 6 · training: train, loop, step, plan, data, export | reporting, shift |" in shown
+    assert r"| 7 · \_\_init\_\_.py: the public names, resolved lazily | training, evaluation, release |" in shown
