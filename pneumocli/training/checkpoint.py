@@ -19,7 +19,8 @@ from pneumocli.model.network import StateDict, check_state_dict, load_tensors
 from pneumocli.model.weights import on_cpu, save_tensors
 from pneumocli.run_folder import RunFolder
 from pneumocli.training.plan import Plan
-from pneumocli.training.step import EpochPart, Learner
+from pneumocli.training.step import Learner
+from pneumocli.training.tally import EpochPart
 
 _VERSION = 1
 

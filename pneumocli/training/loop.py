@@ -35,9 +35,7 @@ from pneumocli.training.loader import Batching, Part, TrainingBatches, epoch_bat
 from pneumocli.training.plan import Plan, where_to_resize
 from pneumocli.training.schedule import Method
 from pneumocli.training.step import (
-    EpochPart,
     Learner,
-    Tally,
     Targets,
     features_of,
     make_learner,
@@ -46,6 +44,7 @@ from pneumocli.training.step import (
     train_head_epoch,
     validation_logits,
 )
+from pneumocli.training.tally import EpochPart, Tally
 from pneumocli.training.tensorboard import tensorboard_listener
 from pneumocli.training.timing import Pace, Stopwatch
 

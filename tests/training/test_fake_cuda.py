@@ -16,6 +16,7 @@ from pneumocli.training.loader import Part
 from pneumocli.training.plan import Plan
 from pneumocli.training.schedule import Method
 from pneumocli.training.step import Learner, make_learner
+from pneumocli.training.tally import Tally
 
 GPU = torch.device("cuda:0")
 
@@ -68,7 +69,7 @@ def test_a_step_stays_on_the_device_and_waits_for_nothing(without_numbers: None,
             (90, 80),
         )
         targets = step.Targets(torch.zeros(4, dtype=torch.int64), torch.ones(4))
-        tally = step._tally(GPU)
+        tally = Tally.empty(GPU)
         with Operations() as operations:
             pixels = resized_at_once(crops.to(GPU), 64)
             part = Part(pixels, torch.arange(4), [0, 1, 2, 3], True)

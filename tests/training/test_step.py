@@ -29,6 +29,7 @@ from pneumocli.training.step import (
     train_head_epoch,
     validation_logits,
 )
+from pneumocli.training.tally import Tally
 from tests.training.test_loader import Noise, batches
 
 
@@ -124,7 +125,7 @@ def test_films_count_in_the_loss_as_they_weigh():
     """Two films of three: their losses -log(1/4) and -log(3/4) with weights 4 and 1, over the weights of the batch."""
     logits = torch.tensor([[math.log(3.0), 0.0], [0.0, math.log(3.0)]])
     targets = Targets(torch.tensor([1, 0, 1]), torch.tensor([4.0, 2.0, 1.0]))
-    tally = step._tally(torch.device("cpu"))
+    tally = Tally.empty(torch.device("cpu"))
     loss = step._weighted_loss(learner_of(), logits, targets, torch.tensor([0, 2]), [0, 1, 2], tally)
     assert loss.item() == pytest.approx((4 * math.log(4) + math.log(4 / 3)) / 7)
     assert tally.loss_sum.item() == pytest.approx(math.log(4) + math.log(4 / 3)), "shown without weights"

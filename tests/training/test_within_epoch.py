@@ -221,14 +221,14 @@ def test_a_checkpoint_that_follows_a_lost_one_is_refused(part: RunFolder, whole_
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_the_losses_of_several_processes_add_up_with_any_number(part: RunFolder, processes: int):
     from pneumocli.training.distributed import Team
-    from pneumocli.training.step import _tally
+    from pneumocli.training.tally import Tally
 
     begun = load_checkpoint(part).part
     assert begun is not None
     begun = replace(begun, loss_sums=(1.0, 2.5))
     total = 0.0
     for rank in range(processes):
-        tally = _tally(torch.device("cpu"))
+        tally = Tally.empty(torch.device("cpu"))
         tally.begin_at(begun, Team(rank, processes))
         total += float(tally.loss_sum)
     assert total == 3.5
