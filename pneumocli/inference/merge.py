@@ -17,6 +17,7 @@ from pneumocli.core.errors import RunError, first_few
 from pneumocli.core.events import FileWritten, Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
 from pneumocli.core.files import atomic_write, read_record, sha256_of, write_json
 from pneumocli.core.records import CLASS_NAMES, Count, Fraction, Record
+from pneumocli.inference.csv_output import COLUMNS
 from pneumocli.inference.shards import Share, mark_of, numbers
 from pneumocli.run_folder import RunFolder
 from pneumocli.shift.sample import FilmSample, StoredSample
@@ -125,7 +126,7 @@ def merge(config: MergeConfig, listener: Listener = ignore) -> MergedTable:
     )
 
 
-_PREDICTION = 2  # its column
+_PREDICTION = COLUMNS.index("prediction")
 
 
 def _checked(config: MergeConfig) -> dict[Path, ShardMark]:

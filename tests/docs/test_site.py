@@ -46,5 +46,8 @@ def test_a_diagram_becomes_a_table_of_its_boxes_and_arrows():
     page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     shown = on_page_markdown(page)
     assert "mermaid" not in shown
-    assert "| 6 · training: train, loop, step, plan, data, export | reporting, shift |" in shown
-    assert r"| 7 · \_\_init\_\_.py: the public names, resolved lazily | training, evaluation, release |" in shown
+    assert (
+        "| 7 · training: train, loop, step, plan, data, export, folds | evaluation, reporting, inference, shift |"
+        in shown
+    )
+    assert r"| 11 · \_\_init\_\_.py: the public names, resolved lazily | library |" in shown
