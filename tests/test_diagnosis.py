@@ -80,7 +80,7 @@ def test_a_problem_ends_with_exit_code_1(monkeypatch: pytest.MonkeyPatch):
     assert done.exit_code == 0
     assert {check["name"] for check in json.loads(done.stdout)["checks"]} > {"torch", "disk", "cache"}
     broken = Diagnosis(checks=(Check(name="torch", state="problem", text="cannot be loaded", hint="another build"),))
-    monkeypatch.setattr("pneumocli.cli.doctor.diagnose", lambda: broken)
+    monkeypatch.setattr("pneumocli.diagnosis.doctor", lambda: broken)
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 1
     assert done.stderr == "error: not all is well with this machine: torch\nhint: another build\n"
