@@ -600,7 +600,8 @@ class RecalibrateConfig(Settings):
     @property
     def folder(self) -> Path:
         """That the films are below: the table's own unless ``data`` is given."""
-        return self.data if self.data is not None else self.manifest.parent  # type: ignore[union-attr] # one is given
+        places = (self.data, None if self.manifest is None else self.manifest.parent)
+        return next(place for place in places if place is not None)
 
 
 class QuantizeConfig(Settings):

@@ -155,20 +155,19 @@ def _checked(config: MergeConfig) -> dict[Path, ShardMark]:
 
 def _classifier(config: MergeConfig, model_sha256: str) -> "Classifier | None":
     """The model that wrote the tables; ``None`` where none was named."""
-    if config.run is None and config.model is None:
+    named = config.run or config.model
+    if named is None:
         return None
     from pneumocli.inference.classifier import Classifier  # ONNX Runtime: joining alone needs none
 
     if config.run is None:
-        assert config.model is not None  # noqa: S101 - one of the two is named
-        classifier = Classifier.load(config.model)
+        classifier = Classifier.load(named)
         written = [classifier.sha256]
     else:
-        run = RunFolder.open_finished(config.run)
+        run = RunFolder.open_finished(named)
         classifier = Classifier.of_run(run)
         written = list(run.result().sha256.values())  # its other model files keep the same validation films
     if model_sha256 not in written:
-        named = config.run or config.model
         raise RunError(
             f"the tables were written with model {model_sha256[:12]}, {named} is {written[0][:12]}",
             "name the run that wrote them with --run, or its file with --model",
