@@ -1,13 +1,12 @@
 """The run folder: the only code that knows the names inside a run."""
 
 import csv
-import io
 import itertools
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,8 +15,8 @@ from pydantic import ValidationError
 from pneumocli.core.config import DEFAULT_RUNS, InferencePrecision, TrainConfig
 from pneumocli.core.errors import ModelFileError, RunError, resume_command, shell_word
 from pneumocli.core.files import (
-    again_if_stale,
     dump_json,
+    read_csv,
     read_record,
     sha256_of,
     write_csv,
@@ -99,14 +98,11 @@ def being_made(path: Path) -> Iterator[None]:
     lock = path.parent / ".starting"
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(lock, f"another process starts a run in {path.parent}", waiting=lambda _: None))
+            message = f"another process starts a run in {path.parent}"
+            stack.enter_context(locked(lock, message, waiting=lambda _: None, remove=True))
         except OSError as error:
             raise RunError(f"cannot make the run folder {path}: {error.strerror}") from error
-        try:
-            yield
-        finally:
-            with suppress(OSError):  # Windows removes no open file
-                lock.unlink()
+        yield
 
 
 class RunFolder:
@@ -420,10 +416,9 @@ class RunFolder:
         if not self.history_file.is_file():
             return ()
         try:
-            text = again_if_stale(self.history_file.read_bytes).decode()
             return tuple(
                 EpochRecord.model_validate({name: value or None for name, value in row.items()})
-                for row in csv.DictReader(io.StringIO(text, newline=""))
+                for row in read_csv(self.history_file)
             )
         except (ValidationError, ValueError, csv.Error) as error:
             raise RunError(f"{self.history_file} is damaged") from error

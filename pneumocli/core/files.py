@@ -8,6 +8,7 @@ import contextlib
 import csv
 import errno
 import hashlib
+import io
 import json
 import os
 import sys
@@ -215,6 +216,16 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, ob
         writer = csv.DictWriter(file, fieldnames=list(columns), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def read_csv(path: Path) -> "csv.DictReader[str]":
+    """The rows of a table with a header line, in UTF-8.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is not UTF-8.
+    """
+    return csv.DictReader(io.StringIO(again_if_stale(path.read_bytes).decode(), newline=""))
 
 
 def sha256_of(path: Path) -> str:

@@ -29,7 +29,12 @@ _RETRY_SECONDS = 0.1
 
 @contextmanager
 def locked(
-    path: Path, message: str, hint: str | None = None, *, waiting: Callable[[str], None] | None = None
+    path: Path,
+    message: str,
+    hint: str | None = None,
+    *,
+    waiting: Callable[[str], None] | None = None,
+    remove: bool = False,
 ) -> Iterator[str | None]:
     """Holds an exclusive lock on the file ``path`` that dies with the process.
 
@@ -38,11 +43,12 @@ def locked(
     is renewed.
 
     Args:
-        path: The lock file, created when missing and left in place. The block may remove it: who gets a lock on a
-            removed file notices and tries again.
+        path: The lock file, created when missing. The block may remove it: who gets a lock on a removed file notices
+            and tries again.
         message: The error when another process holds the lock.
         hint: The hint of that error.
         waiting: Wait for the other process instead of raising; called once with ``message`` when the waiting begins.
+        remove: Remove the lock file at the end instead of leaving it in place.
 
     Yields:
         A warning where the file system has no locks, else ``None``.
@@ -65,7 +71,12 @@ def locked(
                 waiting(message)
                 announced = True
             time.sleep(_RETRY_SECONDS)
-        yield warning
+        try:
+            yield warning
+        finally:
+            if remove:
+                with contextlib.suppress(OSError):  # Windows removes no open file
+                    path.unlink()
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import io
 import json
 import os
 import stat
@@ -16,7 +15,7 @@ from pydantic import ValidationError
 
 from pneumocli.core.errors import DataError, PneumoError, RunError, first_few
 from pneumocli.core.events import Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
-from pneumocli.core.files import again_if_stale, cache_folder, sha256_of, write_csv, write_json
+from pneumocli.core.files import cache_folder, read_csv, sha256_of, write_csv, write_json
 from pneumocli.core.parallel import ordered_map
 from pneumocli.core.records import Kind, ManifestRow, Split
 from pneumocli.data.film_files import left_out
@@ -74,11 +73,7 @@ class Manifest:
             RunError: The file is missing or damaged.
         """
         try:
-            text = again_if_stale(file.read_bytes).decode()
-            rows = tuple(
-                ManifestRow.model_validate({**row, "label": int(row["label"])})
-                for row in csv.DictReader(io.StringIO(text, newline=""))
-            )
+            rows = tuple(ManifestRow.model_validate({**row, "label": int(row["label"])}) for row in read_csv(file))
         except OSError as error:
             raise RunError(f"cannot read {file}: {error.strerror}") from error
         except (ValidationError, ValueError, KeyError, TypeError, csv.Error) as error:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from pneumocli.core.errors import RunError
-from pneumocli.core.files import write_csv
+from pneumocli.core.files import read_csv, write_csv
 from pneumocli.core.records import CLASS_NAMES, EpochRecord
 from pneumocli.metrics.classification import film_losses, sigmoid
 from pneumocli.metrics.records import (
@@ -111,8 +111,7 @@ def read_out_of_fold(file: Path) -> tuple[OutOfFoldFilm, ...]:
 
 def _read(file: Path, form: type[_Film], hint: str) -> tuple[_Film, ...]:
     try:
-        with file.open(encoding="utf-8", newline="") as lines:
-            return tuple(form.model_validate(row) for row in csv.DictReader(lines))
+        return tuple(form.model_validate(row) for row in read_csv(file))
     except OSError as error:
         raise RunError(f"cannot read {file}: {error.strerror}") from error
     except (ValidationError, ValueError, csv.Error) as error:

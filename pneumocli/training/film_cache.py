@@ -211,18 +211,18 @@ def _building(path: Path, listener: Listener) -> Iterator[None]:
     """Has one process decode the films, of all that see the same cache: an array of jobs, a process of each node."""
     lock = path.with_suffix(".lock")
     message = f"another process decodes these films into {path.parent}"
+
+    def waiting(text: str) -> None:
+        listener(Remark(f"{text}: waiting for it"))
+
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(lock, message, waiting=lambda text: listener(Remark(f"{text}: waiting for it"))))
+            stack.enter_context(locked(lock, message, waiting=waiting, remove=True))
         except OSError as error:
             raise _with_way_out(write_failure(lock, error)) from error
         except PneumoError as error:
             raise _with_way_out(error) from error
-        try:
-            yield
-        finally:
-            with suppress(OSError):  # Windows removes no open file
-                lock.unlink()
+        yield
 
 
 def _build(path: Path, manifest: Manifest, decode: Callable[[Path], Pixels], listener: Listener) -> None:
