@@ -202,6 +202,15 @@ class DeployableNet(nn.Module):
         """Grey pixels, uint8 (N,1,S,S), as the network's input, float32 (N,3,S,S)."""
         return (pixels.to(torch.float32) - self.mean) / self.std
 
+    def levels(self, dtype: torch.dtype) -> Tensor:
+        """What each grey level becomes in each channel, (256,3): a table for :func:`looked_up`.
+
+        Args:
+            dtype: Of the numbers, which are those of :meth:`normalise`, rounded to it.
+        """
+        grey = torch.arange(256, dtype=torch.uint8, device=self.mean.device)
+        return self.normalise(grey.view(256, 1, 1, 1)).view(256, 3).to(dtype)
+
     def maps(self, pixels: Tensor) -> Tensor:
         """Activations before pooling, (N,512,h,w), of uint8 pixels (N,1,S,S)."""
         network = self.network
@@ -226,3 +235,17 @@ class DeployableNet(nn.Module):
         logits = self.network.fc(features)
         cam = torch.einsum("ck,nkhw->nchw", self.network.fc.weight, maps)
         return logits, cam, features
+
+
+def looked_up(pixels: Tensor, levels: Tensor) -> Tensor:
+    """Grey pixels, uint8 (N,1,S,S), as the network's input, (N,3,S,S) in ``channels_last``.
+
+    The numbers are those of :meth:`DeployableNet.normalise`, without its float32 pictures in between. The exported
+    graph has the arithmetic itself.
+
+    Args:
+        pixels: On the device of the table.
+        levels: Of :meth:`DeployableNet.levels`; decides the dtype.
+    """
+    rows = levels.index_select(0, pixels.int().view(-1))
+    return rows.view(len(pixels), *pixels.shape[2:], 3).permute(0, 3, 1, 2)

@@ -14,7 +14,7 @@ from torchvision.models import ResNet
 
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.model.device import ieee_float32, memory_errors_translated, to_device
-from pneumocli.model.network import DeployableNet, freeze_backbone, set_training
+from pneumocli.model.network import DeployableNet, freeze_backbone, looked_up, set_training
 from pneumocli.training.averaging import AveragedWeights
 from pneumocli.training.distributed import Team, exchanging
 from pneumocli.training.film_cache import Films
@@ -59,6 +59,7 @@ class Learner:
     Attributes:
         network: On the device, in its :func:`layout`.
         deployable: The same network behind its normalisation.
+        levels: Normalised grey levels in the precision's dtype, (256,3): a step looks its pixels up there.
         average: Its averaged weights, where they are wanted.
         evaluated: What is validated, kept and exported, behind its normalisation: the average, or the network itself.
         stepped: What the forward pass of a step calls: the network, or a wrapper of it that averages gradients over
@@ -77,6 +78,7 @@ class Learner:
 
     network: ResNet
     deployable: DeployableNet
+    levels: Tensor
     average: AveragedWeights | None
     evaluated: DeployableNet
     stepped: nn.Module
@@ -129,6 +131,7 @@ def make_learner(  # noqa: PLR0913 - all named by the one caller
     return Learner(
         network=network,
         deployable=deployable,
+        levels=deployable.levels(_DTYPES[plan.precision]),
         average=average,
         evaluated=DeployableNet(average.network).to(device) if average else deployable,
         stepped=stepped,
@@ -239,7 +242,7 @@ def _timed(parts: Iterator[Part], tally: Tally) -> Iterator[Part]:
 def _part_loss(learner: Learner, part: Part, targets: Targets, tally: Tally) -> Tensor:
     """The part's share of the batch's mean loss, so that the parts' gradients add up to the batch's."""
     device = learner.device
-    inputs = learner.deployable.normalise(part.pixels).contiguous(memory_format=layout(device))
+    inputs = looked_up(part.pixels, learner.levels).contiguous(memory_format=layout(device))
     forward: Callable[[Tensor], Tensor] = learner.stepped
     if learner.compiled is not None and len(part.films) == learner.full:
         forward = learner.compiled

@@ -1,6 +1,7 @@
 """model.py: the network, its initial weights, the deployable module."""
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,13 @@ from pneumocli.model.network import (
     freeze_backbone,
     imagenet_weights,
     load_initial_weights,
+    looked_up,
     read_state_dict,
     set_training,
 )
+from tests.helpers.meta_memory import MemoryInUse
+
+DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
 
 def saved(path: Path, content: object) -> Path:
@@ -43,6 +48,41 @@ def test_the_deployable_module_is_the_network_with_its_normalisation():
     assert (logits.shape, cam.shape, features.shape) == ((3, 2), (3, 2, 2, 2), (3, 512))
     # the class activation map is exact: its mean and the bias are the logit
     torch.testing.assert_close(cam.mean((2, 3)) + network.fc.bias, logits, atol=1e-5, rtol=1e-5)
+
+
+def normalised_and_cast(net: DeployableNet, pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The input of the first convolution without a table."""
+    return net.normalise(pixels).contiguous(memory_format=torch.channels_last).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_pixels_that_are_looked_up_are_normalised_bit_for_bit(dtype: torch.dtype):
+    net = DeployableNet(build_network(0))
+    pixels = torch.arange(256, dtype=torch.uint8).repeat(12).view(3, 1, 32, 32)
+    inputs = looked_up(pixels, net.levels(dtype))
+    assert inputs.dtype == dtype
+    assert torch.equal(inputs, normalised_and_cast(net, pixels, dtype))
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+    single = looked_up(pixels[:1], net.levels(dtype))
+    assert torch.equal(single, inputs[:1]), "a film alone is as it is in a batch"
+
+
+def memory_of(make: Callable[[torch.Tensor], torch.Tensor], count: int) -> int:
+    """Bytes that it takes at the most to make a network's input of so many squares of 224 pixels."""
+    pixels = torch.empty(count, 1, 224, 224, dtype=torch.uint8, device="meta")
+    with MemoryInUse() as memory:
+        made = make(pixels)
+    assert made.shape == (count, 3, 224, 224)
+    return memory.peak
+
+
+@pytest.mark.parametrize(("dtype", "bytes_before", "bytes_now"), [(torch.float32, 24, 16), (torch.bfloat16, 24, 10)])
+def test_looking_pixels_up_takes_less_memory(dtype: torch.dtype, bytes_before: int, bytes_now: int):
+    """Per pixel: an index of 4 bytes and three numbers of the dtype, instead of two float32 pictures."""
+    net = DeployableNet(build_network(0)).to("meta")
+    levels, pixels = net.levels(dtype), 32 * 224 * 224
+    assert memory_of(lambda films: normalised_and_cast(net, films, dtype), 32) >= bytes_before * pixels
+    assert memory_of(lambda films: looked_up(films, levels), 32) == bytes_now * pixels
 
 
 def test_the_network_computes_what_torchvisions_does_bit_for_bit():

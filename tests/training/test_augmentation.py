@@ -1,6 +1,5 @@
 """data/augmentation.py: crops are the same wherever they are resized."""
 
-import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,11 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import v2
 
 from pneumocli.training import augmentation
 from pneumocli.training.augmentation import Augmentation, Crop, Crops, draw, resized, resized_at_once, together
+from tests.helpers.meta_memory import MemoryInUse
 
 # torch resizes 8-bit pictures in whole numbers where the CPU has AVX2, elsewhere in floats that it rounds at the end.
 OFF_BY = 0 if torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512") else 1
@@ -79,34 +78,6 @@ def test_a_large_batch_is_resized_in_slices_with_the_same_pixels(monkeypatch: py
     whole = resized_at_once(together(crops), 48)
     monkeypatch.setattr(augmentation, "_AT_ONCE", 4)
     assert torch.equal(resized_at_once(together(crops), 48), whole)
-
-
-class MemoryInUse(TorchDispatchMode):
-    """Counts the bytes of all tensors that live at once, on a device that holds no numbers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self._seen: dict[int, int] = {}
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        made = func(*args, **(kwargs or {}))
-        for tensor in made if isinstance(made, tuple | list) else [made]:
-            if isinstance(tensor, torch.Tensor):
-                self._count(tensor.untyped_storage())
-        return made
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        key = storage._cdata
-        if key in self._seen:
-            return
-        self._seen[key] = storage.nbytes()
-        self.now += storage.nbytes()
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._gone, key)
-
-    def _gone(self, key: int) -> None:
-        self.now -= self._seen.pop(key)
 
 
 def peak_of(count: int) -> int:
