@@ -186,13 +186,13 @@ def memory_errors_translated(message: str, hint: str) -> Iterator[None]:
 
 
 def to_device(tensor: "torch.Tensor", device: "torch.device") -> "torch.Tensor":
-    """A tensor of the CPU on a device: the only way for any to get there.
+    """A tensor of the CPU on a device: the only way for any to get there. One that is there already stays.
 
     To CUDA the copy is made while the program goes on, from pinned memory, which torch keeps until it is done. To
     Apple's GPU the program waits: torch would free or reuse the memory under the copy, and the result be garbage
     (pytorch issues 139550, 189690).
     """
-    if device.type != "cuda":
+    if device.type != "cuda" or tensor.device.type == "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 

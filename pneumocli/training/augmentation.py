@@ -14,6 +14,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
@@ -57,8 +58,28 @@ class Augmentation:
         return cls(config.crop_scale, config.mirror, Alterations.of(config))
 
 
+class Place(NamedTuple):
+    """Where a crop lies in its film, in pixels, and what is to be done to it.
+
+    Attributes:
+        top: First row.
+        left: First column.
+        height: Number of rows.
+        width: Number of columns.
+        flipped: Whether it is to be mirrored.
+        alteration: What is to be done to it after that.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+    flipped: bool
+    alteration: Alteration | None = None
+
+
 class Crop(NamedTuple):
-    """A crop as it was drawn.
+    """A crop, cut out of its film.
 
     Attributes:
         pixels: uint8 (h,w), a copy.
@@ -75,21 +96,55 @@ class Crops(NamedTuple):
     """A batch of drawn crops.
 
     Attributes:
-        pixels: uint8 (P,), row by row, one crop after the other: side by side they would take twice the room.
+        pixels: uint8 (P,), what they are read from, row by row: crops one after the other, which side by side would
+            take twice the room, or whole films.
+        starts: int32 or int64 (n,), where each begins in ``pixels``.
+        strides: The same (n,), from a row of it to the next.
         sizes: int64 (n,2), height and width of each.
         flipped: bool (n,).
         extent: The greatest height and width, known without asking a GPU.
     """
 
     pixels: Tensor
+    starts: Tensor
+    strides: Tensor
     sizes: Tensor
     flipped: Tensor
     extent: tuple[int, int]
 
-    def to(self, device: torch.device) -> "Crops":
-        """The same on another device."""
-        pixels, sizes, flipped = (to_device(part, device) for part in self[:3])
-        return Crops(pixels, sizes, flipped, self.extent)
+    @classmethod
+    def of(
+        cls,
+        pixels: Tensor,
+        starts: NDArray[np.int64],
+        strides: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+        flipped: list[bool],
+    ) -> Self:
+        """Crops in ``pixels``, which are as the attributes describe them."""
+        height, width = sizes.max(axis=0).tolist()
+        # Places take half the memory in 32 bits. Some lie beyond the pixels, beside a small crop in a large frame.
+        farthest = len(pixels) + height * int(strides.max()) + width
+        counting = torch.int32 if farthest < 2**31 else torch.int64
+        return cls(
+            pixels,
+            torch.from_numpy(starts).to(counting),
+            torch.from_numpy(strides).to(counting),
+            torch.from_numpy(sizes),
+            torch.tensor(flipped),
+            (height, width),
+        )
+
+    def part(self, first: int, count: int) -> Self:
+        """Some of the crops, in the same pixels."""
+        chosen = slice(first, first + count)
+        starts, strides, sizes, flipped = (each[chosen] for each in self[1:5])
+        return self._replace(starts=starts, strides=strides, sizes=sizes, flipped=flipped)
+
+    def to(self, device: torch.device) -> Self:
+        """The same on another device; what is there already stays."""
+        pixels, starts, strides, sizes, flipped = (to_device(part, device) for part in self[:5])
+        return self._replace(pixels=pixels, starts=starts, strides=strides, sizes=sizes, flipped=flipped)
 
 
 @cache
@@ -98,16 +153,20 @@ def _boxes(crop_scale: float) -> v2.RandomResizedCrop:
     return v2.RandomResizedCrop(224, scale=(crop_scale, 1.0))
 
 
-def draw(film: Pixels, augmentation: Augmentation = Augmentation()) -> Crop:
-    """A random crop of a film, uint8 (H,W), by torch's global generator."""
-    box = _boxes(augmentation.crop_scale).make_params(
-        [torch.empty(1, *film.shape, device="meta")]
-    )  # looks at the size alone
-    rows = slice(box["top"], box["top"] + box["height"])
-    columns = slice(box["left"], box["left"] + box["width"])
+def draw_place(height: int, width: int, augmentation: Augmentation) -> Place:
+    """The place of a random crop in a film of that size, by torch's global generator."""
+    box = _boxes(augmentation.crop_scale).make_params([torch.empty(1, height, width, device="meta")])
     flipped = bool(torch.rand(1) < _FLIPPED) and augmentation.mirror
     alteration = augmentation.alterations.draw() if augmentation.alterations else None
-    return Crop(film[rows, columns].copy(), flipped, alteration)
+    return Place(box["top"], box["left"], box["height"], box["width"], flipped, alteration)
+
+
+def draw(film: Pixels, augmentation: Augmentation = Augmentation()) -> Crop:
+    """A random crop of a film, uint8 (H,W), by torch's global generator."""
+    height, width = film.shape
+    place = draw_place(height, width, augmentation)
+    rows, columns = slice(place.top, place.top + place.height), slice(place.left, place.left + place.width)
+    return Crop(film[rows, columns].copy(), place.flipped, place.alteration)
 
 
 def resized(crop: Crop, size: int) -> Tensor:
@@ -122,13 +181,9 @@ def resized(crop: Crop, size: int) -> Tensor:
 def together(crops: Sequence[Crop]) -> Crops:
     """Crops as a batch, to be resized at once; none of them to be altered."""
     sizes = np.array([crop.pixels.shape for crop in crops])
-    height, width = sizes.max(axis=0).tolist()
-    return Crops(
-        torch.from_numpy(np.concatenate([crop.pixels.ravel() for crop in crops])),
-        torch.from_numpy(sizes),
-        torch.tensor([crop.flipped for crop in crops]),
-        (height, width),
-    )
+    areas = sizes.prod(axis=1)
+    pixels = torch.from_numpy(np.concatenate([crop.pixels.ravel() for crop in crops]))
+    return Crops.of(pixels, areas.cumsum() - areas, sizes[:, 1], sizes, [crop.flipped for crop in crops])
 
 
 def resized_at_once(crops: Crops, size: int) -> Tensor:
@@ -137,33 +192,25 @@ def resized_at_once(crops: Crops, size: int) -> Tensor:
     Resizing is linear in each direction, so a batch is resized by two products with matrices of weights. Large batches
     are resized in slices, so that the memory it takes does not grow with the batch.
     """
-    areas = crops.sizes.prod(1)
-    starts = (areas.cumsum(0) - areas).int()
-    slices = [slice(first, first + _AT_ONCE) for first in range(0, len(crops.sizes), _AT_ONCE)]
-    squares = [_resized_slice(crops, crops.sizes[part], starts[part], size) for part in slices]
+    squares = [_resized_slice(crops.part(first, _AT_ONCE), size) for first in range(0, len(crops.sizes), _AT_ONCE)]
     together = squares[0] if len(squares) == 1 else torch.cat(squares)
     return torch.where(crops.flipped[:, None, None], together.flip(-1), together).unsqueeze(1)
 
 
-def _resized_slice(crops: Crops, sizes: Tensor, starts: Tensor, size: int) -> Tensor:
-    """Some of the crops, not mirrored, uint8 (n,size,size)."""
+def _resized_slice(crops: Crops, size: int) -> Tensor:
+    """The crops, not mirrored, uint8 (n,size,size)."""
     with ieee_float32():  # the weights are whole numbers of 16 bits, which TF32 and bfloat16 cut off
-        for_columns, one = _weights(sizes[:, 1], crops.extent[1], size)
-        wide = _weighted(_side_by_side(crops, sizes[:, 1].int(), starts).float() @ for_columns.mT, one)
-        for_rows, one = _weights(sizes[:, 0], crops.extent[0], size)  # now, when what is large is gone
+        for_columns, one = _weights(crops.sizes[:, 1], crops.extent[1], size)
+        wide = _weighted(_side_by_side(crops).float() @ for_columns.mT, one)
+        for_rows, one = _weights(crops.sizes[:, 0], crops.extent[0], size)  # now, when what is large is gone
         return _weighted(for_rows @ wide, one).to(torch.uint8)
 
 
-def _side_by_side(crops: Crops, widths: Tensor, starts: Tensor) -> Tensor:
-    """Crops in the upper left corners of equal pictures, uint8 (n,H,W); what lies beyond them is arbitrary.
-
-    Args:
-        crops: All crops.
-        widths: int32 (n,), of some of them.
-        starts: int32 (n,), where these begin in ``crops.pixels``.
-    """
-    row, column = (torch.arange(length, device=starts.device, dtype=torch.int32) for length in crops.extent)
-    places = starts[:, None, None] + row[:, None] * widths[:, None, None] + column
+def _side_by_side(crops: Crops) -> Tensor:
+    """Crops in the upper left corners of equal pictures, uint8 (n,H,W); what lies beyond them is arbitrary."""
+    starts, strides = crops.starts[:, None, None], crops.strides[:, None, None]
+    row, column = (torch.arange(length, device=starts.device, dtype=starts.dtype) for length in crops.extent)
+    places = starts + row[:, None] * strides + column
     return crops.pixels.index_select(0, places.clamp_(max=len(crops.pixels) - 1).view(-1)).view(places.shape)
 
 

@@ -80,11 +80,25 @@ def test_a_large_batch_is_resized_in_slices_with_the_same_pixels(monkeypatch: py
     assert torch.equal(resized_at_once(together(crops), 48), whole)
 
 
+@pytest.mark.parametrize("count", [2**31 - 150, 2**31])
+def test_places_are_counted_in_64_bits_where_32_would_not_do(count: int):
+    """16,000 films and more on a GPU; in 64 bits the pixels are the same."""
+    starts, widths, sizes = np.array([0, 500]), np.array([20, 20]), np.array([[9, 10], [7, 8]])
+    crops = Crops.of(torch.empty(count, dtype=torch.uint8, device="meta"), starts, widths, sizes, [False, True])
+    assert crops.starts.dtype == crops.strides.dtype == torch.int64
+    few = Crops.of(torch.from_numpy(film(1, 1000).ravel()), starts, widths, sizes, [False, True])
+    assert few.starts.dtype == torch.int32
+    many = few._replace(starts=crops.starts, strides=crops.strides)
+    assert torch.equal(resized_at_once(many, 48), resized_at_once(few, 48))
+
+
 def peak_of(count: int) -> int:
     """Bytes that it takes to resize so many crops of 384 x 500 pixels, which are given beforehand, to 224."""
     height, width = 384, 500
     crops = Crops(
         torch.empty(count * height * width, dtype=torch.uint8, device="meta"),
+        torch.empty(count, dtype=torch.int32, device="meta"),
+        torch.empty(count, dtype=torch.int32, device="meta"),
         torch.empty((count, 2), dtype=torch.int64, device="meta"),
         torch.empty(count, dtype=torch.bool, device="meta"),
         (height, width),

@@ -66,6 +66,8 @@ def test_a_step_stays_on_the_device_and_waits_for_nothing(without_numbers: None)
         learner = fake_learner()
         crops = Crops(
             torch.zeros(4 * 90 * 80, dtype=torch.uint8),
+            torch.arange(4, dtype=torch.int32) * 90 * 80,
+            torch.full((4,), 80, dtype=torch.int32),
             torch.tensor([[90, 80]] * 4),
             torch.zeros(4, dtype=torch.bool),
             (90, 80),
