@@ -18,9 +18,14 @@ from pneumocli.inference.classifier import Classifier
 from pneumocli.model.network import build_network
 from pneumocli.model.views import deployable
 from pneumocli.run_folder import RunFolder
+from pneumocli.training.augmentation import Augmentation
 from pneumocli.training.checkpoint import load_checkpoint
+from pneumocli.training.device_films import moved
+from pneumocli.training.distributed import Team
+from pneumocli.training.film_cache import FilmCache, write_films
 from pneumocli.training.finish import _outputs
 from pneumocli.training.gpu_probe import gpu_probe
+from pneumocli.training.loader import Batching, TrainingBatches
 from pneumocli.training.step import make_learner, validation_logits
 from pneumocli.training.train import resume, train
 from tests.conftest import tiny
@@ -88,6 +93,30 @@ def test_a_resumed_run_follows_the_uninterrupted_one(device: str, phantoms: Path
     with pytest.raises(Stop):
         resume(ResumeConfig(resume=parts), stopping_after(2))
     assert_alike(whole, parts, rel=1e-4)
+
+
+@needs_cuda
+def test_films_in_a_gpus_memory_give_the_crops_of_the_loader(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    write_films(tmp_path / "x.films", (rng.integers(0, 256, (300 + n, 500 - n), np.uint8) for n in range(150)))
+    films = FilmCache(tmp_path / "x.films")
+    gpu = torch.device("cuda", 0)
+    batching = Batching(image_size=224, batch_size=40, seed=0, device=gpu, workers=2, resize="device")
+    loaded = TrainingBatches(films, Augmentation(), batching, Team())
+    gathered = TrainingBatches(moved(films, films.sizes, gpu), Augmentation(), batching, Team())
+    for one, other in zip(loaded.epoch(1), gathered.epoch(1), strict=True):
+        assert torch.equal(one.films, other.films)
+        assert other.pixels.device == gpu
+        assert torch.equal(one.pixels, other.pixels)
+
+
+@needs_cuda
+def test_a_training_that_keeps_its_films_on_the_gpu_follows_one_with_workers(phantoms: Path, tmp_path: Path):
+    settings, events = CALM | {"epochs": 1, "device": "cuda", "precision": "fp32"}, list[Event]()
+    kept = train(tiny(phantoms, tmp_path / "kept", **settings), events.append)
+    assert any("stay in the GPU's memory" in event.text for event in events if isinstance(event, Remark))
+    loaded = train(tiny(phantoms, tmp_path / "loaded", workers=2, **settings))
+    assert_alike(kept.path, loaded.path, rel=1e-4)
 
 
 @needs_cuda
@@ -164,7 +193,6 @@ def test_validation_gives_the_logits_of_the_cpu(device: str, trained: RunFolder,
     from pneumocli.model.network import build_network
     from pneumocli.model.weights import load_best
     from pneumocli.training.dataset import EvaluationForm
-    from pneumocli.training.distributed import Team
     from pneumocli.training.film_cache import FilmsOnDisk
     from pneumocli.training.plan import Plan
     from pneumocli.training.schedule import Method
@@ -239,13 +267,15 @@ import torch, sys
 from pathlib import Path
 from tests.conftest import tiny
 from pneumocli.training.train import train
-train(tiny(Path(sys.argv[1]), Path(sys.argv[2]), device="cuda:1", epochs=1, workers=1))
+workers = int(sys.argv[3]) if len(sys.argv) > 3 else None
+train(tiny(Path(sys.argv[1]), Path(sys.argv[2]), device="cuda:1", epochs=1, workers=workers))
 print("contexts", [torch._C._cuda_hasPrimaryContext(index) for index in range(2)])
 """
 
 
 @needs_two
-def test_the_second_gpu_is_used_without_the_first(phantoms: Path, tmp_path: Path):
-    program = [sys.executable, "-c", OPENED, str(phantoms), str(tmp_path / "run")]
+@pytest.mark.parametrize("workers", [(), ("1",)], ids=["films on the GPU", "a worker"])
+def test_the_second_gpu_is_used_without_the_first(workers: tuple[str, ...], phantoms: Path, tmp_path: Path):
+    program = [sys.executable, "-c", OPENED, str(phantoms), str(tmp_path / "run"), *workers]
     done = subprocess.run(program, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout.endswith("contexts [False, True]\n"), done.stdout + done.stderr

@@ -263,7 +263,8 @@ class TrainConfig(Settings):
     compile: Annotated[bool | None, Flag(("--compile/--no-compile",), default="by device and amount of work")] = None
     """Compile the network with torch.compile."""
     workers: Annotated[int | None, Field(ge=0, le=256), Flag(default="by device")] = None
-    """Processes that prepare batches; 0 for none beside the training process."""
+    """Processes that prepare batches; 0 for none beside the training process. Not given, a CUDA device keeps cached
+    films that fit in a third of its free memory, and needs none."""
     low_memory: bool = False
     """On a CPU, give freed memory back within a step: 0.4 GB less at the peak, slower, the same results. Done by
     itself with less than 4 GB free."""

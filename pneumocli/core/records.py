@@ -123,7 +123,8 @@ class Environment(Record):
     threads: Annotated[int, Field(ge=1)]
     """CPU threads inside one operation."""
     workers: Count
-    """Processes that prepare batches; 0 for none beside the training process."""
+    """Processes that prepare batches; 0 for none beside the training process. A GPU that keeps the films needs none of
+    them."""
     world_size: Annotated[int, Field(ge=1)]
     """Training processes."""
     requirements: tuple[str, ...] = ()
@@ -163,9 +164,9 @@ class RunResult(Record):
     peak_memory_bytes: Count | None
     """Of the training process; ``None`` where the system does not report it."""
     time_shares: dict[str, Fraction]
-    """Where the time went: shares of ``decode`` (listing, hashing and decoding films, before the first epoch), ``wait``
-    (for batches: augmentation that the step could not hide), ``compute``, ``validate``, ``save`` and
-    ``finish`` (temperature, features, export and its proof; not in runs of version 0.1.0)."""
+    """Where the time went: shares of ``decode`` (listing, hashing and decoding films, and moving them to a GPU, before
+    the first epoch), ``wait`` (for batches: augmentation that the step could not hide), ``compute``, ``validate``,
+    ``save`` and ``finish`` (temperature, features, export and its proof; not in runs of version 0.1.0)."""
     num_unreadable: Count
     """Films left out because ``--skip-unreadable`` was given."""
     unreadable: tuple[str, ...]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pneumocli.core.errors import PneumoError
 from pneumocli.core.events import Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
@@ -60,8 +61,10 @@ class FilmCache:
         table = table_end - count * _SIZE_BYTES
         if magic != _MAGIC or table < 0:
             raise ValueError(f"{self.path} is no film cache")
-        self._sizes = np.frombuffer(self._map, dtype="<u4", count=2 * count, offset=table).reshape(count, 2).copy()
-        self._starts = np.concatenate(([0], np.cumsum(self._sizes.astype(np.int64).prod(axis=1))))
+        sizes = np.frombuffer(self._map, dtype="<u4", count=2 * count, offset=table)
+        self.sizes: NDArray[np.int64] = sizes.reshape(count, 2).astype(np.int64)
+        """int64 (N,2), height and width of each film."""
+        self._starts = np.concatenate(([0], np.cumsum(self.sizes.prod(axis=1))))
         if self._starts[-1] != table:
             raise ValueError(f"{self.path} is not whole")
 
@@ -73,11 +76,11 @@ class FilmCache:
         self._open()
 
     def __len__(self) -> int:
-        return len(self._sizes)
+        return len(self.sizes)
 
     def __getitem__(self, index: int) -> Pixels:
         """The film's pixels, uint8 (H,W), not to be written to."""
-        height, width = map(int, self._sizes[index])
+        height, width = map(int, self.sizes[index])
         pixels = np.frombuffer(self._map, np.uint8, count=height * width, offset=int(self._starts[index]))
         return pixels.reshape(height, width)
 
@@ -111,6 +114,11 @@ class FilmsOnDisk:
         with still_there(path):
             return self.decode(path)
 
+    @property
+    def sizes(self) -> None:
+        """Not known before a film is decoded."""
+        return None
+
     def will_need(self, numbers: Sequence[int]) -> None:
         """Does nothing: decoding takes longer than reading."""
 
@@ -136,6 +144,12 @@ class Selected:
     def __getitem__(self, index: int) -> Pixels:
         """The film's pixels, uint8 (H,W), not to be written to."""
         return self.films[self.numbers[index]]
+
+    @property
+    def sizes(self) -> NDArray[np.int64] | None:
+        """int64 (N,2), height and width of each film; ``None`` where they are not known beforehand."""
+        sizes = self.films.sizes
+        return None if sizes is None else sizes[list(self.numbers)]
 
     def will_need(self, numbers: Sequence[int]) -> None:
         """Announces films that are about to be read, see :class:`FilmCache`."""

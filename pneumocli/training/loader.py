@@ -9,7 +9,7 @@ import os
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +27,18 @@ from pneumocli.core.records import Fit
 from pneumocli.data.film import Pixels
 from pneumocli.data.images import make_square, read_film, shrink
 from pneumocli.model.device import to_device
-from pneumocli.training.augmentation import Augmentation, Crop, Crops, draw, resized, resized_at_once, together
+from pneumocli.training.augmentation import (
+    Augmentation,
+    Crop,
+    Crops,
+    Place,
+    draw,
+    draw_place,
+    resized,
+    resized_at_once,
+    together,
+)
+from pneumocli.training.device_films import FilmsOnDevice
 from pneumocli.training.distributed import Team
 from pneumocli.training.film_cache import Films
 
@@ -136,6 +147,30 @@ class _Augmented(Dataset[_Loaded | PneumoError]):
         return draw(self._films[film], self._augmentation)
 
 
+class _Placed:
+    """Batches of crops in films that are on the device: this process draws their places, and nothing is loaded."""
+
+    def __init__(self, films: FilmsOnDevice, augmentation: Augmentation, seed: int, parts: "_Parts") -> None:
+        self._films = films
+        self._augmentation = augmentation
+        self._seed = seed
+        self._parts = parts
+
+    def __iter__(self) -> Iterator[_Loaded]:
+        return map(self._batch_of, self._parts)
+
+    def _batch_of(self, keys: list[tuple[int, int]]) -> _Loaded:
+        with torch.random.fork_rng(devices=[]), one_thread():
+            places = [self._place(epoch, film) for epoch, film in keys]
+        films = [film for _, film in keys]
+        return self._films.crops(films, places), torch.tensor(films)
+
+    def _place(self, epoch: int, film: int) -> Place:
+        torch.default_generator.manual_seed(film_seed(self._seed, epoch, film))
+        height, width = map(int, self._films.sizes[film])
+        return draw_place(height, width, self._augmentation)
+
+
 def _one_by_one(crops: list[Crop], size: int) -> Tensor:
     """Crops as squares, uint8 (n,1,S,S)."""
     return torch.stack([resized(crop, size) for crop in crops])
@@ -211,30 +246,24 @@ class TrainingBatches:
     """The training films as batches, epoch by epoch.
 
     Args:
-        films: Sources of crops.
-        augmentation: What is drawn for each of them.
+        films: Sources of crops. In those that are on the device crops are gathered there, without a loader.
+        augmentation: What is drawn for each of them; of films on the device no alterations.
         batching: Sizes, order, workers and device.
         team: The processes of the training.
     """
 
-    def __init__(self, films: Films, augmentation: Augmentation, batching: Batching, team: Team) -> None:
+    def __init__(
+        self, films: Films | FilmsOnDevice, augmentation: Augmentation, batching: Batching, team: Team
+    ) -> None:
         self._num_films = len(films)
         self._batching = batching
         self._team = team
         self._sampler = _Parts()
-        workers, device = batching.workers, batching.device
-        finish = partial(_one_by_one, size=batching.image_size) if batching.resize == "workers" else together
-        with _as_many_workers_as_asked():
-            self._loader: DataLoader[_Loaded | PneumoError] = DataLoader(
-                _Augmented(films, augmentation, batching.seed, finish),
-                batch_sampler=self._sampler,
-                collate_fn=_as_it_is,
-                num_workers=workers,
-                persistent_workers=workers > 0,
-                pin_memory=device.type == "cuda",
-                generator=torch.Generator(),  # else the loader would draw from the global one
-                worker_init_fn=_prepare_worker if workers else None,
-            )
+        self._loader: Iterable[_Loaded | PneumoError]
+        if isinstance(films, FilmsOnDevice):
+            self._loader = _Placed(films, augmentation, batching.seed, self._sampler)
+        else:
+            self._loader = _data_loader(films, augmentation, batching, self._sampler)
 
     def epoch(self, epoch: int, *, after: int = 0) -> Iterator[Part]:
         """The parts of the epoch's batches that this process works on, in order.
@@ -270,6 +299,24 @@ class TrainingBatches:
         if isinstance(crops, Tensor):
             return to_device(crops, self._batching.device)
         return resized_at_once(crops.to(self._batching.device), self._batching.image_size)
+
+
+def _data_loader(
+    films: Films, augmentation: Augmentation, batching: Batching, sampler: _Parts
+) -> DataLoader[_Loaded | PneumoError]:
+    workers = batching.workers
+    finish = partial(_one_by_one, size=batching.image_size) if batching.resize == "workers" else together
+    with _as_many_workers_as_asked():
+        return DataLoader(
+            _Augmented(films, augmentation, batching.seed, finish),
+            batch_sampler=sampler,
+            collate_fn=_as_it_is,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=batching.device.type == "cuda",
+            generator=torch.Generator(),  # else the loader would draw from the global one
+            worker_init_fn=_prepare_worker if workers else None,
+        )
 
 
 def _ready(loaded: _Loaded | PneumoError) -> _Loaded:

@@ -27,6 +27,7 @@ from pneumocli.run_folder import RunFolder
 from pneumocli.training.augmentation import Augmentation
 from pneumocli.training.checkpoint import Checkpoint, Progress, save_checkpoint, save_within_epoch
 from pneumocli.training.dataset import TrainingData
+from pneumocli.training.device_films import kept_films
 from pneumocli.training.distributed import Team
 from pneumocli.training.finish import card_of, finish
 from pneumocli.training.gpu_probe import GpuProbe, gpu_probe
@@ -82,7 +83,6 @@ class Training:
 
     def __post_init__(self) -> None:
         self._targets = self._weighted_targets()
-        self._batches = self._training_batches()
         self._views: dict[int, Tensor] = {}  # features of all films by view, with a frozen backbone
         self._pace = Pace(FROZEN_VIEWS)
         self._probe: GpuProbe | None = None
@@ -104,6 +104,9 @@ class Training:
         with self._surroundings():
             chosen_by = SELECTED_BY[self.config.select]
             self.listener(RunStarted(self.run.path, self.progress.epoch + 1, self.config.epochs, chosen_by))
+            watch = Stopwatch(self.progress.spent)
+            self._batches = self._training_batches()
+            watch.lap("decode")
             self._learner = self._make_learner()
             if checkpoint is not None:
                 self._restore(checkpoint)
@@ -183,7 +186,8 @@ class Training:
             workers=self.plan.workers,
             resize=where_to_resize(device, augmentation),
         )
-        return TrainingBatches(self.data.crops, augmentation, batching, self.team)
+        films = kept_films(self.data.crops, self.config, device, self.listener)
+        return TrainingBatches(films, augmentation, batching, self.team)
 
     def _weighted_targets(self) -> Targets:
         labels = torch.tensor(self.data.train_labels)

@@ -38,6 +38,9 @@ _MOST_WORKERS = 8
 
 _LEAST_SHARE = 2  # films of a batch in each process
 
+# Of the memory that is free before the network is there. The rest is for its activations, of large batches above all.
+_SHARE_FOR_FILMS = 1 / 3
+
 # What decides a result: recorded with every run.
 _PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "scipy", "onnx", "onnxruntime", "pydicom")
 
@@ -70,6 +73,22 @@ def where_to_resize(device: torch.device, augmentation: Augmentation) -> Literal
     # A worker that leaves resizing to a GPU prepares twice as many films (measured, see docs/benchmarks.md), for
     # 0.13 GFLOP a film beside 11 of a step (reckoned, not measured). Apple's GPU has no float64 for the weights.
     return "device" if device.type == "cuda" else "workers"
+
+
+def keeps_films(config: TrainConfig, device: torch.device, num_bytes: int) -> bool:
+    """Whether a device keeps the training films in its memory and cuts the crops that it resizes out of them itself.
+
+    The pixels are the same, so this is asked anew in each session and process, and no plan records it.
+
+    Args:
+        config: The settings; ``workers`` in them asks for processes that prepare batches.
+        device: As resolved.
+        num_bytes: Of all training films, decoded.
+    """
+    if config.workers is not None or where_to_resize(device, Augmentation.of(config)) != "device":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return num_bytes <= _SHARE_FOR_FILMS * free
 
 
 def make_plan(config: TrainConfig, device: torch.device, num_films: int, processes: Team, listener: Listener) -> Plan:

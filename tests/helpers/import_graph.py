@@ -54,9 +54,9 @@ FLOORS: dict[int, dict[str, str]] = {
     },
     7: {
         "training": (
-            "alterations augmentation averaging checkpoint continuation dataset distributed ensemble export film_cache"
-            " finish fold_group folds gpu_probe hard_films interruption loader loop plan records referral schedule"
-            " seeds step tally tensorboard timing train unseen"
+            "alterations augmentation averaging checkpoint continuation dataset device_films distributed ensemble"
+            " export film_cache finish fold_group folds gpu_probe hard_films interruption loader loop plan records"
+            " referral schedule seeds step tally tensorboard timing train unseen"
         ),
     },
     8: {"demo": "", "diagnosis": "", "run_list": "", "tuning": "page records space study trial tune"},

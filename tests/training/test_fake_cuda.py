@@ -1,8 +1,10 @@
 """A training step on a CUDA device that is not there: fake tensors know devices and shapes, and hold no numbers."""
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -10,7 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pneumocli.model.network import build_network
 from pneumocli.training import step
-from pneumocli.training.augmentation import Crops, resized_at_once
+from pneumocli.training.augmentation import Crop, Crops, Place, resized_at_once, together
+from pneumocli.training.device_films import FilmsOnDevice
 from pneumocli.training.distributed import Team
 from pneumocli.training.loader import Part
 from pneumocli.training.plan import Plan
@@ -60,26 +63,35 @@ def fake_learner() -> Learner:
         return replace(learner, scaler=torch.amp.GradScaler("cuda"))
 
 
+def loaded_crops() -> Crops:
+    """As a worker makes them."""
+    return together([Crop(np.zeros((90, 80), np.uint8), False)] * 4)
+
+
+def crops_on_the_device() -> Crops:
+    """Of 20,000 films in a GPU's memory, 3.8 GB."""
+    height, width, count = 384, 500, 20_000
+    pixels = torch.zeros(count * height * width, dtype=torch.uint8, device=GPU)
+    starts, sizes = np.arange(count) * height * width, np.full((count, 2), (height, width))
+    return FilmsOnDevice(pixels, starts, sizes).crops([7, 0, 19_999, 3], [Place(9, 5, 90, 80, True)] * 4)
+
+
+@pytest.mark.parametrize("drawn", [loaded_crops, crops_on_the_device])
 @pytest.mark.skipif(torch.cuda.is_available(), reason="real CUDA devices have tests of their own: pytest -m gpu")
-def test_a_step_stays_on_the_device_and_waits_for_nothing(without_numbers: None):
-    with FakeTensorMode():
+def test_a_step_stays_on_the_device_and_waits_for_nothing(drawn: Callable[[], Crops], without_numbers: None):
+    with FakeTensorMode(allow_non_fake_inputs=True):
         learner = fake_learner()
-        crops = Crops(
-            torch.zeros(4 * 90 * 80, dtype=torch.uint8),
-            torch.arange(4, dtype=torch.int32) * 90 * 80,
-            torch.full((4,), 80, dtype=torch.int32),
-            torch.tensor([[90, 80]] * 4),
-            torch.zeros(4, dtype=torch.bool),
-            (90, 80),
-        )
+        crops = drawn()
         targets = step.Targets(torch.zeros(4, dtype=torch.int64), torch.ones(4))
         tally = Tally.empty(GPU)
         with Operations() as operations:
-            pixels = resized_at_once(crops.to(GPU), 64)
+            there = crops.to(GPU)
+            pixels = resized_at_once(there, 64)
             part = Part(pixels, torch.arange(4), [0, 1, 2, 3], True)
             scaled = learner.scaler.scale(step._part_loss(learner, part, targets, tally))
     assert (pixels.device, scaled.device, tally.loss_sum.device) == (GPU, GPU, GPU)
     assert pixels.shape == (4, 1, 64, 64)
+    assert (there.pixels is crops.pixels) == (drawn is crops_on_the_device), "films stay where they are"
     assert operations.count["aten.convolution.default"] == 20
     assert not [name for name in operations.count if name.startswith(WAITS)]
     assert operations.dtypes[4, 3, 64, 64] == {torch.float16}, "pixels become numbers of the working precision at once"
