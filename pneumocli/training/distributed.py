@@ -6,7 +6,7 @@ must be known by all is gathered. Only the first one writes.
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -124,6 +124,19 @@ class Team:
             with self.writes_alone():
                 pass
             yield
+
+    def by_writer(self, work: Callable[[], _Value]) -> _Value:
+        """What the first process's work gives, on every process; no other process does it.
+
+        Raises:
+            PneumoError: As :meth:`writes_alone`.
+        """
+        found: list[_Value] = []
+        with self.writes_alone():
+            if self.is_writer:
+                found.append(work())
+        (value,) = self.from_writer(found)
+        return value
 
     def from_writer(self, value: _Value) -> _Value:
         """The first process's value, on every process."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from torchvision.models import ResNet
 
@@ -19,8 +18,8 @@ from pneumocli.model.network import (
     read_state_dict,
 )
 from pneumocli.run_folder import RunFolder, being_made, default_run, refuse_taken
-from pneumocli.training.checkpoint import Checkpoint, Progress, load_checkpoint
-from pneumocli.training.continuation import NextStep, next_step, place_of
+from pneumocli.training.checkpoint import Progress, load_checkpoint
+from pneumocli.training.continuation import next_step, place_of
 from pneumocli.training.dataset import TrainingData, prepare, prepare_again
 from pneumocli.training.distributed import Team, team
 from pneumocli.training.folds import complete_if_all_finished, continue_group, train_folds
@@ -135,12 +134,7 @@ def train_until_done(config: TrainConfig, listener: Listener = ignore, *, restar
 def _run_until_done(config: TrainConfig, listener: Listener, *, restarted: bool = False) -> RunFolder:
     with team(_device_of_all(config, restarted=restarted)) as processes:
         listener = listener if processes.is_writer else ignore
-        step: NextStep | None = None
-        with processes.writes_alone():
-            if processes.is_writer:
-                step = next_step(config, restarted=restarted)
-        step = processes.from_writer(step)
-        assert step is not None  # noqa: S101 - the first process has left the block, so it has decided
+        step = processes.by_writer(lambda: next_step(config, restarted=restarted))
         if step.action == "start":
             return _start(config.model_copy(update={"run_dir": step.run_dir}), processes, listener)
         assert step.run_dir is not None  # noqa: S101 - a run that is there has a folder
@@ -188,7 +182,8 @@ def _continue(run: RunFolder, config: ResumeConfig, processes: Team, listener: L
     if config.epochs is not None:
         settings = settings.model_copy(update={"epochs": config.epochs})
     with _held(run, processes, listener):
-        checkpoint = _checkpoint(run, processes, listener)
+        # On a share, another machine may still see an older one.
+        checkpoint = processes.by_writer(lambda: load_checkpoint(run, listener))
         _refuse_done(run, checkpoint.progress, settings.epochs)
         plan = restored_plan(checkpoint.plan, config, settings, processes, listener)
         network = build_network(settings.seed)
@@ -203,17 +198,6 @@ def _continue(run: RunFolder, config: ResumeConfig, processes: Team, listener: L
         training = Training(run, settings, plan, data, network, checkpoint.progress, processes, listener)
         training.complete(checkpoint)
     return run
-
-
-def _checkpoint(run: RunFolder, processes: Team, listener: Listener) -> Checkpoint:
-    """The newest checkpoint, read by the first process: on a share, another machine may still see an older one."""
-    checkpoint: Checkpoint | None = None
-    with processes.writes_alone():
-        if processes.is_writer:
-            checkpoint = load_checkpoint(run, listener)
-    checkpoint = processes.from_writer(checkpoint)
-    assert checkpoint is not None  # noqa: S101 - the first process has left the block, so it has read it
-    return checkpoint
 
 
 def _refuse_done(run: RunFolder, progress: Progress, epochs: int) -> None:
@@ -245,20 +229,18 @@ def _new_run(
     config: TrainConfig, plan: Plan, data: TrainingData, processes: Team, listener: Listener
 ) -> Iterator[RunFolder]:
     """Makes the run's folder, and keeps other trainings out of it."""
-    path: Path | None = None
     with ExitStack() as lock:
-        with processes.writes_alone():
-            if processes.is_writer:
-                with being_made(config.run_dir or default_run(pretrained=config.pretrained)):
-                    run = RunFolder.create(config.run_dir, pretrained=config.pretrained)
-                    run.write_config(config)
-                    data.manifest.write(run.manifest_file)
-                    _warn(lock.enter_context(run.locked()), listener)
-                run.write_environment(describe(plan))
-                path = run.path
-        path = processes.from_writer(path)
-        assert path is not None  # noqa: S101 - the first process has left the block, so it has made the folder
-        yield RunFolder(path)
+
+        def made() -> RunFolder:
+            with being_made(config.run_dir or default_run(pretrained=config.pretrained)):
+                run = RunFolder.create(config.run_dir, pretrained=config.pretrained)
+                run.write_config(config)
+                data.manifest.write(run.manifest_file)
+                _warn(lock.enter_context(run.locked()), listener)
+            run.write_environment(describe(plan))
+            return run
+
+        yield processes.by_writer(made)
 
 
 def _warn(text: str | None, listener: Listener) -> None:
