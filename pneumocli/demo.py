@@ -10,8 +10,8 @@ from typing import Any
 from pneumocli.core.config import CompareConfig, DemoConfig, EvaluateConfig, PredictConfig, TrainConfig
 from pneumocli.core.errors import PneumoError, shell_word
 from pneumocli.core.events import Event, Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
+from pneumocli.data.nodules import write_nodules
 from pneumocli.data.phantom import write_phantoms
-from pneumocli.data.textures import write_textures
 from pneumocli.evaluation.compare import compare
 from pneumocli.evaluation.evaluate import evaluate
 from pneumocli.inference.predict import predict
@@ -22,7 +22,7 @@ from pneumocli.training.train import train
 
 _NUM_STEPS = 6
 _EXPLAINED_PER_CLASS = 3
-_STRENGTHS = (0.8, 1.5)  # neither hidden nor plain: what another task has taught must still count
+_STRENGTHS = (0.9, 1.6)  # neither hidden nor plain: what another task has taught must still count
 
 
 # No cache, and no process beside this one: what the demo writes lies in its folder, and each start would take seconds.
@@ -42,24 +42,22 @@ class Sizes:
     """How much is drawn and how long is trained. The defaults take about two minutes on two cores.
 
     Attributes:
-        textures: Pictures of the first task.
-        texture_epochs: Passes over them.
+        num_nodules: Films of the first task.
+        nodule_epochs: Passes over them.
         num_train: Training films.
         num_val: Films that join the validation films held out of those.
         num_test: Test films.
         epochs: Passes over the training films, of either run.
-        texture_side: What the network sees of a picture, in pixels.
         image_size: What the network sees of a film, in pixels.
     """
 
-    textures: int = 600
-    texture_epochs: int = 8
-    num_train: int = 96
-    num_val: int = 300  # of each class enough to choose a threshold by
+    num_nodules: int = 800
+    nodule_epochs: int = 6
+    num_train: int = 160
+    num_val: int = 120  # of each class enough to choose a threshold by
     num_test: int = 160
-    epochs: int = 5
-    texture_side: int = 64
-    image_size: int = 96
+    epochs: int = 8
+    image_size: int = 80
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class Demonstration:
     """What a demo left behind.
 
     Attributes:
-        folder: Holds ``data``, ``textures``, ``runs``, ``explanations`` and ``comparison``.
+        folder: Holds ``data``, ``nodules``, ``runs``, ``explanations`` and ``comparison``.
         runs: From scratch, and transferred.
         evaluations: Of the test films, one per run.
         predictions: Of a few test films, by the transferred run.
@@ -108,15 +106,15 @@ def demo(config: DemoConfig, listener: Listener = ignore, sizes: Sizes | None = 
             f"{folder} exists already and is not empty", f"rm -r {shell_word(folder)}, or choose another --output"
         )
     inner = _without_details(listener)
-    _step(listener, 1, f"draw {sizes.textures} textures and {_num_films(sizes)} synthetic chest films")
-    table = write_textures(folder / "textures", number=sizes.textures, side=sizes.texture_side * 8 // 7, listener=inner)
+    _step(listener, 1, f"draw {sizes.num_nodules + _num_films(sizes):,} synthetic chest films")
+    table = write_nodules(folder / "nodules", number=sizes.num_nodules, short_sides=_short_sides(sizes), listener=inner)
     data = _drawn_films(folder / "data", sizes, inner)
-    _step(listener, 2, "learn another task first: which textures hold a cloud?")
-    textures = train(_texture_training(table, folder / "runs" / "textures", sizes), inner)
+    _step(listener, 2, f"learn another task first: which of {sizes.num_nodules} chests hold nodules?")
+    nodules = train(_nodule_training(table, folder / "runs" / "nodules", sizes), inner)
     _step(listener, 3, f"learn pneumonia from {sizes.num_train} films, from scratch")
     scratch = train(_film_training(data, folder / "runs" / "scratch", sizes), inner)
     _step(listener, 4, "learn it from the same films, with the weights of step 2: transfer")
-    transfer = train(_film_training(data, folder / "runs" / "transfer", sizes, weights=textures.best_file), inner)
+    transfer = train(_film_training(data, folder / "runs" / "transfer", sizes, weights=nodules.best_file), inner)
     _step(listener, 5, f"score both on {sizes.num_test} films that neither has seen")
     runs = (scratch, transfer)
     evaluations = tuple(evaluate(EvaluateConfig(run=run.path), inner) for run in runs)
@@ -147,26 +145,30 @@ def _num_films(sizes: Sizes) -> int:
 
 
 def _drawn_films(folder: Path, sizes: Sizes, listener: Listener) -> Path:
-    side = sizes.image_size * 8 // 7  # what --fit crop scales a film to
     write_phantoms(
         folder,
         num_train=sizes.num_train,
         num_val=sizes.num_val,
         num_test=sizes.num_test,
-        short_sides=(side, side * 3 // 2),
+        short_sides=_short_sides(sizes),
         strengths=_STRENGTHS,
         listener=listener,
     )
     return folder
 
 
-def _texture_training(table: Path, run_dir: Path, sizes: Sizes) -> TrainConfig:
+def _short_sides(sizes: Sizes) -> tuple[int, int]:
+    side = sizes.image_size * 8 // 7  # what --fit crop scales a film to
+    return side, side * 3 // 2
+
+
+def _nodule_training(table: Path, run_dir: Path, sizes: Sizes) -> TrainConfig:
     return TrainConfig(
         data=table.parent,
         manifest=table,
         run_dir=run_dir,
-        epochs=sizes.texture_epochs,
-        image_size=sizes.texture_side,
+        epochs=sizes.nodule_epochs,
+        image_size=sizes.image_size,
         batch_size=32,
         **_COMMON,
     )
@@ -178,7 +180,7 @@ def _film_training(data: Path, run_dir: Path, sizes: Sizes, weights: Path | None
         data=data,
         run_dir=run_dir,
         weights=weights,
-        learning_rate=5e-4,
+        learning_rate=3e-4,
         epochs=sizes.epochs,
         image_size=sizes.image_size,
         batch_size=8,

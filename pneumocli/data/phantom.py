@@ -3,13 +3,14 @@
 A film is drawn as a radiograph comes about: a map of how much each path through the body absorbs (soft tissue, lungs,
 heart, spine, ribs, clavicles), exponentiated after Beer and Lambert, scattered, exposed, and made noisy. Pneumonia is
 added as opacities in the lungs: lobar ones for bacteria, patchy and bilateral ones for viruses, of varied strength, so
-that the task can be learnt but not to the last film.
+that the task can be learnt but not to the last film. Nodules are for another task, see :mod:`pneumocli.data.nodules`.
 """
 
 import io
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ STRENGTHS = (0.60, 1.40)
 
 _KINDS: tuple[Kind, ...] = ("normal", "bacteria", "virus")
 
+Finding = Kind | Literal["nodules"]
+
 
 @dataclass(frozen=True, slots=True)
 class _Body:
@@ -46,7 +49,7 @@ class _Body:
 
 def draw_phantom(
     rng: np.random.Generator,
-    kind: Kind,
+    kind: Finding,
     *,
     short_side: int,
     body: "_Body | None" = None,
@@ -56,10 +59,10 @@ def draw_phantom(
 
     Args:
         rng: Decides everything that varies.
-        kind: ``normal``, ``bacteria`` or ``virus``.
+        kind: ``normal``, ``bacteria``, ``virus`` or ``nodules``.
         short_side: Length of the film's shorter side in pixels.
         body: The patient; a new one unless given.
-        strengths: Range of how dense the opacities of a pneumonia are.
+        strengths: Range of how dense opacities are.
 
     Returns:
         uint8 (H,W), bright where much is absorbed.
@@ -148,11 +151,11 @@ def _opacities(  # noqa: PLR0913 - the film's coordinates are two of them
     y: _Map,
     lungs: _Map,
     body: _Body,
-    kind: Kind,
+    kind: Finding,
     rng: np.random.Generator,
     strengths: tuple[float, float],
 ) -> _Map:
-    """Fluid where air should be: one dense lobe for bacteria, many faint patches on both sides for viruses."""
+    """What lies where air should be: a dense lobe for bacteria, faint patches on both sides for viruses, or nodules."""
     added = np.zeros_like(x)
     strength = float(rng.uniform(*strengths))
     cloud = _clouds(x.shape, rng)
@@ -161,17 +164,22 @@ def _opacities(  # noqa: PLR0913 - the film's coordinates are two of them
         centre = (0.5 + side * float(rng.uniform(0.15, 0.23)), 0.22 + float(rng.uniform(0.5, 1.6)) * body.lung_height)
         radii = (float(rng.uniform(0.08, 0.15)), float(rng.uniform(0.07, 0.14)))
         added += strength * _ellipse(x, y, centre, radii, 0.18)
-    else:
+    elif kind == "virus":
         for _ in range(int(rng.integers(5, 12))):
-            side = int(rng.choice((-1, 1)))
-            centre = (
-                0.5 + side * float(rng.uniform(0.08, 0.25)),
-                0.2 + float(rng.uniform(0.3, 1.7)) * body.lung_height,
-            )
-            radius = float(rng.uniform(0.03, 0.07))
+            centre, radius = _place(body, rng), float(rng.uniform(0.03, 0.07))
             added += 0.55 * strength * _ellipse(x, y, centre, (radius, radius), 0.35)
+    else:
+        for _ in range(int(rng.integers(3, 9))):
+            centre, radius = _place(body, rng), float(rng.uniform(0.018, 0.045))
+            added += strength * _ellipse(x, y, centre, (radius, radius * float(rng.uniform(0.7, 1.4))), 0.2)
     fluid: _Map = (np.minimum(added, 1.0) * (0.75 + 0.5 * cloud) * lungs).astype(np.float32)
     return fluid
+
+
+def _place(body: _Body, rng: np.random.Generator) -> tuple[float, float]:
+    """Somewhere in either lung."""
+    side = int(rng.choice((-1, 1)))
+    return 0.5 + side * float(rng.uniform(0.08, 0.25)), 0.2 + float(rng.uniform(0.3, 1.7)) * body.lung_height
 
 
 def _clouds(shape: tuple[int, ...], rng: np.random.Generator) -> _Map:

@@ -12,7 +12,7 @@ from pneumocli.demo import Sizes, demo
 from tests.helpers import processes
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
-SMALL = Sizes(textures=64, texture_epochs=1, num_train=96, num_val=40, num_test=160, epochs=1, image_size=64)
+SMALL = Sizes(num_nodules=64, nodule_epochs=1, num_train=96, num_val=40, num_test=160, epochs=1, image_size=64)
 
 
 def examples(page: str) -> list[tuple[str, list[str]]]:
