@@ -105,11 +105,11 @@ def test_the_whole_demo_shows_that_transfer_wins(tmp_path: Path):
     lower, higher = (
         Evaluation.model_validate_json(folder.metrics_file.read_bytes()).metrics for folder in (scratch, transfer)
     )
-    # Measured: 92.1 % against 73.5 %, sensitivity 88.0 %, specificity 78.3 %; another processor rounds
-    # otherwise, which a training amplifies.
-    assert higher["auroc"].value > 0.85
+    # Measured with three seeds: at least 99.6 % against at most 90.0 %, sensitivity 96 %, specificity 98.3 %; another
+    # processor rounds otherwise, which a training amplifies.
+    assert higher["auroc"].value > 0.95
     assert higher["auroc"].value > lower["auroc"].value + 0.05
-    assert min(higher["sensitivity"].value, higher["specificity"].value) > 0.6
+    assert min(higher["sensitivity"].value, higher["specificity"].value) > 0.8
     for path in re.findall(r"demo/\S+", stdout):
         assert (place / path).exists()
     assert len(list((place / "demo" / "explanations").rglob("*.png"))) == 6
