@@ -54,9 +54,9 @@ class Sizes:
     num_nodules: int = 800
     nodule_epochs: int = 6
     num_train: int = 160
-    num_val: int = 120  # of each class enough to choose a threshold by
+    num_val: int = 128  # of each class enough to choose a threshold by
     num_test: int = 160
-    epochs: int = 8
+    epochs: int = 7
     image_size: int = 80
 
 
