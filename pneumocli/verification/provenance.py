@@ -32,6 +32,9 @@ PROPERTY_WORDS = {
 }
 """The properties in words."""
 
+# An AUROC from which a property is worth a word of warning; a few hundred films reach .6 by chance.
+_WORTH_LEARNING = 0.65
+
 _WHAT_TO_DO = (
     "a network can learn that instead of lungs: save all films anew with one program, in one size and quality, and "
     "judge a model by its hard films (train --select hard)"
@@ -117,10 +120,12 @@ def judge_probe(probe: ShortcutProbe) -> Iterator[Verdict]:
         return
     known = {name: value for name, value in probe.features.items() if value is not None}
     best = max(known, key=lambda name: known[name])
+    much = max(probe.auroc, known[best]) >= _WORTH_LEARNING
     yield note(
         "shortcut",
         f"shortcut probe: how films were made and look as a whole predicts the label with AUROC {probe.auroc:.1%} "
-        f"(50% is chance; {PROPERTY_WORDS[best]} alone {known[best]:.1%}): a model can learn that instead of lungs",
+        f"(50% is chance; {PROPERTY_WORDS[best]} alone {known[best]:.1%}): "
+        + ("a model can learn that instead of lungs" if much else "little that a model could learn instead of lungs"),
     )
     strong = sorted((name for name in known if known[name] > STRONG_AUROC), key=lambda name: -known[name])
     if strong:

@@ -9,7 +9,15 @@ from PIL import Image, ImageEnhance
 
 from pneumocli.core.records import ManifestRow
 from pneumocli.data.images import read_film
-from pneumocli.verification.duplicates import NEAR_BITS, Fingerprint, find_duplicates, fingerprint, perceptual_hash
+from pneumocli.verification import duplicates
+from pneumocli.verification.duplicates import (
+    NEAR_BITS,
+    Fingerprint,
+    find_duplicates,
+    fingerprint,
+    near_pairs,
+    perceptual_hash,
+)
 from tests.helpers.released import film_bytes
 
 
@@ -102,3 +110,31 @@ def test_the_perceptual_hash_is_that_of_imagehash(seed: int, height: int, width:
     )
     film = (128 + 25 * waves).clip(0, 255).astype(np.uint8)
     assert perceptual_hash(film).tobytes().hex() == bits
+
+
+def test_near_pairs_are_those_that_comparing_every_pair_finds():
+    rng = np.random.default_rng(0)
+    hashes = rng.integers(0, 2**63, (400, 4), dtype=np.uint64)
+    hashes[300:350] = hashes[0]  # many alike
+    bits = np.unpackbits(hashes.view(np.uint8), axis=1)
+    for number in range(200):  # copies that differ in 0 to 40 bits
+        bits[200 + number] = bits[number]
+        bits[200 + number, rng.choice(256, number % 41, replace=False)] ^= 1
+    hashes = np.packbits(bits, axis=1).view(np.uint64)
+    apart = np.bitwise_count(hashes[:, None] ^ hashes[None]).sum(axis=2)
+    expected = [
+        (one, other, int(apart[one, other]))
+        for one in range(len(hashes))
+        for other in range(one + 1, len(hashes))
+        if apart[one, other] <= NEAR_BITS
+    ]
+    assert len(expected) > 100
+    assert list(near_pairs(hashes)) == expected
+
+
+def test_pairs_that_do_not_fit_in_memory_at_once_are_found_in_parts(monkeypatch: pytest.MonkeyPatch):
+    hashes = np.zeros((40, 4), np.uint64)
+    expected = list(near_pairs(hashes))
+    monkeypatch.setattr(duplicates, "_PAIRS_AT_ONCE", 7)
+    assert list(near_pairs(hashes)) == expected
+    assert len(expected) == 40 * 39 // 2

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from pneumocli.core.config import VerifyDataConfig
-from pneumocli.verification.records import EncoderCell, Verification
+from pneumocli.verification.provenance import judge_probe
+from pneumocli.verification.records import EncoderCell, ShortcutProbe, Verification
 from pneumocli.verification.verify import verify_data
 from tests.helpers.released import film_bytes
 
@@ -90,3 +91,18 @@ def test_the_release_was_saved_by_a_program_for_each_class(shared: Path):
     assert {"encoder", "shortcut-property"} <= codes(result)
     by_class = {item.label: item.sharpness.mean for item in result.properties if item.split == "train"}
     assert by_class == pytest.approx({"NORMAL": 3.96, "PNEUMONIA": 2.63}, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("auroc", "sharpness", "end"),
+    [
+        (0.53, 0.62, "little that a model could learn instead of lungs"),
+        (0.53, 0.66, "a model can learn that instead of lungs"),
+        (0.9, 0.62, "a model can learn that instead of lungs"),
+    ],
+)
+def test_the_probe_warns_of_a_shortcut_where_there_is_one(auroc: float, sharpness: float, end: str):
+    features = {"sharpness": sharpness, "brightness": 0.5}
+    probe = ShortcutProbe(auroc=auroc, folds=5, split="train", num_images=9, num_patients=9, features=features)
+    (verdict,) = judge_probe(probe)
+    assert verdict.finding.text.endswith(f"(50% is chance; sharpness alone {sharpness:.1%}): {end}")
