@@ -162,8 +162,7 @@ def near_pairs(hashes: NDArray[np.uint64]) -> Iterator[tuple[int, int, int]]:
                 near = distances <= NEAR_BITS
                 pairs = zip(one[near].tolist(), other[near].tolist(), strict=True)
                 found.update(zip(pairs, distances[near].tolist(), strict=True))
-    for (one, other), distance in sorted(found.items()):
-        yield one, other, distance
+    yield from ((*pair, found[pair]) for pair in sorted(found))
 
 
 def _diagonals(hashes: NDArray[np.uint64]) -> NDArray[np.uint16]:
