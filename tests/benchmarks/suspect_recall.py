@@ -1,11 +1,11 @@
 """How many of the labels that were made wrong on purpose are found: precision and recall of the suspect labels.
 
     python -m tests.benchmarks.suspect_recall DATA WEIGHTS FOLDER [--films 1500] [--flipped 60] [--seed 0]
+        [--folds 2] [--epochs 3] [--image-size 64] [--recipe assignment]
 
-Draws patients of the training films, gives some films the other label, trains a small group of folds on the table
-(``pneumo train --folds 2``, 64 pixels, 3 epochs), and looks where the flipped films stand in the group's
-``suspect-labels.csv``.
-A group that is in FOLDER already is not trained again.
+Draws patients of the training films, gives some films the other label, trains a group of folds on the table, and looks
+where the flipped films stand in the group's ``suspect-labels.csv``. Hard films weigh no more than others: a wrong
+label is what makes many of them hard. A group that is in FOLDER already is not trained again.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 from pneumocli.core.records import CLASS_NAMES, ManifestRow
 from pneumocli.data.manifest import scan
 
-SETTINGS = ["--folds", "2", "--image-size", "64", "--epochs", "3", "--device", "cpu"]
+SETTINGS = ["--device", "cpu", "--hard-weight", "1"]
 
 
 def drawn(rows: list[ManifestRow], films: int, seed: int) -> list[ManifestRow]:
@@ -53,6 +53,8 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     for name, default in (("--films", 1500), ("--flipped", 60), ("--seed", 0)):
         parser.add_argument(name, type=int, default=default)
+    for name, usual in (("--folds", "2"), ("--epochs", "3"), ("--image-size", "64"), ("--recipe", "assignment")):
+        parser.add_argument(name, default=usual)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     rows = drawn([row for row in scan(given.data).rows if row.split == "train"], given.films, given.seed)
@@ -61,15 +63,9 @@ def main() -> None:
     write_table(rows, flipped, table)
     if not (group / "result.json").is_file():
         place = ["--data", given.data, "--manifest", table, "--weights", given.weights, "--run-dir", group]
-        command = [
-            sys.executable,
-            "-m",
-            "pneumocli",
-            "train",
-            *SETTINGS,
-            "--continue",
-            *map(str, place),
-        ]
+        chosen = ["--folds", given.folds, "--epochs", given.epochs, "--image-size", given.image_size]
+        chosen += ["--recipe", given.recipe]
+        command = [sys.executable, "-m", "pneumocli", "train", *SETTINGS, *chosen, "--continue", *map(str, place)]
         subprocess.run(command, check=True)
     with (group / "suspect-labels.csv").open(encoding="utf-8", newline="") as file:
         ranked = list(csv.DictReader(file))
