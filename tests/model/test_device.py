@@ -162,9 +162,10 @@ def test_products_are_exact_inside_and_as_set_outside():
 
 
 class Copied:
-    """Stands for a tensor of the CPU: notes how it gets to a device."""
+    """Stands for a tensor of a device: notes how it gets to another."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = torch.device(device)
         self.calls: list[object] = []
 
     def pin_memory(self) -> "Copied":
@@ -188,6 +189,12 @@ def test_nothing_but_cuda_is_copied_to_while_the_program_goes_on(device: str, ca
     tensor = Copied()
     to_device(tensor, torch.device(device))
     assert tensor.calls == calls
+
+
+def test_what_is_on_a_gpu_is_not_pinned_again():
+    tensor = Copied("cuda:0")
+    to_device(tensor, torch.device("cuda:0"))
+    assert tensor.calls == [("cuda", {})]
 
 
 def test_a_snapshot_keeps_its_number():
