@@ -130,6 +130,7 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pneumocli.training.loop.where_to_resize", lambda *_: "device")
 
 
+@pytest.mark.slow
 def test_a_resume_with_films_in_memory_is_the_training_with_the_loader(
     as_on_a_gpu: None, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
