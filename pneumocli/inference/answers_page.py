@@ -4,6 +4,7 @@ A page of any number of films stays one file of some megabytes: it shows :data:`
 :data:`.MOST_ROWS`, and counts all.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,9 @@ def answers_page(tally: Tally, classifier: Classifier, threshold: float, *, maps
     answered = [film for film in tally.kept if film.error is None]
     chosen = {film.image: film for film in (*uncertain, *unlike, *answered)}
     films = list(chosen.values())[:MOST_PICTURES]
-    drawn = ordered_map(lambda film: _shown(film, classifier, maps=maps), films)
+    folder = common_folder([*chosen, *(film.image for film in (*tally.kept, *tally.errors))])
+    refers = tally.num_referred is not None
+    drawn = ordered_map(lambda film: _shown(film, classifier, len(folder), maps=maps), films)
     shown = {film.image: picture for film, picture in zip(films, drawn, strict=True)}
     cells = map_cells(classifier.card.image_size)
     cut = max((item.cut for item in shown.values()), default=0.0)
@@ -64,14 +67,17 @@ def answers_page(tally: Tally, classifier: Classifier, threshold: float, *, maps
             model=_printable(classifier.file.as_posix()),
             sha256=classifier.sha256,
             shard=shard,
+            folder=_printable(folder),
             tally=tally,
             band=UNCERTAIN,
             uncertain=[shown[film.image] for film in uncertain],
             unlike=[shown[film.image] for film in unlike],
             remarks=[(text, count) for text, count in tally.remarks.most_common(8)],
-            errors=[(_printable(film.image), film.error) for film in tally.errors],
+            errors=[(_printable(film.image[len(folder) :]), film.error) for film in tally.errors],
             films=[shown[film.image] for film in answered if film.image in shown],
-            rows=[_row(film) for film in tally.kept],
+            columns=["film", "called", *(["by its limits"] if refers else []), "probability of pneumonia", "remarks"],
+            text_columns=[1, 2, 4] if refers else [1, 3],
+            rows=[_row(film, len(folder), refers=refers) for film in tally.kept],
             cells=cells if maps else None,
             coarse=maps and cells < FINE_CELLS,
             cut=cut if cut > LARGE_CUT else None,
@@ -88,20 +94,39 @@ def _verdict(tally: Tally) -> str:
     return f"{counted(tally.num_films, 'film')}: {', '.join(parts)}."
 
 
-def _called(film: Prediction) -> str:
-    return str(film.answer if isinstance(film, ReferringPrediction) else film.prediction)
+def common_folder(images: Sequence[str]) -> str:
+    r"""What all names begin with, up to a separator of any system or of an address; empty for fewer than two films.
+
+    >>> common_folder(["data/test/a/1.png", "data/test/b/1.png"]), common_folder(["s3://x/1.png", "s3://x/2.png"])
+    ('data/test/', 's3://x/')
+    >>> common_folder(["C:\\films\\1.png", "D:\\films\\1.png"]), common_folder(["data/test/1.png"])
+    ('', '')
+    """
+    if len(set(images)) < 2:
+        return ""
+    first, last = min(images), max(images)  # what these two begin with, all between them do
+    end = next((place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
+    return first[: max(first.rfind("/", 0, end), first.rfind("\\", 0, end)) + 1]
 
 
-def _row(film: Prediction) -> list[str]:
-    name = _printable(film.image)
+def _row(film: Prediction, skip: int, *, refers: bool) -> list[str]:
+    name = _printable(film.image[skip:])
     if film.probability is None:
-        return [name, "", "", str(film.error)]
-    return [name, _called(film), f"{film.probability:.3f}", "; ".join(film.warnings)]
+        return [name, *([""] * (3 if refers else 2)), str(film.error)]
+    answer = [str(film.answer)] if isinstance(film, ReferringPrediction) else []
+    return [name, str(film.prediction), *answer, f"{film.probability:.1%}", "; ".join(film.warnings)]
 
 
-def _shown(film: Prediction, classifier: Classifier, *, maps: bool) -> _Shown:
-    name = _printable(film.image)
-    lines = (f"{_called(film)}, probability {film.probability or 0:.3f}", *film.warnings)
+def _limits(film: Prediction) -> list[str]:
+    """A second answer is worth a line where it is another than the threshold's."""
+    if not isinstance(film, ReferringPrediction) or film.answer == film.prediction:
+        return []
+    return [f"{REFER}: a person should look" if film.answer == REFER else f"by its limits {film.answer}"]
+
+
+def _shown(film: Prediction, classifier: Classifier, skip: int, *, maps: bool) -> _Shown:
+    name = _printable(film.image[skip:])
+    lines = (f"{film.prediction}, probability {film.probability or 0:.1%}", *_limits(film), *film.warnings)
     try:
         pixels = read_film(Path(film.image)).pixels
     except (OSError, UnreadableFilm):  # gone since, or read from standard input

@@ -29,9 +29,17 @@ def shift_page(shift: Shift | None, shard: str | None) -> str:
             shift=shift,
             shard=shard,
             labels=PROPERTY_LABELS,
+            median=_median,
             age_and_view=None if shift is None else age_and_view(shift),
         )
     )
+
+
+def _median(value: float | None) -> str:
+    """Three significant digits, as everywhere on the pages; whole numbers whole."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
 
 
 def age_and_view(shift: Shift) -> str:

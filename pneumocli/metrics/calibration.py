@@ -145,5 +145,5 @@ def reliability_rows(scores: ScoreArrays) -> list[list[str]]:
         chosen = bins == number
         if chosen.any():
             means = scores.probabilities[chosen].mean(), scores.labels[chosen].mean()
-            rows.append([f"{means[0]:.3f}", f"{means[1]:.3f}", str(int(chosen.sum()))])
+            rows.append([f"{means[0]:.1%}", f"{means[1]:.1%}", str(int(chosen.sum()))])
     return rows

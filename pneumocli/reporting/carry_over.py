@@ -55,13 +55,13 @@ def refitted_rows(found: RefittedThreshold, evaluation: Evaluation) -> list[list
     return [
         [
             "given" if evaluation.threshold.rule == "given" else "stored",
-            f"{evaluation.threshold.value:.3f}",
+            f"{evaluation.threshold.value:.1%}",
             percents(stored["sensitivity"]),
             percents(stored["specificity"]),
         ],
         [
             f"fitted here for {percent(found.wanted_sensitivity)}",
-            decimals(found.threshold),
+            percents(found.threshold),
             percents(found.sensitivity),
             percents(found.specificity),
         ],
@@ -72,7 +72,7 @@ def refitted_sentence(found: RefittedThreshold) -> str:
     """What keeping the stored sensitivity would cost on these films."""
     return (
         f"For the stored sensitivity of {percent(found.wanted_sensitivity)} the threshold would be "
-        f"{decimals(found.threshold)} here, with specificity {percents(found.specificity)}. {REFITTED_NOTE}"
+        f"{percents(found.threshold)} here, with specificity {percents(found.specificity)}. {REFITTED_NOTE}"
     )
 
 

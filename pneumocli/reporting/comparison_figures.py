@@ -15,7 +15,15 @@ from pneumocli.core.records import EpochRecord
 from pneumocli.metrics.classification import CALIBRATION_BINS
 from pneumocli.metrics.records import Comparison
 from pneumocli.metrics.scores import Compared, ScoreArrays
-from pneumocli.reporting.figures import PAGE_STYLE, as_label, draw_undefined, frame_roc, has_both_classes, new_figure
+from pneumocli.reporting.figures import (
+    PAGE_STYLE,
+    as_label,
+    draw_undefined,
+    frame_roc,
+    has_both_classes,
+    in_percent,
+    new_figure,
+)
 from pneumocli.reporting.text import metric_label
 
 # Distinct to the colour-blind (Okabe and Ito 2008).
@@ -80,6 +88,7 @@ def _draw_accuracy(axes: Axes, histories: Mapping[str, Sequence[EpochRecord]]) -
         epochs = [record.epoch for record in history]
         axes.plot(epochs, values, "o-", ms=3, color=colour_of(index), label=as_label(name))
     axes.set(xlabel="epoch", title="Validation accuracy")
+    in_percent(axes, x=False)
     _frame(axes)
     axes.legend(frameon=False)
 
@@ -115,6 +124,7 @@ def _draw_intervals(axes: Axes, comparison: Comparison) -> None:
     )
     title = f"{comparison.split}: {comparison.num_images:,} films, 95 % intervals"
     axes.set(title=title, ylim=(max(0.0, smallest - 0.1), 1.02))
+    in_percent(axes, x=False)
     _frame(axes)
     axes.set_xticks(places, [metric_label(name) for name in _SHOWN], fontsize=8)
 
@@ -144,6 +154,7 @@ def calibration_overlay(runs: Sequence[tuple[str, ScoreArrays]]) -> Figure:
         axes.plot(predicted, share, "o-", ms=3, color=colour_of(index), label=as_label(name))
     axes.plot([0, 1], [0, 1], ":", color="#777777", linewidth=1)
     axes.set(xlabel="probability of pneumonia", ylabel="share of pneumonias", title="Calibration")
+    in_percent(axes)
     axes.legend(frameon=False, loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)
     return figure

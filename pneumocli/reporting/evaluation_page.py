@@ -34,7 +34,16 @@ from pneumocli.reporting.film_pictures import ShownFilms
 from pneumocli.reporting.html import page_figure, render, scale_marks, table_by_method, thinned, thinned_rows
 from pneumocli.reporting.refer_section import refer_section
 from pneumocli.reporting.shift_section import shift_section
-from pneumocli.reporting.text import HEADLINE, hard_rows, percent, value_text, verdict, verdict_of, with_ends
+from pneumocli.reporting.text import (
+    HEADLINE,
+    hard_rows,
+    percent,
+    setting_text,
+    value_text,
+    verdict,
+    verdict_of,
+    with_ends,
+)
 
 _CHOSEN = {
     "fixed": "fixed beforehand",
@@ -112,8 +121,8 @@ def evaluation_page(report: EvaluationReport) -> str:
         batch=None if report.batch is None else png_url(report.batch),
         **_films(report.films),
         links=report.links,
-        settings=list(report.settings.items()),
-        environment=list(report.environment.items()),
+        settings=[(name, setting_text(value)) for name, value in report.settings.items()],
+        environment=[(name, setting_text(value)) for name, value in report.environment.items()],
     )
 
 
@@ -187,7 +196,7 @@ def _thresholds(report: EvaluationReport) -> dict[str, object]:
 def _threshold_row(threshold: float, counts: NDArray[np.int64]) -> list[str]:
     tp, fp, fn, tn = map(int, counts)
     rates = (ratio(tp, tp + fn), ratio(tn, tn + fp), ratio(tp, tp + fp))
-    return [f"{threshold:.3f}", *map(percent, rates), f"{fn:,}", f"{fp:,}"]
+    return [percent(threshold), *map(percent, rates), f"{fn:,}", f"{fp:,}"]
 
 
 def _class_rows(evaluation: Evaluation) -> list[list[str]]:
@@ -287,7 +296,7 @@ def _trust_figures(report: EvaluationReport) -> list[dict[str, object]]:
                 "Net benefit of acting on the model against acting on every film or on none, by how many false alarms "
                 "a found pneumonia is worth (Vickers and Elkin 2006, doi:10.1177/0272989X06295361).",
                 ["threshold", "model", "every film"],
-                [[f"{t:.2f}", f"{m:.4f}", f"{e:.4f}"] for t, m, e in thinned_rows(net_benefits(scores))],
+                [[f"{t:.0%}", f"{m:.4f}", f"{e:.4f}"] for t, m, e in thinned_rows(net_benefits(scores))],
             ),
         ],
     )

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.calibration import CalibrationDisplay, calibration_curve
 from sklearn.metrics import (
     ConfusionMatrixDisplay,
@@ -148,6 +148,7 @@ def _draw_ranking(axes: Axes, history: Sequence[EpochRecord]) -> None:
     if len(areas) == len(history):
         axes.plot(epochs, areas, "o-", ms=3, color=NORMAL_COLOUR, label="validation AUROC")
     axes.set(xlabel="epoch", title="Accuracy and AUROC", ylim=(min([0.5, *accuracy]) - 0.02, 1.01))
+    in_percent(axes, x=False)
     _frame_epochs(axes, history)
 
 
@@ -168,7 +169,7 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
     table = evaluation.confusion
     display = ConfusionMatrixDisplay(np.array([[table.tn, table.fp], [table.fn, table.tp]]), display_labels=CLASS_NAMES)
     display.plot(ax=axes, cmap="Blues", colorbar=False, values_format=",d", text_kw={"fontsize": 14})
-    axes.set(xlabel="prediction", ylabel="truth", title=f"At threshold {evaluation.threshold.value:.3f}")
+    axes.set(xlabel="prediction", ylabel="truth", title=f"At threshold {evaluation.threshold.value:.1%}")
     return figure
 
 
@@ -219,6 +220,12 @@ def draw_undefined(axes: Axes, what: str) -> None:
     axes.set_axis_off()
 
 
+def in_percent(axes: Axes, *, x: bool = True, y: bool = True) -> None:
+    """Marks shares along the axes as people read them elsewhere on a page."""
+    for axis in [axes.xaxis] * x + [axes.yaxis] * y:
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
 def frame_roc(axes: Axes) -> None:
     """The diagonal, labels and limits of ROC curves, of one run or of several."""
     axes.plot([0, 1], [0, 1], ":", color=_GREY, linewidth=1)
@@ -229,6 +236,7 @@ def frame_roc(axes: Axes) -> None:
         xlim=(-0.01, 1.01),
         ylim=(-0.01, 1.02),
     )
+    in_percent(axes)
 
 
 def roc_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
@@ -240,9 +248,9 @@ def roc_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
         draw_undefined(axes, "The ROC curve")
         return figure
     false_positive, true_positive, _ = roc_curve(scores.labels, scores.logits)
-    interval = f" ({area.low:.3f}-{area.high:.3f})" if area.low is not None else ""
+    interval = f" ({area.low:.1%}-{area.high:.1%})" if area.low is not None else ""
     display = RocCurveDisplay(fpr=false_positive, tpr=true_positive)
-    display.plot(ax=axes, curve_kwargs={"color": PNEUMONIA_COLOUR, "label": f"AUROC {area.value:.3f}{interval}"})
+    display.plot(ax=axes, curve_kwargs={"color": PNEUMONIA_COLOUR, "label": f"AUROC {area.value:.1%}{interval}"})
     frame_roc(axes)
     _mark(
         axes,
@@ -256,7 +264,7 @@ def roc_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
 
 
 def _mark(axes: Axes, evaluation: Evaluation, *, x: float, y: float) -> None:
-    label = f"threshold {evaluation.threshold.value:.3f}"
+    label = f"threshold {evaluation.threshold.value:.1%}"
     axes.plot([x], [y], "o", ms=8, mfc="white", mec="black", label=label, zorder=5)
 
 
@@ -270,7 +278,7 @@ def pr_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
         return figure
     ppv, sens, _ = precision_recall_curve(scores.labels, scores.logits)
     display = PrecisionRecallDisplay(precision=ppv, recall=sens)
-    display.plot(ax=axes, curve_kwargs={"color": PNEUMONIA_COLOUR, "label": f"average precision {average.value:.3f}"})
+    display.plot(ax=axes, curve_kwargs={"color": PNEUMONIA_COLOUR, "label": f"average precision {average.value:.1%}"})
     axes.axhline(evaluation.prevalence, linestyle=":", color=_GREY, linewidth=1, label="prevalence")
     if evaluation.metrics["ppv"].value is not None:
         _mark(axes, evaluation, x=evaluation.metrics["sensitivity"].value or 0, y=evaluation.metrics["ppv"].value)
@@ -281,6 +289,7 @@ def pr_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
         xlim=(-0.01, 1.01),
         ylim=(0, 1.02),
     )
+    in_percent(axes)
     _plain(axes)
     axes.legend(frameon=False, loc="lower left")
     return figure
@@ -302,14 +311,15 @@ def calibration_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
     upper.set(
         xlabel="",
         ylabel="share of pneumonias",
-        title=f"Calibration (error {error:.3f})" if error is not None else "Calibration",
+        title=f"Calibration (error {error:.1%})" if error is not None else "Calibration",
         xlim=(-0.01, 1.01),
         ylim=(-0.02, 1.02),
     )
     upper.legend(frameon=False)
+    in_percent(upper)
     lower.hist(scores.probabilities, bins=20, range=(0, 1), color=PNEUMONIA_COLOUR)
     lower.set(xlabel="probability of pneumonia", ylabel="films")
-    lower.yaxis.set_major_locator(MaxNLocator(integer=True))
+    lower.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))  # it is low: more would run into each other
     _plain(upper)
     _plain(lower)
     return figure
@@ -326,9 +336,11 @@ def histogram_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
     threshold = evaluation.threshold.value
     if 0 < threshold < 1:
         axes.axvline(
-            float(np.log(threshold / (1 - threshold))), color="black", linewidth=1, label=f"threshold {threshold:.3f}"
+            float(np.log(threshold / (1 - threshold))), color="black", linewidth=1, label=f"threshold {threshold:.1%}"
         )
     axes.set(xlabel="score: log-odds of pneumonia", ylabel="films", title="Scores by class")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     _plain(axes)
     axes.legend(frameon=False)
     return figure
@@ -369,7 +381,7 @@ def _show_film(axes: Axes, scores: ScoreArrays, index: int, folder: Path) -> Non
     shown = name if len(name) <= 30 else name[:14] + "..." + name[-13:]
     # parse_math: a file name may hold dollar signs
     axes.set_title(
-        f"{shown}\n{CLASS_NAMES[scores.labels[index]]}, probability {scores.probabilities[index]:.3f}",
+        f"{shown}\n{CLASS_NAMES[scores.labels[index]]}, probability {scores.probabilities[index]:.1%}",
         fontsize=7,
         parse_math=False,
     )
@@ -391,6 +403,7 @@ def decision_figure(scores: ScoreArrays) -> Figure:
         xlim=(0, 1),
         ylim=(-0.1 * top, 1.1 * top),
     )
+    in_percent(axes, y=False)
     _plain(axes)
     axes.legend(frameon=False)
     return figure

@@ -109,7 +109,7 @@ def shown_films(classifier: Classifier | None, scores: ScoreArrays, threshold: f
             cells.append((cam.shape[1], cam.shape[2]))
             source = data_url(overlay(pixels, cam, classifier.card.fit, prediction))
             film, cut = data_url(pixels), share_outside(pixels, classifier.card.fit)
-            alt = f"Film {image}, {label}, called {prediction} at probability {probability:.3f}"
+            alt = f"Film {image}, {label}, called {prediction} at probability {probability:.1%}"
         except UnreadableFilm as error:  # gone since it was scored
             alt = error.reason
         return ShownFilm(image, label, prediction, probability, source, alt, film, cut)

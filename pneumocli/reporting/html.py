@@ -46,8 +46,8 @@ def page_figure(
 
 
 def thinned(points: Iterable[tuple[float, float]]) -> list[list[str]]:
-    """The points of a curve as the rows of a table, see :func:`thinned_rows`."""
-    return [[f"{x:.4f}", f"{y:.4f}"] for x, y in thinned_rows(list(points))]
+    """The points of a curve of two shares as the rows of a table, in percent, see :func:`thinned_rows`."""
+    return [[f"{x:.1%}", f"{y:.1%}"] for x, y in thinned_rows(list(points))]
 
 
 def thinned_rows(rows: Sequence[Any]) -> list[Any]:

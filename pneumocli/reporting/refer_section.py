@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from pneumocli.core.records import REFER
 from pneumocli.metrics.records import Evaluation, Referral
-from pneumocli.reporting.figures import NORMAL_COLOUR, PNEUMONIA_COLOUR, new_figure
+from pneumocli.reporting.figures import NORMAL_COLOUR, PNEUMONIA_COLOUR, in_percent, new_figure
 from pneumocli.reporting.html import page_figure, thinned
 from pneumocli.reporting.refer_text import refer_note
 from pneumocli.reporting.text import with_ends
@@ -53,5 +53,6 @@ def risk_figure(found: Referral) -> Figure:
         stored = (1 - found.referred.value, found.error.value)
         axes.plot(*stored, "o", ms=9, mfc="none", mec=PNEUMONIA_COLOUR, mew=2, clip_on=False)
     axes.set(xlim=(0, 1), ylim=(0, None), xlabel="share of films answered", ylabel="error among the answered")
+    in_percent(axes)
     axes.spines[["top", "right"]].set_visible(False)
     return figure

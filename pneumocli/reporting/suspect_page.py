@@ -25,7 +25,7 @@ _COLUMNS = ("image", "label", "patient", "suggestion", "probability", "rank", "r
 _SHOWN = 60
 
 _BY_DUPLICATE = "the same picture is labelled {other}, too: {images}"
-_BY_FOLDS = "labelled {label}; the fold that held it out gives probability of pneumonia {probability:.3f}"
+_BY_FOLDS = "labelled {label}; the fold that held it out gives probability of pneumonia {probability:.1%}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,21 @@ def points(share: float) -> float:
     return round(100 * share, 1) + 0.0
 
 
+def setting_text(value: object) -> str:
+    """A setting, or a fact of the environment, as people read it.
+
+    >>> setting_text(None), setting_text(True), setting_text({"torch": "2.14"}), setting_text(["--epochs", "3"])
+    ('none', 'yes', 'torch 2.14', '--epochs 3')
+    """
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {setting_text(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(map(setting_text, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
 def ends_text(name: str, metric: "Metric") -> str:
     """The ends of a metric's interval as :func:`value_text` shows them, or a dash."""
     if metric.low is None or metric.high is None:

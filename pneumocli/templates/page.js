@@ -9,7 +9,7 @@ for (const box of document.querySelectorAll("[data-thresholds]")) {
   const show = () => {
     const [threshold, tp, fp, fn, tn] = rows[input.value];
     const shown = {
-      threshold: threshold.toFixed(3), tp, fp, fn, tn,
+      threshold: (100 * threshold).toFixed(1) + "%", tp, fp, fn, tn,
       sensitivity: percent(tp, tp + fn), specificity: percent(tn, tn + fp), ppv: percent(tp, tp + fp),
     };
     for (const [name, text] of Object.entries(shown)) {

@@ -9,7 +9,11 @@ from pneumocli.core.config import PredictConfig, validated
 from pneumocli.core.errors import PneumoError, SettingError
 from pneumocli.core.events import FileWritten
 from pneumocli.inference import answers_page
+from pneumocli.inference.answers_page import answers_page as page_for
+from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.predict import predict
+from pneumocli.inference.records import ReferringPrediction
+from pneumocli.inference.tally import Tally
 from pneumocli.run_folder import RunFolder
 
 HOSTILE = "<img src=x onerror=alert(1)>.jpeg"
@@ -91,3 +95,21 @@ def test_what_contradicts_the_page_is_refused(trained: RunFolder, films: Path, t
     (tmp_path / "file").touch()
     with pytest.raises(PneumoError):
         page_of(trained, films, tmp_path / "file" / "page.html")
+
+
+def test_a_film_is_named_below_the_folder_of_all(trained: RunFolder, films: Path, tmp_path: Path):
+    page = page_of(trained, films, tmp_path / "page.html")
+    assert page.count(films.as_posix()) == 1  # once for all, not below each film
+    assert f"Films in {films.as_posix()}/" in page
+
+
+def test_both_answers_of_a_model_that_refers_are_told_apart(trained: RunFolder):
+    tally = Tally(most=None)
+    for name, answer in (("a.png", "PNEUMONIA"), ("b.png", "REFER"), ("c.png", "NORMAL")):
+        tally.add(ReferringPrediction(image=name, probability=0.497, prediction="NORMAL", threshold=0.5, answer=answer))
+    page = page_for(tally, Classifier.of_run(trained), 0.5, maps=False, shard=None)
+    assert "3 films: 3 called NORMAL" in page
+    tiles = page[page.index("<h2>All films</h2>") : page.index("<summary>As a table")]
+    assert tiles.count("NORMAL, probability 49.7%") == 3  # as the threshold has it, and as the page counts
+    assert tiles.count("by its limits PNEUMONIA") == tiles.count("REFER: a person should look") == 1
+    assert "by its limits</th>" in page

@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,9 @@ def test_a_page_shows_the_sentence_and_every_property(run: RunFolder, other_styl
     page = html.unescape((tmp_path / "shift.html").read_text(encoding="utf-8"))
     assert remark.text in page
     assert page.count('class="moved"') >= 2
+    medians = re.findall(r'data-label="here, median">([^<]*)<', page)
+    assert len(medians) >= 6  # on a phone each stands beside its column's name
+    assert all(len(re.sub(r"\D", "", value.lstrip("-0."))) <= 4 and "e" not in value for value in medians)
     assert "program or device" in page
     assert "default-src 'none'" in page
 

@@ -72,6 +72,35 @@ def test_every_method_is_named_once_for_all_of_its_metrics(page: str, evaluated:
     assert all(html.unescape(page).count(f"<h3>{method}</h3>") == 1 for method in methods)
 
 
+def test_settings_and_shares_stand_as_people_read_them(page: str, evaluated: tuple[RunFolder, Evaluation]):
+    settings = page[page.index("Settings of the training") : page.index("<h2>Limits</h2>")]
+    assert "<dd>none</dd>" in settings
+    assert "<dd>yes</dd>" in settings
+    assert not re.findall(r"<dd[^>]*>(?:None|True|False|[\[{].*?)</dd>", html.unescape(settings))
+    assert f"At threshold {evaluated[1].threshold.value:.1%} it " in page
+    assert not re.findall(r"probability 0\.\d{3}", page)
+
+
+@pytest.mark.slow
+def test_on_paper_everything_is_unfolded(page: str, tmp_path: Path):
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    reader = shutil.which("pdftotext")
+    if browser is None or reader is None:
+        pytest.skip("no Chromium, or no pdftotext (Debian: apt-get install chromium poppler-utils)")
+    file, paper = tmp_path / "report.html", tmp_path / "report.pdf"
+    file.write_text(page, encoding="utf-8")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={profile}"]
+        argv = [browser, *flags, f"--print-to-pdf={paper}", file.as_uri()]
+        subprocess.run(argv, capture_output=True, timeout=120, check=True)
+    done = subprocess.run([reader, "-layout", paper, "-"], capture_output=True, text=True, timeout=60, check=True)
+    assert "learning_rate" in done.stdout  # the settings of the training
+    assert "false alarms" in done.stdout  # the table below the slider
+    assert len(re.findall(r"mean probability\s", done.stdout)) == 1  # a figure's data
+    assert re.search(r"Threshold\s+\d+\.\d%", done.stdout)  # what the counts below it belong to
+    assert "Copy as CSV" not in done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ["1280,900", "390,844"])
 def test_the_page_opens_in_a_browser_without_a_complaint(size: str, page: str, tmp_path: Path):

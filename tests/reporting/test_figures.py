@@ -136,6 +136,14 @@ def test_learning_curves(epochs: int, auroc: float | None):
     assert learning_curves(history(epochs, auroc)).startswith(SIGNATURE)
 
 
+def test_films_are_counted_in_whole_numbers_and_shares_in_percent(card: ModelCard):
+    evaluation, scores = drawn_from(some_films("both"), card)
+    (axes,) = figures.histogram_figure(evaluation, scores).axes
+    assert all(float(tick).is_integer() for tick in axes.get_yticks())
+    (axes,) = figures.roc_figure(evaluation, scores).axes
+    assert axes.xaxis.get_major_formatter()(0.2) == axes.yaxis.get_major_formatter()(0.2) == "20%"
+
+
 def test_learning_curves_show_every_epoch():
     left, right = learning_curves_figure(history(5)).axes
     assert [line.get_label() for line in left.lines] == ["training", "validation", "best epoch, 5"]

@@ -1,6 +1,7 @@
 """verify_data: what it recognises, what it calls a problem, and what merely a note."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -376,6 +377,14 @@ def test_the_page_holds_everything_and_nothing_from_outside(subset: Path, tmp_pa
     assert all(problem.text in page for problem in result.problems)
     assert page.count("<svg") == 7
     assert "2 films, identical files, across splits" in page
+
+
+def test_a_printed_page_says_how_many_names_it_leaves_out(subset: Path, tmp_path: Path):
+    verified(subset, quick=True, report=tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    names = [block.count("<li>") for block in re.findall(r'<ul class="names" data-more=.*?</ul>', page, re.DOTALL)]
+    said = [int(number.replace(",", "")) for number in re.findall(r'data-more="and ([\d,]+) more:', page)]
+    assert said == [count - 24 for count in names] != []
 
 
 def test_a_quick_page_has_no_pictures(subset: Path, tmp_path: Path):
