@@ -1,6 +1,7 @@
 """``pneumo compare``."""
 
 import re
+import textwrap
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from pneumocli.cli.output import Output
 from pneumocli.cli.render import SCORES, metric_text
 from pneumocli.core.config import CompareConfig
 from pneumocli.core.records import NOTICE
-from pneumocli.reporting.text import metric_label, p_text
+from pneumocli.reporting.text import metric_label, p_text, points
 from pneumocli.run_folder import RunFolder, is_table_evaluation
 
 if TYPE_CHECKING:  # a prediction starts without these records
@@ -22,6 +23,8 @@ if TYPE_CHECKING:  # a prediction starts without these records
 
 _SHOWN = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "auroc", "brier_score")
 _SHOWN_OF_MANY = ("accuracy", "sensitivity", "specificity", "auroc")
+
+_NAME_WIDTH = 16  # what four columns of intervals leave of 80
 
 
 def register(app: typer.Typer) -> None:
@@ -74,7 +77,7 @@ def _many_runs(comparison: "Comparison") -> list[Table]:
         runs.add_column(metric_label(name), justify="right")
     for run in comparison.runs:
         shown = (metric_text(run.metrics[name]) for name in _SHOWN_OF_MANY)
-        runs.add_row(run.name, *(_below(value, interval.replace("%", "")) for value, interval in shown))
+        runs.add_row(_in_lines(run.name), *(_below(value, interval.replace("%", "")) for value, interval in shown))
     tables = [runs, _pairs_table(comparison)]
     if comparison.seed_groups:
         tables.append(_seeds_table(comparison))
@@ -117,8 +120,13 @@ def _seeds_table(comparison: "Comparison") -> Table:
     for group in comparison.seed_groups:
         spreads = (group.metrics.get(name) for name in _SHOWN_OF_MANY)
         cells = (f"{found['mean']:.1%} ± {found['sd'] * 100:.1f}" if found else "undefined" for found in spreads)
-        table.add_row("\n".join(group.runs), *cells)
+        table.add_row("\n".join(map(_in_lines, group.runs)), *cells)
     return table
+
+
+def _in_lines(name: str) -> str:
+    """A run's name in lines that fit beside four columns of numbers, broken at its hyphens where it has some."""
+    return "\n".join(textwrap.wrap(name, _NAME_WIDTH))
 
 
 def _below(value: str, interval: str) -> str:
@@ -139,11 +147,16 @@ def _difference_table(comparison: "Comparison", a: str, b: str) -> Table:
 
 
 def _cells(row: "Difference") -> tuple[str, str, str]:
-    factor, form = (1, "+.3f") if row.metric in SCORES else (100, "+.1f")
-    points = "undefined" if row.difference is None else format(row.difference * factor, form)
-    ends = [None if end is None else format(end * factor, form) for end in (row.low, row.high)]
+    found, *ends = (_amount(row.metric, value) for value in (row.difference, row.low, row.high))
     interval = "" if None in ends else f"{ends[0]} to {ends[1]}"
-    return points, interval, p_text(row.p_value)
+    return found or "undefined", interval, p_text(row.p_value)
+
+
+def _amount(metric: str, value: float | None) -> str | None:
+    """A difference as a table shows it, never a zero with a minus; ``None`` where it is undefined."""
+    if value is None:
+        return None
+    return f"{round(value, 3) + 0.0:+.3f}" if metric in SCORES else f"{points(value):+.1f}"
 
 
 def _short(method: str) -> str:

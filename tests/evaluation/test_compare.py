@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
-from pneumocli.cli.compare import comparison_table
+from pneumocli.cli.compare import _amount, _in_lines, comparison_table
 from pneumocli.core.config import CompareConfig
 from pneumocli.core.errors import RunError
 from pneumocli.core.events import Remark
@@ -75,6 +75,19 @@ def assert_a_line_per_pair_and_setting(comparison: Comparison) -> None:
     ]
     assert sum("±" in line for line in lines) == 1
     assert all(len(line) <= 80 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "shown"),
+    [("auroc", -0.0004, "+0.0"), ("auroc", -0.012, "-1.2"), ("brier_score", -0.0004, "+0.000"), ("auroc", None, None)],
+)
+def test_no_zero_has_a_minus(metric: str, value: float | None, shown: str | None):
+    assert _amount(metric, value) == shown
+
+
+def test_a_long_name_breaks_at_its_hyphens():
+    assert _in_lines("transfer-assignment-1") == "transfer-\nassignment-1"
+    assert _in_lines("scratch") == "scratch"
 
 
 def test_an_undefined_number_has_no_point(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
