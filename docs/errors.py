@@ -95,7 +95,7 @@ def errors_in_the_source() -> Iterator[Error]:
         of_module = constants | _assigned(nodes)
         for call in (node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
             kind = call.func.id
-            if kind == "ValueError" and place == "core/config.py":
+            if kind == "ValueError" and place in ("core/config.py", "core/settings.py"):
                 kind = "SettingError"  # pydantic's, which the boundary reports as one
             if kind not in HEADINGS:
                 continue
@@ -200,15 +200,15 @@ SPELLED = {
         "no such option …; no such command …; … is missing; …: …, expected …",
         "the hint names the flag that is meant; `pneumo COMMAND --help` lists all",
     ),
-    "core/config.py": (
-        "SettingError",
-        "--flag: expected …, found …",
-        "give the flag a value of the kind that is named",
-    ),
     "core/locks.py": (
         "RunError",
         "another process is training into …",
         "wait for it, or stop it; the lock goes with its process",
+    ),
+    "core/settings.py": (
+        "SettingError",
+        "--flag: expected …, found …",
+        "give the flag a value of the kind that is named",
     ),
     "inference/classifier.py": (
         "OutOfMemory",

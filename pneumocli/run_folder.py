@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
-from pneumocli.core.config import DEFAULT_RUNS, InferencePrecision, TrainConfig
+from pneumocli.core.config import DEFAULT_RUNS, TrainConfig
 from pneumocli.core.errors import ModelFileError, RunError, resume_command, shell_word
 from pneumocli.core.files import (
     dump_json,
@@ -26,6 +26,7 @@ from pneumocli.core.files import (
 )
 from pneumocli.core.locks import locked, mark_of
 from pneumocli.core.records import SPLITS, Environment, EpochRecord, RunResult
+from pneumocli.core.settings import InferencePrecision
 
 if TYPE_CHECKING:
     from pneumocli.data.manifest import Manifest

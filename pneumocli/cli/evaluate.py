@@ -13,9 +13,10 @@ from pneumocli.cli.options import parameters_of, register_command
 from pneumocli.cli.output import Output
 from pneumocli.cli.render import metric_text
 from pneumocli.core.amounts import counted
-from pneumocli.core.config import EvaluateConfig, PredictionsConfig, flag_name, validated
+from pneumocli.core.config import EvaluateConfig, PredictionsConfig
 from pneumocli.core.errors import SettingError
 from pneumocli.core.records import NOTICE
+from pneumocli.core.settings import flag_name, validated
 from pneumocli.run_folder import RunFolder
 
 if TYPE_CHECKING:  # a prediction starts without these records

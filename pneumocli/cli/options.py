@@ -19,8 +19,8 @@ from pneumocli.cli.help_texts import examples_of
 from pneumocli.cli.other_tools import suggested_value
 from pneumocli.cli.output import Output
 from pneumocli.cli.usage import command_class
-from pneumocli.core.config import Flag, Settings, flag_name, validated
 from pneumocli.core.field_docstrings import field_docstrings
+from pneumocli.core.settings import Flag, Settings, flag_name, validated
 
 _Config = TypeVar("_Config", bound=Settings)
 

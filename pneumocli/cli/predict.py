@@ -7,8 +7,9 @@ import typer
 from pneumocli.cli.options import parameters_of, register_command
 from pneumocli.cli.output import Output
 from pneumocli.cli.predict_tables import MOST_LISTED, answers, merged_line, on_one_line, prediction_table
-from pneumocli.core.config import MergeConfig, PredictConfig, flag_name, validated
+from pneumocli.core.config import MergeConfig, PredictConfig
 from pneumocli.core.errors import DataError, SettingError
+from pneumocli.core.settings import flag_name, validated
 from pneumocli.inference.tally import Tally
 
 __all__ = ["prediction_table", "register"]

@@ -5,18 +5,10 @@ import typer
 from pneumocli.cli.options import parameters_of, register_command
 from pneumocli.cli.output import Output
 from pneumocli.cli.render import group_summary, seeds_summary, training_summary
-from pneumocli.core.config import (
-    ContinueConfig,
-    ResumeConfig,
-    SeedsConfig,
-    Settings,
-    StartConfig,
-    TrainConfig,
-    flag_name,
-    validated,
-)
+from pneumocli.core.config import ContinueConfig, ResumeConfig, SeedsConfig, StartConfig, TrainConfig
 from pneumocli.core.errors import SettingError
 from pneumocli.core.parallel import process_count, process_number, restarts
+from pneumocli.core.settings import Settings, flag_name, validated
 from pneumocli.core.settings_file import chosen_settings, read_settings
 from pneumocli.run_folder import RunFolder, refuse_taken
 

@@ -9,8 +9,9 @@ from rich.text import Text
 
 from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
-from pneumocli.core.config import TrainConfig, TuneConfig, flag_name
+from pneumocli.core.config import TrainConfig, TuneConfig
 from pneumocli.core.records import NOTICE
+from pneumocli.core.settings import flag_name
 
 if TYPE_CHECKING:  # a command starts without the records of searches
     from pneumocli.tuning.records import TuneResult

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pneumocli.core.config import Flag, TrainConfig, validated
+from pneumocli.core.config import TrainConfig
 from pneumocli.core.errors import SettingError
+from pneumocli.core.settings import Flag, validated
 
 _OWN_TABLE = "train"
 _OF_ONE_RUN = ("run_dir", "schema_version")  # a new run needs a folder of its own

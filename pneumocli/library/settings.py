@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic.fields import FieldInfo
 
-from pneumocli.core.config import Flag, Settings, validated
 from pneumocli.core.errors import SettingError
+from pneumocli.core.settings import Flag, Settings, validated
 
 _Config = TypeVar("_Config", bound=Settings)
 _Function = TypeVar("_Function", bound=Callable[..., Any])

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pneumocli.core.config import ResumeConfig, TrainConfig, flag_name
+from pneumocli.core.config import ResumeConfig, TrainConfig
 from pneumocli.core.errors import RunError, resume_command
+from pneumocli.core.settings import flag_name
 from pneumocli.run_folder import RunFolder, default_run, last_default_run
 
 

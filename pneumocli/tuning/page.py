@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from pneumocli.core.config import TrainConfig, flag_name
+from pneumocli.core.config import TrainConfig
+from pneumocli.core.settings import flag_name
 from pneumocli.reporting.figures import NORMAL_COLOUR, PAGE_STYLE, PNEUMONIA_COLOUR, new_figure
 from pneumocli.reporting.html import page_figure, render, thinned_rows
 from pneumocli.tuning.records import TrialRecord, TuneResult

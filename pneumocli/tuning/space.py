@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from pneumocli.core.config import TrainConfig, flag_name
+from pneumocli.core.config import TrainConfig
+from pneumocli.core.settings import flag_name
 
 if TYPE_CHECKING:
     from optuna import Trial

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumocli.core.config import TrainConfig, TuneConfig, validated
+from pneumocli.core.config import TrainConfig, TuneConfig
 from pneumocli.core.errors import DataError, OutOfMemory, PneumoError, SettingError, TrainingDiverged, shell_word
 from pneumocli.core.events import (
     EpochFinished,
@@ -21,6 +21,7 @@ from pneumocli.core.events import (
     ignore,
 )
 from pneumocli.core.files import write_csv, write_json, write_text
+from pneumocli.core.settings import validated
 from pneumocli.core.settings_file import read_settings
 from pneumocli.data.manifest import scan, with_hashes
 from pneumocli.data.splits import in_folds, training_pool

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pneumocli.core.config import PredictConfig, RecalibrateConfig, TrainConfig, flag_name, validated
+from pneumocli.core.config import PredictConfig, RecalibrateConfig, TrainConfig
 from pneumocli.core.errors import SettingError
+from pneumocli.core.settings import flag_name, validated
 
 
 def test_the_defaults_are_the_assignments_recipe():

@@ -1,8 +1,9 @@
 """field_docstrings.py: what people read of a field stands below it in the source."""
 
 from pneumocli.core import config
-from pneumocli.core.config import PredictConfig, ResumeConfig, Settings, TrainConfig
+from pneumocli.core.config import PredictConfig, ResumeConfig, TrainConfig
 from pneumocli.core.field_docstrings import field_docstrings
+from pneumocli.core.settings import Settings
 
 
 def test_every_setting_has_its_text_on_one_line():

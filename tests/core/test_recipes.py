@@ -2,9 +2,10 @@
 
 import pytest
 
-from pneumocli.core.config import TrainConfig, validated
+from pneumocli.core.config import TrainConfig
 from pneumocli.core.errors import SettingError
 from pneumocli.core.recipes import RECIPES, SETTINGS, Recipe, shown_default
+from pneumocli.core.settings import validated
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

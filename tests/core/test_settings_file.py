@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from pneumocli.cli.train import _with_start
-from pneumocli.core.config import TrainConfig, validated
+from pneumocli.core.config import TrainConfig
 from pneumocli.core.errors import SettingError
+from pneumocli.core.settings import validated
 from pneumocli.core.settings_file import chosen_settings, read_settings
 from pneumocli.run_folder import RunFolder
 

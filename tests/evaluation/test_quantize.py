@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from pneumocli.cli.app import app
-from pneumocli.core.config import EvaluateConfig, PredictConfig, QuantizeConfig, validated
+from pneumocli.core.config import EvaluateConfig, PredictConfig, QuantizeConfig
 from pneumocli.core.errors import CheckFailed, ModelFileError, RunError, SettingError
+from pneumocli.core.settings import validated
 from pneumocli.evaluation import quantize as module
 from pneumocli.evaluation.evaluate import evaluate
 from pneumocli.evaluation.quantize import Quantized, quantize

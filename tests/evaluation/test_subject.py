@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from pneumocli.cli.compare import comparison_table
-from pneumocli.core.config import CompareConfig, EvaluateConfig, validated
+from pneumocli.core.config import CompareConfig, EvaluateConfig
 from pneumocli.core.errors import DataError, RunError, SettingError
 from pneumocli.core.events import Remark
 from pneumocli.core.files import write_json
 from pneumocli.core.records import CLASS_NAMES, ManifestRow
+from pneumocli.core.settings import validated
 from pneumocli.data.manifest import scan
 from pneumocli.evaluation.compare import compare
 from pneumocli.evaluation.evaluate import evaluate

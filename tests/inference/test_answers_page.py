@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pneumocli.core.config import PredictConfig, validated
+from pneumocli.core.config import PredictConfig
 from pneumocli.core.errors import PneumoError, SettingError
 from pneumocli.core.events import FileWritten
+from pneumocli.core.settings import validated
 from pneumocli.inference import answers_page
 from pneumocli.inference.answers_page import answers_page as page_for
 from pneumocli.inference.classifier import Classifier

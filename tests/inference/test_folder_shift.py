@@ -10,10 +10,11 @@ import onnx
 import pytest
 from PIL import Image, ImageFilter
 
-from pneumocli.core.config import EvaluateConfig, PredictConfig, validated
+from pneumocli.core.config import EvaluateConfig, PredictConfig
 from pneumocli.core.errors import SettingError
 from pneumocli.core.events import Event, Remark
 from pneumocli.core.files import sha256_of
+from pneumocli.core.settings import validated
 from pneumocli.data.acquisition import read_acquisition
 from pneumocli.data.images import fit_film, read_film
 from pneumocli.data.manifest import scan, with_hashes

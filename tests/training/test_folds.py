@@ -11,9 +11,10 @@ from threading import Barrier
 import numpy as np
 import pytest
 
-from pneumocli.core.config import CompareConfig, EvaluateConfig, ResumeConfig, TrainConfig, validated
+from pneumocli.core.config import CompareConfig, EvaluateConfig, ResumeConfig, TrainConfig
 from pneumocli.core.errors import DataError, ModelFileError, RunError, SettingError
 from pneumocli.core.events import Event, Listener, Remark
+from pneumocli.core.settings import validated
 from pneumocli.data.images import fit_film, read_film
 from pneumocli.evaluation.evaluate import evaluate
 from pneumocli.evaluation.subject import subject_of

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pneumocli.core.config import EvaluateConfig, PredictConfig, TrainConfig, validated
+from pneumocli.core.config import EvaluateConfig, PredictConfig, TrainConfig
 from pneumocli.core.errors import DataError, SettingError
 from pneumocli.core.records import ManifestRow
+from pneumocli.core.settings import validated
 from pneumocli.evaluation.evaluate import evaluate
 from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.predict import predict

@@ -99,7 +99,8 @@ def test_a_viewed_run_that_is_trained_on_keeps_views_and_weights(viewed: RunFold
 
 
 def test_views_of_another_number_are_refused(phantoms: Path, tmp_path: Path):
-    from pneumocli.core.config import TrainConfig, validated
+    from pneumocli.core.config import TrainConfig
+    from pneumocli.core.settings import validated
 
     with pytest.raises(SettingError, match=r"--views: expected 1, 2 or 4 \(found 3\)"):
         validated(TrainConfig, {"views": 3})
