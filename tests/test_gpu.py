@@ -214,8 +214,8 @@ def test_a_run_is_finished_with_the_numbers_of_the_cpu():
     """Temperature, threshold and the reference of films come from these logits and features."""
     pixels = torch.randint(0, 256, (70, 1, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     net = deployable(build_network(0).to(memory_format=torch.channels_last), 64, 2).eval()
-    on_cpu = _outputs(net, pixels)
-    on_gpu = _outputs(net.to("cuda"), pixels)
+    on_cpu = _outputs(net, pixels.numpy())
+    on_gpu = _outputs(net.to("cuda"), pixels.numpy())
     for ours, theirs in zip(on_gpu, on_cpu, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
 

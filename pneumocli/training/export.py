@@ -8,7 +8,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from pneumocli.core.errors import CheckFailed
 from pneumocli.core.files import write_bytes
-from pneumocli.inference.classifier import OnnxBackend
+from pneumocli.inference.classifier import Backend, OnnxBackend
 from pneumocli.model.card import ModelCard
 from pneumocli.model.network import DeployableNet, build_network
-from pneumocli.model.onnx_file import CARD_KEY, GRAPH_INPUT, GRAPH_OUTPUTS, REFERENCE_KEY
+from pneumocli.model.onnx_file import CARD_KEY, GRAPH_INPUT, GRAPH_OUTPUTS, REFERENCE_KEY, with_metadata
 from pneumocli.model.views import deployable
 from pneumocli.model.weights import load_best, load_reference
 
@@ -36,17 +36,16 @@ _FLOAT32_HOLDS = 100.0
 
 
 def export(best_file: Path, onnx_file: Path, card: ModelCard, check_pixels: NDArray[np.uint8]) -> float:
-    """Write a model file and prove that it computes what the network computes.
+    """Write a model file of a run's ``best.pt`` and prove that it computes what the network computes.
 
     Args:
-        best_file: A run's ``best.pt``: where the weights and the reference come from.
+        best_file: Where the weights and the reference come from.
         onnx_file: Written atomically, and only when the proof succeeds.
         card: Goes into the file as JSON, metadata key ``pneumo_card``.
         check_pixels: uint8 (N,1,S,S), N at least 1, S the card's image size: the films that it is proven on.
 
     Returns:
-        The largest difference of a logit between network and graph over ``check_pixels``, at every level of graph
-        optimisation that :mod:`pneumocli.inference.classifier` uses.
+        As :func:`largest_difference`.
 
     Raises:
         ModelFileError: ``best_file`` is missing or damaged.
@@ -56,21 +55,26 @@ def export(best_file: Path, onnx_file: Path, card: ModelCard, check_pixels: NDAr
     network = build_network(seed=0)
     network.load_state_dict(weights)
     net = deployable(network, card.image_size, card.views).eval()
-    content = _graph(net, card, load_reference(best_file))
-    difference = max(_difference(net, content, check_pixels, throughput=level) for level in (False, True))
-    if not difference < _LARGEST_DIFFERENCE:  # "not <" catches nan, too
-        raise CheckFailed(
-            f"the exported graph of {best_file} gives logits that differ from the network's by {difference:.2g}, "
-            f"expected less than {_LARGEST_DIFFERENCE:g}: {onnx_file.name} was not written"
-        )
-    write_bytes(onnx_file, content)
+    graph = graph_of(net, card.image_size)
+    backends = [OnnxBackend(graph, image_size=card.image_size, throughput=level) for level in (False, True)]
+    difference = largest_difference(net, backends, check_pixels)
+    refuse_difference(difference, best_file, onnx_file)
+    write_model_file(onnx_file, graph, card, load_reference(best_file))
     return difference
 
 
-def _graph(net: DeployableNet, card: ModelCard, reference: str | None) -> bytes:
-    """The model file's content."""
+def graph_of(net: DeployableNet, side: int) -> bytes:
+    """A network as ONNX, without the card that makes a model file of it.
+
+    Args:
+        net: On the CPU, in evaluation mode.
+        side: Of the square that it takes, in pixels.
+
+    Raises:
+        CheckFailed: torch gives no graph.
+    """
     # An example of one film would let the exporter take the batch dimension for a constant.
-    example = torch.zeros((2, 1, card.image_size, card.image_size), dtype=torch.uint8)
+    example = torch.zeros((2, 1, side, side), dtype=torch.uint8)
     with _silence():
         program = torch.onnx.export(
             net,
@@ -85,9 +89,6 @@ def _graph(net: DeployableNet, card: ModelCard, reference: str | None) -> bytes:
         )
     if program is None:
         raise CheckFailed("torch exported no graph")
-    program.model.metadata_props[CARD_KEY] = card.model_dump_json()
-    if reference is not None:
-        program.model.metadata_props[REFERENCE_KEY] = reference
     model = program.model_proto
     # The exporter notes for each node where in which source file it came from: paths of the machine, of no use.
     for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
@@ -114,19 +115,55 @@ def _silence() -> Iterator[None]:
         logging.disable(before)
 
 
-def _difference(net: DeployableNet, content: bytes, pixels: NDArray[np.uint8], *, throughput: bool) -> float:
-    """The largest difference of ``logits`` between network and graph.
+def largest_difference(net: DeployableNet, backends: Sequence[Backend], pixels: NDArray[np.uint8]) -> float:
+    """The largest difference of a logit between a network and its graph, at all levels of optimisation.
 
     Where logits exceed 100 it is taken relative to the largest: after an epoch of a few steps BatchNorm's running
     statistics are far from the films', logits reach several hundred, and float32 itself cannot hold 1e-4.
+
+    Args:
+        net: On the CPU.
+        backends: Run the graph at each level of optimisation that :mod:`pneumocli.inference.classifier` uses.
+        pixels: uint8 (N,1,S,S), N at least 1: the films that they are compared on.
     """
-    backend = OnnxBackend(content, image_size=pixels.shape[-1], throughput=throughput)
     largest = 0.0
     for start in range(0, len(pixels), _BATCH):
         part = np.ascontiguousarray(pixels[start : start + _BATCH])
         with torch.no_grad():
             expected = net(torch.from_numpy(part))[0].numpy()
-        found = backend.run(part).logits
         scale = max(1.0, float(np.abs(expected).max()) / _FLOAT32_HOLDS)
-        largest = float(np.maximum(largest, np.abs(expected - found).max() / scale))  # maximum keeps nan
+        for backend in backends:
+            found = backend.run(part).logits
+            largest = float(np.maximum(largest, np.abs(expected - found).max() / scale))  # maximum keeps nan
     return largest
+
+
+def refuse_difference(difference: float, best_file: Path, onnx_file: Path) -> None:
+    """Refuses a graph whose logits are not the network's.
+
+    Args:
+        difference: Of :func:`largest_difference`.
+        best_file: Whose network it is.
+        onnx_file: That would hold the graph.
+
+    Raises:
+        CheckFailed: The difference is 1e-4 or more, or not finite.
+    """
+    if not difference < _LARGEST_DIFFERENCE:  # "not <" catches nan, too
+        raise CheckFailed(
+            f"the exported graph of {best_file} gives logits that differ from the network's by {difference:.2g}, "
+            f"expected less than {_LARGEST_DIFFERENCE:g}: {onnx_file.name} was not written"
+        )
+
+
+def write_model_file(onnx_file: Path, graph: bytes, card: ModelCard, reference: str | None) -> None:
+    """Writes a proven graph with what travels in it; the graph stays as it is, byte for byte.
+
+    Args:
+        onnx_file: Written atomically.
+        graph: Of :func:`graph_of`.
+        card: Metadata key ``pneumo_card``.
+        reference: Of the validation films, :class:`pneumocli.model.reference.Reference` as JSON.
+    """
+    entries = {CARD_KEY: card.model_dump_json()} | ({} if reference is None else {REFERENCE_KEY: reference})
+    write_bytes(onnx_file, with_metadata(graph, entries))

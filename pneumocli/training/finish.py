@@ -1,23 +1,25 @@
 """From the best epoch to a model file: operating point, temperature, card, export, proof."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from itertools import islice
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pneumocli.core.config import TrainConfig
 from pneumocli.core.events import Listener, TaskAdvanced, TaskFinished, TaskStarted
 from pneumocli.core.files import sha256_of, utc_now
 from pneumocli.core.memory import peak_memory_bytes
 from pneumocli.core.parallel import ordered_map
-from pneumocli.core.records import EpochRecord, RunResult
+from pneumocli.core.records import EpochRecord, ManifestRow, RunResult
 from pneumocli.core.version import __version__
 from pneumocli.data.acquisition_cache import acquisitions
 from pneumocli.data.film import still_there
 from pneumocli.data.images import fit_film, read_film
-from pneumocli.inference.classifier import logit_of
+from pneumocli.inference.classifier import Backend, Bytes, Floats, OnnxBackend, logit_of
 from pneumocli.metrics.calibration import fit_temperature
 from pneumocli.metrics.classification import accuracy, auroc, log_loss, sigmoid
 from pneumocli.metrics.thresholds import choose_operating_point
@@ -35,21 +37,23 @@ from pneumocli.run_folder import RunFolder
 from pneumocli.shift.reference import reference_of
 from pneumocli.training.checkpoint import Progress
 from pneumocli.training.dataset import EvaluationForm, TrainingData, validation_films
-from pneumocli.training.export import export
+from pneumocli.training.export import graph_of, largest_difference, refuse_difference, write_model_file
 from pneumocli.training.loader import stacked
 from pneumocli.training.referral import limits_of
 from pneumocli.training.timing import Stopwatch
 
-# Training films that the Gaussian of the features is fitted to. 512 directions need a few times as many films for a
-# stable shrunk covariance; more would cost a noticeable part of an epoch on a CPU.
-_FAMILIAR_FILMS = 1536
+# Training films that describe what films look like. 512 directions need as many for a stable shrunk covariance; with
+# fewer, which altered films are recognised depends on the choice (docs/benchmarks.md, "Finishing a run").
+_FAMILIAR_FILMS = 512
 
 # Films that the exported graph is proven on; more would not find what these do not.
-_PARITY_FILMS = 64
+_PARITY_FILMS = 32
 
-_BATCH = 32
+_BATCH = 16
 
 _CPU = torch.device("cpu")
+
+_Look = Callable[[Bytes], tuple[NDArray[np.float64], Floats]]
 
 _NO_MEMORY = (
     "the device has too little memory to finish the run",
@@ -117,8 +121,8 @@ def finish(  # noqa: PLR0913 - all named by the one caller
         data: The run's films.
         progress: Its epochs; the time that this takes is added to what was spent.
         listener: Gets progress, as a task of its own.
-        device: Where logits and features are computed if it is a CUDA device, in IEEE float32; else on the CPU. The
-            proof of the graph is always the CPU's.
+        device: Where logits and features are computed if it is a CUDA device, in IEEE float32; else the exported
+            graph gives them, on the CPU. The proof of the graph is always the CPU's.
 
     Raises:
         CheckFailed: The exported graph gives other logits than the network.
@@ -132,19 +136,26 @@ def finish(  # noqa: PLR0913 - all named by the one caller
     if (side, fit) != (config.image_size, config.fit):
         form = EvaluationForm(side, fit)
         data = replace(data, val_films=validation_films(data.manifest, form, cache=config.cache, listener=listener))
-    net = _deployable(weights, side, config.views).to(device if device.type == "cuda" else _CPU)
-    val_logits, val_features = _outputs(net, stacked(data.val_films, list(range(len(data.val_films)))))
+    val = stacked(data.val_films, list(range(len(data.val_films)))).numpy()
+    net = _deployable(weights, side, config.views)
+    graph = graph_of(net, side)
+    backend = _proven(run, net, graph, val[:_PARITY_FILMS])
+    listener(TaskAdvanced(task, 1))
+    look: _Look = partial(_outputs_of_graph, backend)
+    if device.type == "cuda":
+        net.to(memory_format=torch.channels_last)
+        look = partial(_outputs, net.to(device))
+    val_logits, val_features = look(val)
     if config.views > 1:
         card = _card_of_views(config, data, progress.history[card.best_epoch - 1], val_logits.astype(np.float32))
-    card = _with_familiarity(net, card, data, val_features)
+    card = _with_familiarity(look, card, data, (val, val_features))
     if config.fold is None:  # of a group all folds' films together set the limits
         card = card.model_copy(update={"refer": limits_of(config, data.manifest.of("val").rows, val_logits)})
-    reference = _reference(card, data, val_logits, val_features)
-    listener(TaskAdvanced(task, 1))
-    save_best(run.best_file, weights, card, None if reference is None else reference.model_dump_json())
-    shown = stacked(data.val_films, list(range(min(len(data.val_films), _PARITY_FILMS))))
-    export(run.best_file, run.onnx_file, card, shown.numpy())
+    found = _reference(card, data, val_logits, val_features)
+    reference = None if found is None else found.model_dump_json()
     listener(TaskAdvanced(task, 2))
+    save_best(run.best_file, weights, card, reference)
+    write_model_file(run.onnx_file, graph, card, reference)
     watch.lap("finish")
     stopped_early = progress.epoch < config.epochs
     run.write_result(_result(run, data, progress, card, stopped_early=stopped_early))
@@ -156,7 +167,17 @@ def finish(  # noqa: PLR0913 - all named by the one caller
 def _deployable(weights: StateDict, side: int, views: int) -> DeployableNet:
     network = build_network(seed=0)
     network.load_state_dict(weights)
-    return deployable(network.to(memory_format=torch.channels_last), side, views).eval()
+    return deployable(network, side, views).eval()
+
+
+def _proven(run: RunFolder, net: DeployableNet, graph: bytes, pixels: Bytes) -> OnnxBackend:
+    """The graph, ready for many films, after it gave the network's logits at both levels of optimisation."""
+    side = pixels.shape[-1]
+    # As many threads as the training: a run that is resumed shall be finished with the same numbers.
+    backend = OnnxBackend(graph, image_size=side, throughput=True, threads=torch.get_num_threads())
+    quick = OnnxBackend(graph, image_size=side, threads=torch.get_num_threads())
+    refuse_difference(largest_difference(net, [quick, backend], pixels), run.best_file, run.onnx_file)
+    return backend
 
 
 def _card_of_views(
@@ -181,31 +202,48 @@ def _card_of_views(
     return card.model_copy(update={"image_size": side, "fit": fit, "views": config.views})
 
 
-def _with_familiarity(
-    net: DeployableNet, card: ModelCard, data: TrainingData, val_features: NDArray[np.float32]
-) -> ModelCard:
-    """Adds to the card what the training films look like, so that a film unlike them can be recognised."""
+def _with_familiarity(look: _Look, card: ModelCard, data: TrainingData, val: tuple[Bytes, Floats]) -> ModelCard:
+    """Adds to the card what the training films look like, so that a film unlike them can be recognised.
+
+    Args:
+        look: Gives logits and features of films.
+        card: Of the network.
+        data: The run's films.
+        val: The validation films, uint8 (N,1,S,S), and their features, float32 (N,512).
+    """
     manifest = data.manifest
     rows = manifest.of("train").rows
-    step = max(1, len(rows) // _FAMILIAR_FILMS)
-    chosen = rows[::step][:_FAMILIAR_FILMS]
+    chosen = [rows[place] for place in evenly_spaced(len(rows), _FAMILIAR_FILMS)]
 
-    def look(path_number: int) -> tuple[NDArray[np.uint8], float]:
-        path = manifest.path(chosen[path_number])
+    def read(row: ManifestRow) -> tuple[NDArray[np.uint8], float]:
+        path = manifest.path(row)
         with still_there(path):
             film = read_film(path)
         height, width = film.pixels.shape
         return fit_film(film.pixels, card.image_size, card.fit), width / height
 
-    pixels, aspects = zip(*ordered_map(look, range(len(chosen))), strict=True)
-    train = torch.from_numpy(np.stack(pixels)).unsqueeze(1)
-    _, features = _outputs(net, train)
-    appearance = Appearance.of(train.numpy(), np.asarray(aspects))
-    input_range, feature_model = describe_films(features, val_features, appearance)
-    val = stacked(data.val_films, list(range(len(data.val_films))))
-    brightness_map = fit_brightness_map(thumbnails(train.numpy()), thumbnails(val.numpy()))
+    films, features, aspects = [], [], []
+    read_ahead = ordered_map(read, chosen)  # decodes while the network works
+    while batch := list(islice(read_ahead, _BATCH)):
+        films.append(np.stack([pixels for pixels, _ in batch])[:, None])
+        aspects += [aspect for _, aspect in batch]
+        features.append(look(films[-1])[1])
+    train = np.concatenate(films)
+    val_films, val_features = val
+    appearance = Appearance.of(train, np.asarray(aspects))
+    input_range, feature_model = describe_films(np.concatenate(features), val_features, appearance)
+    brightness_map = fit_brightness_map(thumbnails(train), thumbnails(val_films))
     described = {"input_range": input_range, "feature_model": feature_model, "brightness_map": brightness_map}
     return card.model_copy(update=described)
+
+
+def evenly_spaced(count: int, most: int) -> list[int]:
+    """Places in a list of ``count``, at most ``most`` of them, from its first to its last at even distances.
+
+    >>> evenly_spaced(9, 3), evenly_spaced(2, 3)
+    ([0, 4, 8], [0, 1])
+    """
+    return [round(place) for place in np.linspace(0, count - 1, min(count, most))]
 
 
 def _reference(
@@ -218,13 +256,20 @@ def _reference(
     return reference_of(val.rows, acquisitions(val), squares, familiarity.coordinates(features), logits)
 
 
-@torch.no_grad()
-def _outputs(net: DeployableNet, pixels: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+def _outputs_of_graph(backend: Backend, pixels: Bytes) -> tuple[NDArray[np.float64], Floats]:
     """Logits of pneumonia, float64 (N,), and pooled activations, float32 (N,512)."""
+    parts = [backend.run(pixels[start : start + _BATCH]) for start in range(0, len(pixels), _BATCH)]
+    logits, features = (np.concatenate([getattr(part, name) for part in parts]) for name in ("logits", "features"))
+    return logit_of(logits), features
+
+
+@torch.no_grad()
+def _outputs(net: DeployableNet, pixels: Bytes) -> tuple[NDArray[np.float64], Floats]:
+    """The same by torch, on the network's device."""
     device = next(net.parameters()).device
     logits, features = [], []
     with ieee_float32(), memory_errors_translated(*_NO_MEMORY):
-        for batch in torch.split(pixels, _BATCH):
+        for batch in torch.split(torch.from_numpy(pixels), _BATCH):
             outputs = net(to_device(batch, device))
             logits.append(outputs[0].cpu())
             features.append(outputs[2].cpu())

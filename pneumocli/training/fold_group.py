@@ -47,7 +47,7 @@ from pneumocli.training.hard_films import HardFilms
 from pneumocli.training.referral import limits_of
 from pneumocli.training.unseen import as_if_unseen
 
-_FAMILIAR_FILMS = 1536  # as for a single run
+_FAMILIAR_FILMS = 1536  # more than for a single run: each fold's own films among them set its share of the limit
 _PARITY_FILMS = 64
 _BATCH = 32
 

@@ -40,7 +40,7 @@ def test_an_export_that_differs_is_not_written(
     films = sorted((phantoms / "test").rglob("*.jpeg"))[:12]
     pixels = np.stack([fit_film(read_film(film).pixels, 64, "crop") for film in films])[:, None]
     graph = trained.onnx_file.read_bytes()
-    monkeypatch.setattr("pneumocli.training.export._graph", lambda net, card, reference: graph)
+    monkeypatch.setattr("pneumocli.training.export.graph_of", lambda net, side: graph)
     weights, card = load_best(trained.best_file)
     target = tmp_path / "model.onnx"
     assert export(trained.best_file, target, card, pixels) < 1e-4

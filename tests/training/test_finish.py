@@ -1,0 +1,70 @@
+"""What is written at the end of a training comes from the proven graph itself."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pneumocli.core.errors import CheckFailed
+from pneumocli.data.images import fit_film, read_film
+from pneumocli.inference.classifier import Classifier
+from pneumocli.model.out_of_distribution import Appearance, fit
+from pneumocli.model.packed_numbers import packed, unpacked
+from pneumocli.run_folder import RunFolder
+from pneumocli.training import finish
+from pneumocli.training.train import train
+from tests.conftest import tiny
+
+
+def seen_by(classifier: Classifier, run: RunFolder, split: str, numbers: list[int] | None = None):
+    """Squares, aspects and features of a split's films, in batches as at the end of a training."""
+    manifest = run.manifest()
+    rows = manifest.of(split).rows
+    films = [read_film(manifest.path(rows[number])).pixels for number in numbers or range(len(rows))]
+    squares = np.stack([fit_film(film, classifier.card.image_size, classifier.card.fit) for film in films])[:, None]
+    features = [classifier.run(squares[start : start + 16]).features for start in range(0, len(squares), 16)]
+    return squares, np.array([film.shape[1] / film.shape[0] for film in films]), np.concatenate(features)
+
+
+def test_the_card_describes_the_training_films_as_the_model_file_sees_them(trained: RunFolder):
+    classifier = Classifier.of_run(trained, throughput=True)
+    squares, aspects, features = seen_by(classifier, trained, "train")
+    _, _, val_features = seen_by(classifier, trained, "val")
+    input_range, model = fit(features, val_features, Appearance.of(squares, aspects))
+    stored = classifier.card.feature_model
+    assert stored is not None
+    assert classifier.card.input_range == input_range
+    assert stored.limit == pytest.approx(model.limit, rel=1e-3)
+    assert stored.residual_variance == pytest.approx(model.residual_variance, rel=1e-3)
+    for ours, theirs in zip((stored.mean, stored.variances), (model.mean, model.variances), strict=True):
+        np.testing.assert_allclose(unpacked(ours, ""), unpacked(theirs, ""), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_of_many_training_films_some_are_described_from_the_first_to_the_last(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(finish, "_FAMILIAR_FILMS", 11)
+    run = RunFolder(tmp_path / "run")
+    train(tiny(phantoms, run.path, epochs=1))
+    classifier = Classifier.of_run(run, throughput=True)
+    last = len(run.manifest().of("train").rows) - 1
+    chosen = finish.evenly_spaced(last + 1, 11)
+    assert (chosen[0], chosen[-1], len(set(chosen))) == (0, last, 11)
+    _, _, features = seen_by(classifier, run, "train", chosen)
+    stored = classifier.card.feature_model
+    assert stored is not None
+    expected = unpacked(packed(np.sqrt(np.maximum(features, 0)).mean(axis=0)), "")
+    np.testing.assert_allclose(unpacked(stored.mean, ""), expected, rtol=1e-3, atol=1e-6)
+
+
+def test_a_graph_that_differs_ends_the_training_without_a_model_file(
+    trained: RunFolder, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    another = trained.onnx_file.read_bytes()
+    monkeypatch.setattr(finish, "graph_of", lambda net, side: another)
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(CheckFailed, match=r"model\.onnx was not written"):
+        train(tiny(phantoms, run.path, epochs=1, seed=1))
+    assert not run.onnx_file.exists()
+    assert not run.finished
