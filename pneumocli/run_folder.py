@@ -229,7 +229,7 @@ class RunFolder:
             RunError: Another process trains into this run.
         """
         try:
-            self.manifest_file.open("a").close()
+            self.manifest_file.open("ab").close()
         except OSError as error:
             raise write_failure(self.manifest_file, error) from error
         # The manifest is written once and never replaced, so a lock on it needs no file of its own.

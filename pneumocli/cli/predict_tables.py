@@ -90,7 +90,10 @@ def on_one_line(text: str) -> str:
 def short_name(image: str, width: int = _PATH_COLUMNS) -> str:
     """A film's path from the current folder where that is shorter, shortened in the middle to ``width`` characters."""
     if Path(image).is_absolute():
-        below = os.path.relpath(image)
+        try:
+            below = os.path.relpath(image)
+        except ValueError:  # on another drive of Windows
+            below = ".."
         image = below if not below.startswith("..") else image
     return shortened(on_one_line(Path(image).as_posix() if os.sep == "\\" else image), width)
 

@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -54,7 +55,7 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             file.flush()
             _sync(file.fileno())
         _give_usual_permissions(temporary)
-        os.replace(temporary, path)  # noqa: PTH105 - the name of the system call is what matters here
+        _replace(temporary, path)
         temporary = None
         _sync_folder(path.parent)
     except OSError as error:
@@ -66,6 +67,30 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         if temporary is not None:
             with contextlib.suppress(OSError):  # of a drive that is gone: resuming removes what is left there
                 Path(temporary).unlink(missing_ok=True)
+
+
+def _replace(temporary: str, path: Path) -> None:
+    """Renames in one step; on Windows as soon as no other program has the old file open, within some seconds."""
+    deadline = time.monotonic() + _WINDOWS_SECONDS
+    while True:
+        try:
+            os.replace(temporary, path)  # noqa: PTH105 - the name of the system call is what matters here
+        except PermissionError as error:
+            if not _OPEN_FILES_STAY or not path.is_file():
+                raise
+            if time.monotonic() >= deadline:
+                hint = "close it there (a spreadsheet, a viewer), and run the command again"
+                raise PneumoError(f"cannot write {path}: another program has it open", hint) from error
+            time.sleep(_WINDOWS_PAUSE)
+        else:
+            return
+
+
+_OPEN_FILES_STAY = os.name == "nt"
+_WINDOWS_SECONDS, _WINDOWS_PAUSE = (
+    5.0,
+    0.05,
+)  # virus scanners and indexers open what was just written, and soon close it
 
 
 def _temporary_beside(path: Path) -> tuple[int, str]:
@@ -80,7 +105,7 @@ def _temporary_beside(path: Path) -> tuple[int, str]:
 # A network share that lost its server, a drive that was pulled out, a FUSE mount whose program ended.
 _DRIVE_GONE = frozenset(
     {errno.ENOTCONN, errno.ESTALE, errno.EIO, errno.EHOSTDOWN, errno.ENODEV, errno.ENXIO}
-    | ({errno.EREMOTEIO} if sys.platform == "linux" else set())
+    | {getattr(errno, "EREMOTEIO", errno.EIO)}  # Linux alone
 )
 _WRITE_ERRORS = frozenset(
     {

@@ -83,7 +83,7 @@ def locked(
 def _locked_now(path: Path, taken: RunError) -> Iterator[str | None]:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
+        with path.open("ab") as file:
             try:
                 _lock(file.fileno())
             except OSError as error:
@@ -110,7 +110,12 @@ def _is_at(path: Path, descriptor: int) -> bool:
 if sys.platform == "win32":
     import msvcrt
 
+    # Windows lets no other handle, not even this process's own, read or write what is locked: a byte is locked that no
+    # file has, as SQLite does. A manifest is both lock file and read by everybody.
+    _BEYOND_ALL_CONTENT = 2**30
+
     def _lock(descriptor: int) -> None:
+        os.lseek(descriptor, _BEYOND_ALL_CONTENT, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
 else:
@@ -171,7 +176,7 @@ def _is_renewed(mark: Path) -> bool:
 def _renewed_at(mark: Path) -> int | None:
     """By the clock of the share; ``None`` where the file is gone."""
     try:
-        with mark.open() as file:  # a share's client keeps times for a while, and asks anew at opening
+        with mark.open("rb") as file:  # a share's client keeps times for a while, and asks anew at opening
             return os.fstat(file.fileno()).st_mtime_ns
     except FileNotFoundError:
         return None

@@ -127,7 +127,7 @@ def read_table(table: Path, folder: Path, listener: Listener = ignore) -> list[T
     repeated = 0
     for cells in _films(table, text):
         row = _row(table, cells, places)
-        before = rows.setdefault(row.image, row)
+        before = rows.setdefault(places.one_name(row.image), row)
         _refuse_contradiction(table, before, row)
         repeated += before is not row
     if not rows:
@@ -304,6 +304,12 @@ class _Places:
         self._beside = beside  # the table's own folder
         self._roots = tuple(dict.fromkeys((Path(os.path.abspath(folder)), folder.resolve())))  # noqa: PTH100 - of the links' own names, too
         self._listed: dict[str, set[str]] | None = None
+        self._first_named: dict[str, str] = {}
+
+    def one_name(self, image: str) -> str:
+        """The name under which a film came first: on a disk that knows no case, ``A.png`` and ``a.png`` are one."""
+        first = self._first_named.setdefault(image.casefold(), image)
+        return first if first == image or os.path.samefile(self._prefix + first, self._prefix + image) else image  # noqa: PTH121
 
     def required(self, name: str, where: str) -> str:
         """The path of a film below the data folder.

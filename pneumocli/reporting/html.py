@@ -58,8 +58,14 @@ def thinned_rows(rows: Sequence[Any]) -> list[Any]:
 
 
 def link(target: Path, page: Path) -> str:
-    """The address of a file as seen from a page, relative, so that a folder of runs can be moved or sent."""
-    return quote(Path(os.path.relpath(target, page.parent)).as_posix())
+    """The address of a file as seen from a page, relative, so that a folder of runs can be moved or sent.
+
+    From another drive of Windows no relative way leads there: the address is absolute.
+    """
+    try:
+        return quote(Path(os.path.relpath(target, page.parent)).as_posix())
+    except ValueError:
+        return target.absolute().as_uri()
 
 
 def table_by_method(metrics: Mapping[str, Metric]) -> list[tuple[str, list[list[str]]]]:

@@ -125,7 +125,9 @@ def _next(connection: Connection, process: BaseProcess) -> Event | PneumoError |
 
 def _ending(code: int) -> str:
     killed = f"killed by signal {-code}" if code < 0 else f"ended with code {code}"
-    return killed + (", which the system sends when memory runs out" if code == -signal.SIGKILL else "")
+    return killed + (
+        ", which the system sends when memory runs out" if code == -9 else ""
+    )  # SIGKILL, which Windows has no name for
 
 
 def _folder(config: TrainConfig) -> Path:

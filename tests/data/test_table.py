@@ -158,6 +158,20 @@ def test_another_case_is_named_in_the_hint(folder: Path):
     assert caught.value.hint == "is sub/c.dcm meant?"
 
 
+def test_a_film_named_in_two_cases_counts_once_where_the_disk_knows_no_case(folder: Path):
+    (folder / "A.png").hardlink_to(folder / "a.png")  # one file under both names, as there
+    assert read(folder, "image,label\na.png,0\nA.png,0\n") == [("a.png", 0, "", "train")]
+    with pytest.raises(DataError, match=r"lists A\.png more than once: line 2 gives the split train, line 3 test"):
+        read(folder, "image,label,split\na.png,0,train\nA.png,0,test\n")
+
+
+def test_films_whose_names_differ_in_case_are_two_where_it_counts(folder: Path):
+    (folder / "A.png").touch()
+    if (folder / "A.png").samefile(folder / "a.png"):
+        pytest.skip("this disk knows no case")
+    assert [row[0] for row in read(folder, "image,label\na.png,0\nA.png,1\n")] == ["a.png", "A.png"]
+
+
 def test_two_spellings_of_one_name_are_ambiguous(folder: Path):
     mixed = unicodedata.normalize("NFC", "ü") + unicodedata.normalize("NFD", "é.png")
     for form in ("NFC", "NFD"):
