@@ -9,7 +9,6 @@ from pneumocli.core.records import Record
 from pneumocli.core.shift_records import Shift
 from pneumocli.data.patients import patient_of
 from pneumocli.inference.classifier import Classifier
-from pneumocli.inference.shift_page import shift_page
 from pneumocli.shift.detection import LEAST_FILMS, detect_shift
 from pneumocli.shift.sample import FilmSample, StoredSample
 
@@ -68,6 +67,8 @@ def report_shift(
     if file is None:
         return
     if file.suffix.lower() == ".html":
+        from pneumocli.inference.shift_page import shift_page  # templates, which most folders are answered without
+
         write_text(file, shift_page(shift, shard))
     else:
         stored = StoredSample.of(sample)

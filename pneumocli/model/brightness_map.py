@@ -7,6 +7,8 @@ References:
     Ledoit and Wolf 2004, doi:10.1016/S0047-259X(03)00096-4, for the shrinkage.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,8 +66,15 @@ def map_distances(model: BrightnessMap, maps: Floats) -> Floats:
     Raises:
         ModelFileError: The card's numbers are damaged.
     """
-    mean, whitening = (unpacked(text, TRAINING_FILMS_DAMAGED) for text in (model.mean, model.whitening))
+    mean, whitening = _arrays(model.mean, model.whitening)
+    distances: Floats = np.linalg.norm((maps - mean) @ whitening, axis=1).astype(np.float32)
+    return distances
+
+
+@lru_cache(maxsize=2)  # of one model, asked for at every batch
+def _arrays(mean_text: str, whitening_text: str) -> tuple[Floats, Floats]:
+    """Mean (64,) and whitening (64,64)."""
+    mean, whitening = (unpacked(text, TRAINING_FILMS_DAMAGED) for text in (mean_text, whitening_text))
     if mean.size != _CELLS**2 or whitening.size != _CELLS**4 or not np.isfinite([mean.sum(), whitening.sum()]).all():
         raise ModelFileError(TRAINING_FILMS_DAMAGED)
-    distances: Floats = np.linalg.norm((maps - mean) @ whitening.reshape(_CELLS**2, -1), axis=1).astype(np.float32)
-    return distances
+    return mean, whitening.reshape(_CELLS**2, -1)

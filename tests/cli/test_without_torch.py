@@ -52,6 +52,18 @@ def test_what_needs_more_says_how_to_get_it(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_is_answered_and_compared_without_templates_or_masked_arrays(
+    trained: RunFolder, phantoms: Path, tmp_path: Path
+):
+    """Each takes as long to import as several films to score."""
+    ending = "import sys\nfrom pneumocli.cli.app import main\ntry:\n    main()\nfinally:\n    "
+    program = f'{ending}print(sorted({{"jinja2", "numpy.ma"}} & set(sys.modules)), file=sys.stderr)'
+    done = run((sys.executable, "-c", program), "predict", phantoms / "test", "--run", trained.path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "like the" in done.stderr  # compared as a whole
+    assert done.stderr.endswith("[]\n")
+
+
 @pytest.mark.slow
 def test_the_environment_of_predict_only(trained: RunFolder, phantoms: Path, tmp_path: Path):
     venv.create(tmp_path / "venv", with_pip=True)
