@@ -24,7 +24,8 @@ PAGE_NAME, TABLE_NAME = "suspect-labels.html", "suspect-labels.csv"
 _COLUMNS = ("image", "label", "patient", "suggestion", "probability", "rank", "reason")
 _SHOWN = 60
 
-_BY_DUPLICATE = "the same picture is labelled {other}, too: {images}"
+_BY_DUPLICATE = "the same picture, or nearly, is labelled {other}, too: {images}"
+_MOST_NAMED = 3  # copies: a film of a few grey values looks like many
 _BY_FOLDS = "labelled {label}; the fold that held it out gives probability of pneumonia {probability:.1%}"
 
 
@@ -97,11 +98,16 @@ def _ranked(films: Sequence[OutOfFoldFilm], duplicates: dict[str, list[str]]) ->
         other: ClassName = CLASS_NAMES[1 - CLASS_NAMES.index(film.label)]
         reasons = []
         if film.image in duplicates:
-            reasons.append(_BY_DUPLICATE.format(other=other, images=", ".join(duplicates[film.image])))
+            reasons.append(_BY_DUPLICATE.format(other=other, images=_some(duplicates[film.image])))
         if place in doubted:
             reasons.append(_BY_FOLDS.format(label=film.label, probability=film.probability))
         found.append(SuspectLabel(film, rank, other if place in doubted else None, "; ".join(reasons)))
     return tuple(found)
+
+
+def _some(images: Sequence[str]) -> str:
+    left = len(images) - _MOST_NAMED
+    return ", ".join(images[:_MOST_NAMED]) + (f" and {left} more" if left > 0 else "")
 
 
 def _contradicting_duplicates(films: Sequence[OutOfFoldFilm], manifest: Manifest) -> dict[str, list[str]]:

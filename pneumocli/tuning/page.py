@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pneumocli.core.config import TrainConfig
 from pneumocli.core.settings import flag_name
@@ -12,6 +13,7 @@ from pneumocli.reporting.html import page_figure, render, thinned_rows
 from pneumocli.tuning.records import TrialRecord, TuneResult
 
 _MOST_LISTED = 10
+_SIZE = 6.2, 4.2  # inches: two beside each other on a screen, each readable on a phone
 _SAID = {"hard": "balanced accuracy on hard films", "log-loss": "log loss"}
 
 
@@ -54,7 +56,7 @@ def _seed(trials: Sequence[TrialRecord], result: TuneResult) -> int:
 
 def _history(result: TuneResult, trials: Sequence[TrialRecord]) -> dict[str, object]:
     """Every trial's value by its number, and the best so far."""
-    figure: Figure = new_figure(9.5, 3.8)
+    figure: Figure = new_figure(*_SIZE)
     axes = figure.add_subplot()
     seed = _seed(trials, result)
     scale = 100 if result.objective == "hard" else 1
@@ -62,7 +64,7 @@ def _history(result: TuneResult, trials: Sequence[TrialRecord]) -> dict[str, obj
         shown = [one for one in trials if one.state == state and one.value is not None and one.seed == seed]
         axes.plot(
             [one.number for one in shown], [scale * (one.value or 0) for one in shown],
-            mark, color=colour, linestyle="none", label=state,
+            mark, color=colour, linestyle="none", label=state if shown else None,
         )  # fmt: skip
     done = [one for one in trials if one.state == "complete" and one.value is not None and one.seed == seed]
     best: list[float] = []
@@ -75,8 +77,17 @@ def _history(result: TuneResult, trials: Sequence[TrialRecord]) -> dict[str, obj
         where="post", color=PNEUMONIA_COLOUR, label="best so far",
     )  # fmt: skip
     axes.set(xlabel="trial", ylabel=_SAID[result.objective] + (", %" if scale == 100 else ""))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    rows = [[str(one.number), one.state, "" if one.value is None else worded(result, one.value)] for one in trials]
+    rows = [
+        [
+            str(one.number),
+            one.state if one.seed == seed else f"{one.state}, the best one's settings with seed {one.seed}",
+            "" if one.value is None else worded(result, one.value),
+        ]
+        for one in trials
+    ]
     return page_figure(
         figure,
         "Value of each trial",
@@ -88,11 +99,12 @@ def _history(result: TuneResult, trials: Sequence[TrialRecord]) -> dict[str, obj
 
 def _importances(result: TuneResult) -> dict[str, object]:
     found = sorted(result.importances.items(), key=lambda item: item[1])
-    figure: Figure = new_figure(9.5, 0.8 + 0.26 * len(found))
+    figure: Figure = new_figure(_SIZE[0], max(_SIZE[1], 0.8 + 0.26 * len(found)))
     axes = figure.add_subplot()
     names = [flag_name(TrainConfig, name).removeprefix("--") for name, _ in found]
     axes.barh(names, [100 * share for _, share in found], color=NORMAL_COLOUR)
     axes.set(xlabel="share of the variance between trials, %")
+    axes.spines[["top", "right"]].set_visible(False)
     return page_figure(
         figure,
         "Which settings mattered",

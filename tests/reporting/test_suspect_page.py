@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,8 +64,19 @@ def test_duplicates_with_two_labels_stand_first_then_what_the_folds_doubt(manife
     assert {item.film.image for item in found[:2]} == {"n1.png", "copy-of-n1.png"}
     assert [item.film.image for item in found[2:]] == [HOSTILE]
     assert [item.rank for item in found] == [1, 2, 3]
-    assert "the same picture is labelled" in found[0].reason
+    assert "the same picture, or nearly, is labelled" in found[0].reason
     assert (found[2].suggestion, found[0].suggestion) == ("PNEUMONIA", None)
+
+
+def test_many_copies_are_counted_and_not_all_named(manifest: Manifest, tmp_path: Path):
+    copies = [f"copy-{number}.png" for number in range(5)]
+    for name in copies:
+        shutil.copy(manifest.folder / "n1.png", manifest.folder / name)
+    rows = tuple(manifest.rows[-1].model_copy(update={"image": name, "patient": name}) for name in copies)
+    films = [*scored(), *(scored()[-1].model_copy(update={"image": name}) for name in copies)]
+    write_suspect_labels(tmp_path, films, replace(manifest, rows=(*manifest.rows, *rows)))
+    (reason,) = (row["reason"] for row in table(tmp_path) if row["image"] == "n1.png")
+    assert "copy-0.png, copy-1.png, copy-2.png and 3 more" in reason
 
 
 def test_the_table_holds_every_film_and_is_read_as_a_manifest(manifest: Manifest, tmp_path: Path):
