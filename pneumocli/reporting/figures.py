@@ -379,9 +379,10 @@ def _show_film(axes: Axes, scores: ScoreArrays, index: int, folder: Path) -> Non
         axes.text(0.5, 0.5, error.reason, ha="center", va="center", fontsize=7, wrap=True)
     name = Path(image).name
     shown = name if len(name) <= 30 else name[:14] + "..." + name[-13:]
+    label = scores.labels[index]
     # parse_math: a file name may hold dollar signs
     axes.set_title(
-        f"{shown}\n{CLASS_NAMES[scores.labels[index]]}, probability {scores.probabilities[index]:.1%}",
+        f"{shown}\n{CLASS_NAMES[label]}, called {CLASS_NAMES[1 - label]} at {scores.probabilities[index]:.1%}",
         fontsize=7,
         parse_math=False,
     )

@@ -103,6 +103,7 @@ def test_the_worst_mistakes_come_first(card: ModelCard, phantoms: Path):
     figure = mistakes_figure(evaluation, scores, phantoms, most=2)
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert [title.split("\n")[0] for title in titles] == [Path(names[2]).name, Path(names[3]).name]
+    assert all(title.split("\n")[1].startswith("NORMAL, called PNEUMONIA at ") for title in titles)
     assert figure.get_suptitle() == "Worst mistakes: 2 of 3 wrong films"
     assert png(figure).startswith(SIGNATURE)
     nothing = [film(names[0], 0, -2.0)]
