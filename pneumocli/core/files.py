@@ -69,6 +69,11 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
                 Path(temporary).unlink(missing_ok=True)
 
 
+# Virus scanners and indexers open what was just written, and soon close it.
+_OPEN_FILES_STAY = os.name == "nt"
+_WINDOWS_SECONDS, _WINDOWS_PAUSE = 5.0, 0.05
+
+
 def _replace(temporary: str, path: Path) -> None:
     """Renames in one step; on Windows as soon as no other program has the old file open, within some seconds."""
     deadline = time.monotonic() + _WINDOWS_SECONDS
@@ -84,13 +89,6 @@ def _replace(temporary: str, path: Path) -> None:
             time.sleep(_WINDOWS_PAUSE)
         else:
             return
-
-
-_OPEN_FILES_STAY = os.name == "nt"
-_WINDOWS_SECONDS, _WINDOWS_PAUSE = (
-    5.0,
-    0.05,
-)  # virus scanners and indexers open what was just written, and soon close it
 
 
 def _temporary_beside(path: Path) -> tuple[int, str]:

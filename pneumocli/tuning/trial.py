@@ -123,11 +123,12 @@ def _next(connection: Connection, process: BaseProcess) -> Event | PneumoError |
     return event
 
 
+_SIGKILL = 9  # Windows has neither the signal nor its name
+
+
 def _ending(code: int) -> str:
     killed = f"killed by signal {-code}" if code < 0 else f"ended with code {code}"
-    return killed + (
-        ", which the system sends when memory runs out" if code == -9 else ""
-    )  # SIGKILL, which Windows has no name for
+    return killed + (", which the system sends when memory runs out" if code == -_SIGKILL else "")
 
 
 def _folder(config: TrainConfig) -> Path:
