@@ -178,7 +178,7 @@ def _test_of_known(name: str, parts: Sequence[list[object]], permutations: int) 
 
 def _median_age(rows: FilmRows) -> float | None:
     ages = np.array(_known(rows.ages), np.float64)
-    return _middle(ages) if ages.size else None
+    return _quantile(ages, 0.5) if ages.size else None
 
 
 def _view_shares(rows: FilmRows) -> dict[str, float]:
@@ -204,17 +204,16 @@ def _property(name: str, distance: float, p_value: float, there: FilmRows, here:
 def _median(name: str, rows: FilmRows) -> float:
     if name == "age":
         return _median_age(rows) or 0.0
-    return _middle(rows.logits if name == "logit" else rows.numbers[:, NUMBERS.index(name)])
+    return _quantile(rows.logits if name == "logit" else rows.numbers[:, NUMBERS.index(name)], 0.5)
 
 
-def _middle(values: NDArray[np.floating]) -> float:
-    """The median of numbers, (N,), N at least 1; numpy's own would import masked arrays, a tenth of a start.
+def _quantile(values: NDArray[np.floating], share: float) -> float:
+    """The quantile of numbers, (N,), N at least 1; numpy's own would import masked arrays, a tenth of a start.
 
-    >>> _middle(np.array([3.0, 1.0, 2.0])), _middle(np.array([4.0, 1.0, 2.0, 3.0]))
+    >>> _quantile(np.array([3.0, 1.0, 2.0]), 0.5), _quantile(np.array([4.0, 1.0, 2.0, 3.0]), 0.5)
     (2.0, 2.5)
     """
-    ordered = np.sort(values)
-    return float(ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1].mean())
+    return float(np.interp(share * (len(values) - 1), np.arange(len(values)), np.sort(values)))
 
 
 def _other_kind(name: str, there: FilmRows, here: FilmRows) -> str:
@@ -233,7 +232,7 @@ def _word(name: str, here: float, there: float) -> str:
 
 
 def _unlike_share(there: FilmRows, here: FilmRows) -> float:
-    limit = np.quantile(_distances(there), _USUAL)
+    limit = _quantile(_distances(there), _USUAL)
     return float((_distances(here) > limit).mean())
 
 
