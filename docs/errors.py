@@ -184,7 +184,7 @@ CURES = {
     ): ("use the group without `--ensemble`: its model files run one after another"),
     (
         "the exported graph of … gives logits that differ from the network's by …, "
-        "expected less than …: … was not written"
+        "expected less than …: model.onnx was not written"
     ): ("`pneumo train --resume RUN` tries the export again; another version of torch or onnxruntime may help"),
     "torch exported no graph": "install torch, onnx and onnxscript in the versions that pneumo asks for",
     "… has … epochs already, more than --epochs …": "give `--epochs` a larger number",

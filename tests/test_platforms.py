@@ -146,7 +146,8 @@ ENCODINGS = ["cp1252", "ascii"]
 
 def written_by(monkeypatch: pytest.MonkeyPatch, encoding: str, *argv: str) -> tuple[int, str, str]:
     """A command's exit code, and both of its streams, which refuse what the encoding lacks."""
-    streams = [io.TextIOWrapper(io.BytesIO(), encoding, errors="strict") for _ in range(2)]
+    written = [io.BytesIO(), io.BytesIO()]
+    streams = [io.TextIOWrapper(one, encoding, errors="strict") for one in written]
     with monkeypatch.context() as patch:
         patch.setenv("NO_COLOR", "1")
         patch.setattr(sys, "argv", ["pneumo", *argv])
@@ -158,14 +159,15 @@ def written_by(monkeypatch: pytest.MonkeyPatch, encoding: str, *argv: str) -> tu
             app.main()
         for stream in streams:
             stream.flush()
-    out, err = (stream.buffer.getvalue().decode(encoding) for stream in streams)  # type: ignore[attr-defined]
+    out, err = (one.getvalue().decode(encoding) for one in written)
     return int(caught.value.code or 0), out, err
 
 
 @pytest.fixture(scope="module")
 def two_runs(evaluated: tuple[RunFolder, Evaluation], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     folder = tmp_path_factory.mktemp("encodings") / "runs"
-    return tuple(str(copy_of(evaluated[0], folder / name, evaluations=True).path) for name in "ab")  # type: ignore[return-value]
+    one, other = (str(copy_of(evaluated[0], folder / name, evaluations=True).path) for name in "ab")
+    return one, other
 
 
 @pytest.mark.slow

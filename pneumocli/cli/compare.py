@@ -12,10 +12,10 @@ from rich.text import Text
 
 from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
-from pneumocli.cli.render import SCORES, metric_text
+from pneumocli.cli.render import metric_text
 from pneumocli.core.config import CompareConfig
 from pneumocli.core.records import NOTICE
-from pneumocli.reporting.text import metric_label, p_text, points
+from pneumocli.reporting.text import difference_text, metric_label, p_text
 from pneumocli.run_folder import RunFolder, is_table_evaluation
 
 if TYPE_CHECKING:  # a prediction starts without these records
@@ -147,16 +147,11 @@ def _difference_table(comparison: "Comparison", a: str, b: str) -> Table:
 
 
 def _cells(row: "Difference") -> tuple[str, str, str]:
-    found, *ends = (_amount(row.metric, value) for value in (row.difference, row.low, row.high))
-    interval = "" if None in ends else f"{ends[0]} to {ends[1]}"
-    return found or "undefined", interval, p_text(row.p_value)
-
-
-def _amount(metric: str, value: float | None) -> str | None:
-    """A difference as a table shows it, never a zero with a minus; ``None`` where it is undefined."""
-    if value is None:
-        return None
-    return f"{round(value, 3) + 0.0:+.3f}" if metric in SCORES else f"{points(value):+.1f}"
+    points, low, high = (
+        difference_text(row.metric, value, decimals=3) for value in (row.difference, row.low, row.high)
+    )
+    interval = "" if row.low is None or row.high is None else f"{low} to {high}"
+    return points, interval, p_text(row.p_value)
 
 
 def _short(method: str) -> str:

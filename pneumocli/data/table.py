@@ -309,7 +309,7 @@ class _Places:
     def one_name(self, image: str) -> str:
         """The name under which a film came first: on a disk that knows no case, ``A.png`` and ``a.png`` are one."""
         first = self._first_named.setdefault(image.casefold(), image)
-        return first if first == image or os.path.samefile(self._prefix + first, self._prefix + image) else image  # noqa: PTH121
+        return first if first == image or (self._folder / first).samefile(self._folder / image) else image
 
     def required(self, name: str, where: str) -> str:
         """The path of a film below the data folder.

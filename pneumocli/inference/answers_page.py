@@ -4,6 +4,7 @@ A page of any number of films stays one file of some megabytes: it shows :data:`
 :data:`.MOST_ROWS`, and counts all.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,9 +105,8 @@ def common_folder(images: Sequence[str]) -> str:
     """
     if len(set(images)) < 2:
         return ""
-    first, last = min(images), max(images)  # what these two begin with, all between them do
-    end = next((place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
-    return first[: max(first.rfind("/", 0, end), first.rfind("\\", 0, end)) + 1]
+    common = os.path.commonprefix(images)  # noqa: RUF071 - commonpath knows the separators of this system alone
+    return common[: max(common.rfind("/"), common.rfind("\\")) + 1]
 
 
 def _row(film: Prediction, skip: int, *, refers: bool) -> list[str]:

@@ -107,15 +107,19 @@ def value_text(metric: str, value: float | None) -> str:
     return "<0.0001" if 0 < abs(value) < 0.0001 else f"{value:#.3g}".rstrip(".")
 
 
-def difference_text(metric: str, value: float | None) -> str:
+def difference_text(metric: str, value: float | None, decimals: int = 4) -> str:
     """A difference of two values of a metric, with its sign: in percentage points, or as a number.
+
+    Never a zero with a minus.
 
     >>> difference_text("auroc", -0.0123), difference_text("log_loss", 0.0332), difference_text("auroc", None)
     ('-1.2', '+0.0332', 'undefined')
+    >>> difference_text("log_loss", -0.0004, decimals=3)
+    '+0.000'
     """
     if value is None:
         return "undefined"
-    return f"{value:+.4f}" if metric in _NUMBERS else f"{points(value):+.1f}"
+    return f"{round(value, decimals) + 0.0:+.{decimals}f}" if metric in _NUMBERS else f"{points(value):+.1f}"
 
 
 def points(share: float) -> float:

@@ -62,7 +62,13 @@ class EvaluationForm:
 
     def __call__(self, path: Path) -> Pixels:
         """The film's pixels, uint8 (S,S)."""
-        return fit_film(read_film(path).pixels, self.image_size, self.fit)
+        return self.with_aspect(path)[0]
+
+    def with_aspect(self, path: Path) -> tuple[Pixels, float]:
+        """The film's pixels, uint8 (S,S), and width / height of its file."""
+        pixels = read_film(path).pixels
+        height, width = pixels.shape
+        return fit_film(pixels, self.image_size, self.fit), width / height
 
 
 def prepare(config: TrainConfig, listener: Listener) -> TrainingData:

@@ -19,10 +19,8 @@ from pneumocli.core.errors import CheckFailed
 from pneumocli.core.files import write_bytes
 from pneumocli.inference.classifier import Backend, OnnxBackend
 from pneumocli.model.card import ModelCard
-from pneumocli.model.network import DeployableNet, build_network
+from pneumocli.model.network import DeployableNet
 from pneumocli.model.onnx_file import CARD_KEY, GRAPH_INPUT, GRAPH_OUTPUTS, REFERENCE_KEY, with_metadata
-from pneumocli.model.views import deployable
-from pneumocli.model.weights import load_best, load_reference
 
 # Newest operator set that onnxruntime 1.22, the oldest supported, implements in full; torch 2.9 exports it natively.
 _OPSET = 20
@@ -33,34 +31,6 @@ _BATCH = 16
 
 # Largest logit that float32 holds to a tenth of the tolerance.
 _FLOAT32_HOLDS = 100.0
-
-
-def export(best_file: Path, onnx_file: Path, card: ModelCard, check_pixels: NDArray[np.uint8]) -> float:
-    """Write a model file of a run's ``best.pt`` and prove that it computes what the network computes.
-
-    Args:
-        best_file: Where the weights and the reference come from.
-        onnx_file: Written atomically, and only when the proof succeeds.
-        card: Goes into the file as JSON, metadata key ``pneumo_card``.
-        check_pixels: uint8 (N,1,S,S), N at least 1, S the card's image size: the films that it is proven on.
-
-    Returns:
-        As :func:`largest_difference`.
-
-    Raises:
-        ModelFileError: ``best_file`` is missing or damaged.
-        CheckFailed: The difference is 1e-4 or more, or not finite. Nothing is written.
-    """
-    weights, _ = load_best(best_file)
-    network = build_network(seed=0)
-    network.load_state_dict(weights)
-    net = deployable(network, card.image_size, card.views).eval()
-    graph = graph_of(net, card.image_size)
-    backends = [OnnxBackend(graph, image_size=card.image_size, throughput=level) for level in (False, True)]
-    difference = largest_difference(net, backends, check_pixels)
-    refuse_difference(difference, best_file, onnx_file)
-    write_model_file(onnx_file, graph, card, load_reference(best_file))
-    return difference
 
 
 def graph_of(net: DeployableNet, side: int) -> bytes:
@@ -115,16 +85,41 @@ def _silence() -> Iterator[None]:
         logging.disable(before)
 
 
-def largest_difference(net: DeployableNet, backends: Sequence[Backend], pixels: NDArray[np.uint8]) -> float:
+def proven(
+    net: DeployableNet, graph: bytes, pixels: NDArray[np.uint8], *, of: str, threads: int | None = None
+) -> tuple[OnnxBackend, float]:
+    """A graph ready for many films, after it gave the network's logits at both levels of optimisation.
+
+    Args:
+        net: On the CPU, in evaluation mode.
+        graph: Of :func:`graph_of`.
+        pixels: uint8 (N,1,S,S), N at least 1: the films that they are compared on.
+        of: Whose network it is, for the message.
+        threads: Of ONNX Runtime, inside one operation; one per usable core unless given.
+
+    Returns:
+        The graph at the fullest optimisation, and the largest difference of a logit.
+
+    Raises:
+        CheckFailed: The difference is 1e-4 or more, or not finite.
+    """
+    quick, full = (
+        OnnxBackend(graph, image_size=pixels.shape[-1], throughput=level, threads=threads) for level in (False, True)
+    )
+    difference = _largest_difference(net, [quick, full], pixels)
+    if not difference < _LARGEST_DIFFERENCE:  # "not <" catches nan, too
+        raise CheckFailed(
+            f"the exported graph of {of} gives logits that differ from the network's by {difference:.2g}, "
+            f"expected less than {_LARGEST_DIFFERENCE:g}: model.onnx was not written"
+        )
+    return full, difference
+
+
+def _largest_difference(net: DeployableNet, backends: Sequence[Backend], pixels: NDArray[np.uint8]) -> float:
     """The largest difference of a logit between a network and its graph, at all levels of optimisation.
 
     Where logits exceed 100 it is taken relative to the largest: after an epoch of a few steps BatchNorm's running
     statistics are far from the films', logits reach several hundred, and float32 itself cannot hold 1e-4.
-
-    Args:
-        net: On the CPU.
-        backends: Run the graph at each level of optimisation that :mod:`pneumocli.inference.classifier` uses.
-        pixels: uint8 (N,1,S,S), N at least 1: the films that they are compared on.
     """
     largest = 0.0
     for start in range(0, len(pixels), _BATCH):
@@ -136,24 +131,6 @@ def largest_difference(net: DeployableNet, backends: Sequence[Backend], pixels: 
             found = backend.run(part).logits
             largest = float(np.maximum(largest, np.abs(expected - found).max() / scale))  # maximum keeps nan
     return largest
-
-
-def refuse_difference(difference: float, best_file: Path, onnx_file: Path) -> None:
-    """Refuses a graph whose logits are not the network's.
-
-    Args:
-        difference: Of :func:`largest_difference`.
-        best_file: Whose network it is.
-        onnx_file: That would hold the graph.
-
-    Raises:
-        CheckFailed: The difference is 1e-4 or more, or not finite.
-    """
-    if not difference < _LARGEST_DIFFERENCE:  # "not <" catches nan, too
-        raise CheckFailed(
-            f"the exported graph of {best_file} gives logits that differ from the network's by {difference:.2g}, "
-            f"expected less than {_LARGEST_DIFFERENCE:g}: {onnx_file.name} was not written"
-        )
 
 
 def write_model_file(onnx_file: Path, graph: bytes, card: ModelCard, reference: str | None) -> None:

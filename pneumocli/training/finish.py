@@ -17,9 +17,8 @@ from pneumocli.core.parallel import ordered_map
 from pneumocli.core.records import EpochRecord, ManifestRow, RunResult
 from pneumocli.core.version import __version__
 from pneumocli.data.acquisition_cache import acquisitions
-from pneumocli.data.film import still_there
-from pneumocli.data.images import fit_film, read_film
-from pneumocli.inference.classifier import Backend, Bytes, Floats, OnnxBackend, logit_of
+from pneumocli.data.film import Pixels, still_there
+from pneumocli.inference.classifier import Backend, Bytes, Floats, logit_of
 from pneumocli.metrics.calibration import fit_temperature
 from pneumocli.metrics.classification import accuracy, auroc, log_loss, sigmoid
 from pneumocli.metrics.thresholds import choose_operating_point
@@ -37,7 +36,7 @@ from pneumocli.run_folder import RunFolder
 from pneumocli.shift.reference import reference_of
 from pneumocli.training.checkpoint import Progress
 from pneumocli.training.dataset import EvaluationForm, TrainingData, validation_films
-from pneumocli.training.export import graph_of, largest_difference, refuse_difference, write_model_file
+from pneumocli.training.export import graph_of, proven, write_model_file
 from pneumocli.training.loader import stacked
 from pneumocli.training.referral import limits_of
 from pneumocli.training.timing import Stopwatch
@@ -139,7 +138,8 @@ def finish(  # noqa: PLR0913 - all named by the one caller
     val = stacked(data.val_films, list(range(len(data.val_films)))).numpy()
     net = _deployable(weights, side, config.views)
     graph = graph_of(net, side)
-    backend = _proven(run, net, graph, val[:_PARITY_FILMS])
+    # As many threads as the training: a run that is resumed shall be finished with the same numbers.
+    backend, _ = proven(net, graph, val[:_PARITY_FILMS], of=str(run.best_file), threads=torch.get_num_threads())
     listener(TaskAdvanced(task, 1))
     look: _Look = partial(_outputs_of_graph, backend)
     if device.type == "cuda":
@@ -168,16 +168,6 @@ def _deployable(weights: StateDict, side: int, views: int) -> DeployableNet:
     network = build_network(seed=0)
     network.load_state_dict(weights)
     return deployable(network, side, views).eval()
-
-
-def _proven(run: RunFolder, net: DeployableNet, graph: bytes, pixels: Bytes) -> OnnxBackend:
-    """The graph, ready for many films, after it gave the network's logits at both levels of optimisation."""
-    side = pixels.shape[-1]
-    # As many threads as the training: a run that is resumed shall be finished with the same numbers.
-    backend = OnnxBackend(graph, image_size=side, throughput=True, threads=torch.get_num_threads())
-    quick = OnnxBackend(graph, image_size=side, threads=torch.get_num_threads())
-    refuse_difference(largest_difference(net, [quick, backend], pixels), run.best_file, run.onnx_file)
-    return backend
 
 
 def _card_of_views(
@@ -215,12 +205,12 @@ def _with_familiarity(look: _Look, card: ModelCard, data: TrainingData, val: tup
     rows = manifest.of("train").rows
     chosen = [rows[place] for place in evenly_spaced(len(rows), _FAMILIAR_FILMS)]
 
-    def read(row: ManifestRow) -> tuple[NDArray[np.uint8], float]:
+    form = EvaluationForm(card.image_size, card.fit)
+
+    def read(row: ManifestRow) -> tuple[Pixels, float]:
         path = manifest.path(row)
         with still_there(path):
-            film = read_film(path)
-        height, width = film.pixels.shape
-        return fit_film(film.pixels, card.image_size, card.fit), width / height
+            return form.with_aspect(path)
 
     films, features, aspects = [], [], []
     read_ahead = ordered_map(read, chosen)  # decodes while the network works

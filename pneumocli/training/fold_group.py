@@ -21,8 +21,7 @@ from pneumocli.core.parallel import ordered_map
 from pneumocli.core.records import OUT_OF_FOLD, FoldOutcome, ManifestRow, RunResult
 from pneumocli.core.version import __version__
 from pneumocli.data.acquisition_cache import acquisitions
-from pneumocli.data.film import still_there
-from pneumocli.data.images import fit_film, read_film
+from pneumocli.data.film import Pixels, still_there
 from pneumocli.data.manifest import Manifest, readable_films
 from pneumocli.evaluation.measure import Origin, evaluate_predictions, scored_film
 from pneumocli.evaluation.store import stored_evaluations, write_evaluation_files
@@ -42,6 +41,7 @@ from pneumocli.reporting.suspect_page import write_suspect_labels
 from pneumocli.run_folder import RunFolder
 from pneumocli.shift.reference import reference_of
 from pneumocli.shift.shortcut import fit_shortcuts, hard_films
+from pneumocli.training.dataset import EvaluationForm
 from pneumocli.training.ensemble import write_ensemble
 from pneumocli.training.hard_films import HardFilms
 from pneumocli.training.referral import limits_of
@@ -190,23 +190,22 @@ def _sample(
     films: Manifest, card: ModelCard, listener: Listener
 ) -> tuple[NDArray[np.uint8], Floats, NDArray[np.int64]]:
     """Some films as the networks take them, uint8 (n,1,S,S), their aspects, and their numbers in the manifest."""
-    chosen = np.arange(len(films))[:: max(1, len(films) // _FAMILIAR_FILMS)][:_FAMILIAR_FILMS]
+    chosen = list(range(len(films)))[:: max(1, len(films) // _FAMILIAR_FILMS)][:_FAMILIAR_FILMS]
+    form = EvaluationForm(card.image_size, card.fit)
 
-    def look(index: int) -> tuple[NDArray[np.uint8], float]:
+    def look(index: int) -> tuple[Pixels, float]:
         path = films.path(films.rows[index])
         with still_there(path):
-            film = read_film(path)
-        height, width = film.pixels.shape
-        return fit_film(film.pixels, card.image_size, card.fit), width / height
+            return form.with_aspect(path)
 
     task, seen = "reading films", []
     listener(TaskStarted(task, len(chosen)))
-    for done, one in enumerate(ordered_map(look, chosen.tolist()), start=1):
+    for done, one in enumerate(ordered_map(look, chosen), start=1):
         seen.append(one)
         listener(TaskAdvanced(task, done))
     listener(TaskFinished(task))
     pixels, aspects = zip(*seen, strict=True)
-    return np.stack(pixels)[:, None], np.asarray(aspects, np.float32), chosen
+    return np.stack(pixels)[:, None], np.asarray(aspects, np.float32), np.asarray(chosen)
 
 
 def _outputs(members: Sequence[Classifier], pixels: NDArray[np.uint8]) -> tuple[Floats, NDArray[np.float64]]:

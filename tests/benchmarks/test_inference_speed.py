@@ -15,8 +15,8 @@ from pneumocli.core.parallel import usable_cores
 from pneumocli.model.card import ModelCard, OperatingPoint, ValidationSummary
 from pneumocli.model.network import build_network
 from pneumocli.model.weights import save_best
-from pneumocli.training.export import export
 from tests.benchmarks.conftest import Run, python
+from tests.helpers.exported import export
 
 pytestmark = pytest.mark.benchmark
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
-from pneumocli.cli.compare import _amount, _in_lines, comparison_table
+from pneumocli.cli.compare import _cells, _in_lines, comparison_table
 from pneumocli.core.config import CompareConfig
 from pneumocli.core.errors import RunError
 from pneumocli.core.events import Remark
@@ -25,7 +25,7 @@ from pneumocli.evaluation.evaluate import Evaluated
 from pneumocli.evaluation.store import read_evaluation
 from pneumocli.inference.classifier import card_of_run
 from pneumocli.metrics.classification import sigmoid
-from pneumocli.metrics.records import Comparison, Evaluation, Metric
+from pneumocli.metrics.records import Comparison, Difference, Evaluation, Metric
 from pneumocli.metrics.scores import Compared, ScoreArrays, write_predictions
 from pneumocli.reporting.comparison_figures import _SHOWN, comparison_figure
 from pneumocli.run_folder import RunFolder
@@ -78,11 +78,20 @@ def assert_a_line_per_pair_and_setting(comparison: Comparison) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "value", "shown"),
-    [("auroc", -0.0004, "+0.0"), ("auroc", -0.012, "-1.2"), ("brier_score", -0.0004, "+0.000"), ("auroc", None, None)],
+    ("metric", "value", "shown", "interval"),
+    [
+        ("auroc", -0.0004, "+0.0", "+0.0 to +0.0"),
+        ("auroc", -0.012, "-1.2", "-1.2 to -1.2"),
+        ("brier_score", -0.0004, "+0.000", "+0.000 to +0.000"),
+        ("auroc", None, "undefined", ""),
+    ],
 )
-def test_no_zero_has_a_minus(metric: str, value: float | None, shown: str | None):
-    assert _amount(metric, value) == shown
+def test_no_zero_has_a_minus(metric: str, value: float | None, shown: str, interval: str):
+    row = Difference(
+        metric=metric, run_a="a", run_b="b", a=None, b=None, difference=value, low=value, high=value, p_value=None,
+        method="",
+    )  # fmt: skip
+    assert _cells(row)[:2] == (shown, interval)
 
 
 def test_a_long_name_breaks_at_its_hyphens():

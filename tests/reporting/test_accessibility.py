@@ -21,6 +21,7 @@ from pneumocli.reporting.suspect_page import PAGE_NAME, write_suspect_labels
 from pneumocli.run_folder import RunFolder
 from pneumocli.verification.verify import verify_data
 from tests.conftest import copy_of
+from tests.helpers.browser import chromium
 
 pytestmark = pytest.mark.slow
 
@@ -89,9 +90,7 @@ def pages(
 @pytest.fixture(scope="module")
 def violations(axe: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool], list[list[str]]]:
     """Runs axe on the text of a page: impact, rule and the first element of each violation."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("needs a Chromium")
+    browser = chromium()
 
     def run(text: str, dark: bool) -> list[list[str]]:
         folder = tmp_path_factory.mktemp("browser")

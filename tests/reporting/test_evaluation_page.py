@@ -19,6 +19,7 @@ from pneumocli.metrics.records import Evaluation
 from pneumocli.reporting.evaluation_page import evaluation_page
 from pneumocli.run_folder import RunFolder
 from tests.conftest import scored_film
+from tests.helpers.browser import chromium
 
 HOSTILE = "test/NORMAL/<img src=x onerror=alert(1)>.jpeg"
 
@@ -83,10 +84,9 @@ def test_settings_and_shares_stand_as_people_read_them(page: str, evaluated: tup
 
 @pytest.mark.slow
 def test_on_paper_everything_is_unfolded(page: str, tmp_path: Path):
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    reader = shutil.which("pdftotext")
-    if browser is None or reader is None:
-        pytest.skip("no Chromium, or no pdftotext (Debian: apt-get install chromium poppler-utils)")
+    browser, reader = chromium(), shutil.which("pdftotext")
+    if reader is None:
+        pytest.skip("no pdftotext on this machine (Debian: apt-get install poppler-utils)")
     file, paper = tmp_path / "report.html", tmp_path / "report.pdf"
     file.write_text(page, encoding="utf-8")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
@@ -104,10 +104,7 @@ def test_on_paper_everything_is_unfolded(page: str, tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ["1280,900", "390,844"])
 def test_the_page_opens_in_a_browser_without_a_complaint(size: str, page: str, tmp_path: Path):
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    file = tmp_path / "report.html"
+    browser, file = chromium(), tmp_path / "report.html"
     file.write_text(page, encoding="utf-8")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]

@@ -11,7 +11,7 @@ from pneumocli.data.images import fit_film, read_film
 from pneumocli.model.network import build_network
 from pneumocli.model.weights import load_best, save_best
 from pneumocli.run_folder import RunFolder
-from pneumocli.training.export import export
+from tests.helpers.exported import export
 
 
 @pytest.mark.slow
@@ -40,7 +40,7 @@ def test_an_export_that_differs_is_not_written(
     films = sorted((phantoms / "test").rglob("*.jpeg"))[:12]
     pixels = np.stack([fit_film(read_film(film).pixels, 64, "crop") for film in films])[:, None]
     graph = trained.onnx_file.read_bytes()
-    monkeypatch.setattr("pneumocli.training.export.graph_of", lambda net, side: graph)
+    monkeypatch.setattr("tests.helpers.exported.graph_of", lambda net, side: graph)
     weights, card = load_best(trained.best_file)
     target = tmp_path / "model.onnx"
     assert export(trained.best_file, target, card, pixels) < 1e-4

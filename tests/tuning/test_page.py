@@ -1,6 +1,7 @@
 """The page of a search counts the trials apart from the repeats of the best one."""
 
 import re
+from typing import Literal
 
 from pneumocli.tuning.page import tuning_page
 from pneumocli.tuning.records import Repeats, TrialRecord, TuneResult
@@ -8,9 +9,14 @@ from pneumocli.tuning.records import Repeats, TrialRecord, TuneResult
 
 def test_repeats_are_no_trials_and_a_command_is_copied_as_it_is():
     settings: dict[str, str | int | float | bool] = {"learning_rate": 0.001, "mirror": False}
-    states = [("complete", 0.6, 0), ("pruned", 0.5, 0), ("complete", 0.7, 0), ("complete", 0.65, 1)]
+    states: list[tuple[Literal["complete", "pruned"], float, int]] = [
+        ("complete", 0.6, 0),
+        ("pruned", 0.5, 0),
+        ("complete", 0.7, 0),
+        ("complete", 0.65, 1),
+    ]
     trials = [
-        TrialRecord(number=number, state=state, value=value, seed=seed, settings=settings)  # type: ignore[arg-type]
+        TrialRecord(number=number, state=state, value=value, seed=seed, settings=settings)
         for number, (state, value, seed) in enumerate(states)
     ]
     command = "pneumo train --data 'my films' --learning-rate 0.001 --no-mirror"
