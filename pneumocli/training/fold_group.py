@@ -43,6 +43,7 @@ from pneumocli.shift.reference import reference_of
 from pneumocli.shift.shortcut import fit_shortcuts, hard_films
 from pneumocli.training.dataset import EvaluationForm
 from pneumocli.training.ensemble import write_ensemble
+from pneumocli.training.finish import evenly_spaced
 from pneumocli.training.hard_films import HardFilms
 from pneumocli.training.referral import limits_of
 from pneumocli.training.unseen import as_if_unseen
@@ -190,7 +191,7 @@ def _sample(
     films: Manifest, card: ModelCard, listener: Listener
 ) -> tuple[NDArray[np.uint8], Floats, NDArray[np.int64]]:
     """Some films as the networks take them, uint8 (n,1,S,S), their aspects, and their numbers in the manifest."""
-    chosen = list(range(len(films)))[:: max(1, len(films) // _FAMILIAR_FILMS)][:_FAMILIAR_FILMS]
+    chosen = evenly_spaced(len(films), _FAMILIAR_FILMS)
     form = EvaluationForm(card.image_size, card.fit)
 
     def look(index: int) -> tuple[Pixels, float]:
