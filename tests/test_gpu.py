@@ -26,7 +26,7 @@ from pneumocli.training.film_cache import FilmCache, write_films
 from pneumocli.training.finish import _outputs
 from pneumocli.training.gpu_probe import gpu_probe
 from pneumocli.training.loader import Batching, TrainingBatches
-from pneumocli.training.step import make_learner, validation_logits
+from pneumocli.training.step import make_learner, validation_outputs
 from pneumocli.training.train import resume, train
 from tests.conftest import tiny
 from tests.training.test_train import Stop, stopped, stopping_after, timeless
@@ -205,7 +205,7 @@ def test_validation_gives_the_logits_of_the_cpu(device: str, trained: RunFolder,
         network = build_network(0)
         network.load_state_dict(load_best(trained.best_file)[0])
         learner = make_learner(network, plan, method=Method(1e-3), freeze="none", full=8, team=Team())
-        logits.append(validation_logits(learner, films, 8))
+        logits.append(validation_outputs(learner, films, 8).logits)
     torch.testing.assert_close(logits[0], logits[1], rtol=1e-3, atol=1e-3)
 
 

@@ -30,7 +30,7 @@ from pneumocli.model.out_of_distribution import Appearance, Familiarity
 from pneumocli.model.out_of_distribution import fit as describe_films
 from pneumocli.model.reference import Reference
 from pneumocli.model.views import delivered, deployable
-from pneumocli.model.weights import load_best, save_best
+from pneumocli.model.weights import load_best, load_outputs, save_best
 from pneumocli.reporting.model_card import model_card
 from pneumocli.run_folder import RunFolder
 from pneumocli.shift.reference import reference_of
@@ -120,8 +120,9 @@ def finish(  # noqa: PLR0913 - all named by the one caller
         data: The run's films.
         progress: Its epochs; the time that this takes is added to what was spent.
         listener: Gets progress, as a task of its own.
-        device: Where logits and features are computed if it is a CUDA device, in IEEE float32; else the exported
-            graph gives them, on the CPU. The proof of the graph is always the CPU's.
+        device: Where features are computed if it is a CUDA device, in IEEE float32; else the exported graph gives
+            them, on the CPU. Those of the validation films are from the training's own validation, where the model
+            looks at films as it did. The proof of the graph is always the CPU's.
 
     Raises:
         CheckFailed: The exported graph gives other logits than the network.
@@ -145,7 +146,11 @@ def finish(  # noqa: PLR0913 - all named by the one caller
     if device.type == "cuda":
         net.to(memory_format=torch.channels_last)
         look = partial(_outputs, net.to(device))
-    val_logits, val_features = look(val)
+    outputs = load_outputs(run.best_file)
+    if outputs is None or config.views > 1:
+        val_logits, val_features = look(val)
+    else:
+        val_logits, val_features = logit_of(outputs.logits.numpy()), outputs.features.numpy()
     if config.views > 1:
         card = _card_of_views(config, data, progress.history[card.best_epoch - 1], val_logits.astype(np.float32))
     card = _with_familiarity(look, card, data, (val, val_features))
@@ -154,7 +159,7 @@ def finish(  # noqa: PLR0913 - all named by the one caller
     found = _reference(card, data, val_logits, val_features)
     reference = None if found is None else found.model_dump_json()
     listener(TaskAdvanced(task, 2))
-    save_best(run.best_file, weights, card, reference)
+    save_best(run.best_file, weights, card, reference, outputs)
     write_model_file(run.onnx_file, graph, card, reference)
     watch.lap("finish")
     stopped_early = progress.epoch < config.epochs

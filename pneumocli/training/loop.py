@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.models import ResNet
 
@@ -20,7 +21,7 @@ from pneumocli.core.records import EpochRecord
 from pneumocli.core.signals import postponed
 from pneumocli.metrics.classification import accuracy, auroc, log_loss, sensitivity, specificity
 from pneumocli.model.device import Snapshot, current_device
-from pneumocli.model.weights import load_best, save_best
+from pneumocli.model.weights import Outputs, load_best, save_best
 from pneumocli.reporting.batch_picture import MOST_SHOWN, batch_picture
 from pneumocli.reporting.figures import learning_curves
 from pneumocli.run_folder import RunFolder
@@ -43,7 +44,7 @@ from pneumocli.training.step import (
     restore,
     train_epoch,
     train_head_epoch,
-    validation_logits,
+    validation_outputs,
 )
 from pneumocli.training.tally import EpochPart, Tally
 from pneumocli.training.tensorboard import tensorboard_listener
@@ -129,15 +130,15 @@ class Training:
         watch.lap("compute", of_which=("wait", tally.newly_waited()))
         loss = float(tally.loss_sum) / tally.num_films
         self._check_finite(loss, epoch, "training")
-        logits = self._validate(epoch, tally, watch)
+        outputs = self._validate(epoch, tally, watch)
         watch.lap("validate")
         seconds = watch.seconds + (begun.seconds if begun is not None else 0.0)
-        record, sens, spec = self._record(epoch, loss, logits, tally, seconds)
+        record, sens, spec = self._record(epoch, loss, outputs.scores, tally, seconds)
         self._check_finite(record.val_loss, epoch, "validation")
         best = self.progress.add(record, self.config.select)
         with self.team.writes_alone():
             if self.team.is_writer:
-                self._save(logits, best=best)
+                self._save(outputs, best=best)
         self._interruptions.written()
         return_free_blocks()  # else the next epoch's activations would lie beside what this one has left
         watch.lap("save")
@@ -241,7 +242,7 @@ class Training:
             run.within_epoch_file.unlink(missing_ok=True)
         if progress.best_epoch == progress.epoch and self._begun is None:
             alone = replace(self._learner, team=Team())
-            self._save_best(validation_logits(alone, self.data.val_films, self.config.batch_size))
+            self._save_best(validation_outputs(alone, self.data.val_films, self.config.batch_size))
             return
         try:
             _, card = load_best(run.best_file)
@@ -299,14 +300,14 @@ class Training:
             self._interruptions.anywhere()
             yield part
 
-    def _validate(self, epoch: int, tally: Tally, watch: Stopwatch) -> Tensor:
+    def _validate(self, epoch: int, tally: Tally, watch: Stopwatch) -> Outputs:
         """Scores the validation films; a signal in between keeps the epoch's steps, all of which are done."""
 
         def tick(_: int) -> None:
             trained = self.config.freeze == "none"
             self._interruptions.anywhere(lambda: self._keep_part(epoch, tally, watch, Team()) if trained else None)
 
-        return validation_logits(self._learner, self.data.val_films, self.config.batch_size, tick)
+        return validation_outputs(self._learner, self.data.val_films, self.config.batch_size, tick)
 
     def _keep_part(self, epoch: int, tally: Tally, watch: Stopwatch, team: Team) -> None:
         """Writes a checkpoint within an epoch. Where that fails, an older one serves, and training goes on."""
@@ -323,10 +324,9 @@ class Training:
         watch.lap("save")
 
     def _record(
-        self, epoch: int, loss: float, logits: Tensor, tally: Tally, seconds: float
+        self, epoch: int, loss: float, scores: NDArray[np.float32], tally: Tally, seconds: float
     ) -> tuple[EpochRecord, float | None, float | None]:
         labels = np.asarray(self.data.val_labels)
-        scores = (logits[:, 1] - logits[:, 0]).numpy()
         predicted = scores >= 0
         record = EpochRecord(
             epoch=epoch,
@@ -349,19 +349,18 @@ class Training:
                 f"train again with --lr {rate / 10:g}; the run {self.run.path} ends with epoch {epoch - 1}",
             )
 
-    def _save(self, logits: Tensor, *, best: bool) -> None:
+    def _save(self, outputs: Outputs, *, best: bool) -> None:
         # The checkpoint first: what follows can be made from it again, see checkpoint.py.
         save_checkpoint(self.run, self._learner, self.progress, self.plan)
         if best:
-            self._save_best(logits)
+            self._save_best(outputs)
         self.run.write_history(tuple(self.progress.history))
         write_bytes(self.run.curves_file, learning_curves(self.progress.history))
 
-    def _save_best(self, logits: Tensor) -> None:
-        """Writes ``best.pt`` from the last epoch; ``logits`` of the validation films, float32 (N,2)."""
-        scores = (logits[:, 1] - logits[:, 0]).numpy()
-        card = card_of(self.config, self.data, self.progress.history[-1], scores)
-        save_best(self.run.best_file, self._learner.evaluated.network.state_dict(), card)
+    def _save_best(self, outputs: Outputs) -> None:
+        """Writes ``best.pt`` from the last epoch and what it gives for the validation films."""
+        card = card_of(self.config, self.data, self.progress.history[-1], outputs.scores)
+        save_best(self.run.best_file, self._learner.evaluated.network.state_dict(), card, outputs=outputs)
 
 
 @contextmanager

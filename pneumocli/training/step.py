@@ -15,6 +15,7 @@ from torchvision.models import ResNet
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.model.device import ieee_float32, memory_errors_translated, to_device
 from pneumocli.model.network import DeployableNet, freeze_backbone, looked_up, set_training
+from pneumocli.model.weights import Outputs
 from pneumocli.training.averaging import AveragedWeights
 from pneumocli.training.distributed import Team, exchanging
 from pneumocli.training.film_cache import Films
@@ -301,10 +302,10 @@ def _keeps_gradients(device: torch.device) -> bool:
 
 
 @torch.no_grad()
-def validation_logits(
+def validation_outputs(
     learner: Learner, films: Films, batch_size: int, tick: Callable[[int], None] | None = None
-) -> Tensor:
-    """Compute the logits of what a training keeps: of every film once, in order, after the evaluation preprocessing.
+) -> Outputs:
+    """Compute what a training keeps: the outputs for every film once, in order, after the evaluation preprocessing.
 
     Always IEEE float32, whatever the training's precision: ``evaluate`` and ``predict`` work in it, too.
 
@@ -315,21 +316,22 @@ def validation_logits(
         tick: Called with the number of films that this process has done.
 
     Returns:
-        float32 (N,2), on the CPU of every process.
+        The same in every process.
     """
     learner.network.eval()
     learner.team.share_buffers(learner.network)
     if learner.average is not None:
         learner.team.share_buffers(learner.average.network)
     mine = learner.team.part(list(range(len(films))))
-    rows = [torch.empty(0, 2)]
+    logits, features = [torch.empty(0, 2)], [torch.empty(0, 512)]
     with memory_errors_translated(*_NO_MEMORY), ieee_float32():
         for numbers in _chunks(mine, batch_size):
-            logits, _, _ = learner.evaluated(_on_device(learner, films, numbers))
-            rows.append(logits.float().cpu())
+            given, _, pooled = learner.evaluated(_on_device(learner, films, numbers))
+            logits.append(given.float().cpu())
+            features.append(pooled.float().cpu())
             if tick is not None:
                 tick(numbers[-1] - mine[0] + 1)
-    return learner.team.gathered(torch.cat(rows))
+    return Outputs(learner.team.gathered(torch.cat(logits)), learner.team.gathered(torch.cat(features)))
 
 
 @torch.no_grad()

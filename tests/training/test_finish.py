@@ -7,7 +7,7 @@ import pytest
 
 from pneumocli.core.errors import CheckFailed
 from pneumocli.data.images import fit_film, read_film
-from pneumocli.inference.classifier import Classifier
+from pneumocli.inference.classifier import Classifier, card_of_run
 from pneumocli.model.out_of_distribution import Appearance, fit
 from pneumocli.model.packed_numbers import packed, unpacked
 from pneumocli.run_folder import RunFolder
@@ -56,6 +56,33 @@ def test_of_many_training_films_some_are_described_from_the_first_to_the_last(
     assert stored is not None
     expected = unpacked(packed(np.sqrt(np.maximum(features, 0)).mean(axis=0)), "")
     np.testing.assert_allclose(unpacked(stored.mean, ""), expected, rtol=1e-3, atol=1e-6)
+
+
+def test_validation_films_are_not_looked_at_again(trained: RunFolder, phantoms: Path, tmp_path: Path, monkeypatch):
+    """The training's own validation has their outputs; without them, as a former version left it, they are computed."""
+    looked_at = []
+
+    def counted(backend: finish.Backend, pixels):
+        looked_at.append(len(pixels))
+        return outputs_of(backend, pixels)
+
+    outputs_of = finish._outputs_of_graph
+    monkeypatch.setattr(finish, "_outputs_of_graph", counted)
+    num_train, num_val = (len(trained.manifest().of(split).rows) for split in ("train", "val"))
+    run = RunFolder(tmp_path / "run")
+    train(tiny(phantoms, run.path, epochs=1))
+    assert sum(looked_at) == num_train
+    with_outputs = card_of_run(run)
+
+    monkeypatch.setattr(finish, "load_outputs", lambda file: None)
+    run = RunFolder(tmp_path / "as-before")
+    train(tiny(phantoms, run.path, epochs=1))
+    assert sum(looked_at) == 2 * num_train + num_val
+    without = card_of_run(run)
+    assert without.model_copy(update={"feature_model": None}) == with_outputs.model_copy(update={"feature_model": None})
+    assert with_outputs.feature_model is not None
+    assert without.feature_model is not None
+    assert without.feature_model.limit == pytest.approx(with_outputs.feature_model.limit, rel=1e-3)
 
 
 def test_a_graph_that_differs_ends_the_training_without_a_model_file(

@@ -27,7 +27,7 @@ from pneumocli.training.step import (
     restore,
     train_epoch,
     train_head_epoch,
-    validation_logits,
+    validation_outputs,
 )
 from pneumocli.training.tally import Tally
 from tests.training.test_loader import Noise, batches
@@ -81,7 +81,7 @@ def test_validation_is_exact_and_training_as_torch_does_it():
     learner, films, used = learner_of(), Squares(), []
     learner.network.conv1.register_forward_hook(lambda *_: used.append(precision_of_convolutions()))
     by_default = precision_of_convolutions()
-    validation_logits(learner, films, 4)
+    validation_outputs(learner, films, 4)
     assert used == ["ieee", "ieee"]
     assert precision_of_convolutions() == by_default
 
@@ -111,7 +111,7 @@ def test_only_cuda_copies_behind_the_programs_back(resize: str, monkeypatch: pyt
     learner, targets = learner_of(), targets_of(23)
     with NoBlindCopies():
         train_epoch(learner, batches(resize=resize).epoch(1), targets, ticker())
-        validation_logits(learner, Squares(), 4)
+        validation_outputs(learner, Squares(), 4)
 
 
 def test_a_frozen_backbone_copies_no_other_way():
@@ -197,7 +197,7 @@ def test_too_little_memory_is_reported_wherever_the_device_is_used(monkeypatch: 
     learner.network.fc.register_forward_hook(fail)
     for work in (
         lambda: train_epoch(learner, batches().epoch(1), targets, ticker()),
-        lambda: validation_logits(learner, Squares(), 4),
+        lambda: validation_outputs(learner, Squares(), 4),
         lambda: features_of(learner, batches().epoch(1)),
         lambda: train_head_epoch(learner, torch.zeros(23, 512), [[0, 1]], targets, ticker()),
     ):

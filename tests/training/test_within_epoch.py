@@ -123,15 +123,15 @@ def test_a_signal_during_validation_keeps_all_steps(phantoms: Path, whole_once: 
         signal_self()
         return score(*arguments)
 
-    score = loop.validation_logits
-    monkeypatch.setattr(loop, "validation_logits", signalled)
+    score = loop.validation_outputs
+    monkeypatch.setattr(loop, "validation_outputs", signalled)
     run = RunFolder(tmp_path / "run")
     with pytest.raises(Stopped):
         train(small(phantoms, run.path))
     found = load_checkpoint(run).part
     assert found is not None
     assert found.steps == NUM_STEPS
-    monkeypatch.setattr(loop, "validation_logits", score)
+    monkeypatch.setattr(loop, "validation_outputs", score)
     with pytest.raises(Stop):
         train_until_done(small(phantoms, run.path), stopping_after(1))
     assert_same_run(whole_once, run.path)
