@@ -93,8 +93,10 @@ def evaluate_films(run: RunFolder, subject: Subject, config: EvaluateConfig, lis
     chosen = Choices(config.threshold, config.prevalence, config.seed, config.by)
     hard = _hard(classifier.card, films, scored, listener)
     evaluation = evaluate_predictions(scored, classifier.card, origin, chosen, hard)
-    # Films that the network was fitted to have features of their own: their comparison would mean nothing.
-    shift = None if config.split == "train" else shift_of(sample, classifier, listener)
+    # Films that the network was fitted to have features of their own, and the validation films are what it compares
+    # with: either comparison would mean nothing.
+    compared = bool(subject.name) or config.split == "test"
+    shift = shift_of(sample, classifier, listener) if compared else None
     evaluation = evaluation.model_copy(update={"shift": shift, "precision": run.precision})
     _warn_about_threshold(run, classifier.card, evaluation, listener)
     write_evaluation(run, classifier, evaluation, scored, films.folder)

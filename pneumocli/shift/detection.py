@@ -242,7 +242,7 @@ def _distances(rows: FilmRows) -> NDArray[np.float32]:
 
 
 def _sentence(found: Shift) -> str:
-    measured = f"classifier AUROC {found.auroc:.2f}".replace("0.", ".")
+    measured = f"a classifier tells them apart with AUROC {found.auroc:.0%}"
     films = f"These {found.num_films:,} films"
     if not found.detected:
         return f"{films} do not differ from the training films more than chance explains ({measured})."
