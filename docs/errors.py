@@ -138,6 +138,7 @@ CURES = {
     "the model takes … …, its card expects uint8 (N,1,…,…)": "use the model.onnx that `pneumo train` wrote",
     "… is damaged: what it gives has the wrong shape or is not finite": "restore the run from a backup, or train again",
     "…: its card is damaged or from another version of pneumo": "update pneumo, or train again",
+    "…: its validation outputs are damaged or from another version of pneumo": "train again",
     "… is no ONNX file that can be loaded": "name a run's model.onnx; copy it anew if it came from elsewhere",
     "the model file is damaged: its network cannot be run": "restore the run from a backup, or train again",
     "… is damaged": "restore the file from a backup, or run the command that wrote it again",

@@ -5,8 +5,10 @@ use 7 of their 8 bits: two products with 8-bit activations then fit into 16 bits
 instructions, which add up such pairs, do not overflow and every machine gives the logits that were proven. Measured on
 977 validation films, 7 bits cost nothing: mean difference of a logit 0.127 against 0.131 with 8.
 
-In float32 stay the first convolution and, behind the last one, everything that makes features, logits and maps. The
-first convolution alone would move a logit by 1.2: its 49 weights add up smooth pictures, and so their rounding errors.
+In float32 stay the first convolution with the pooling behind it and, behind the last one, everything that makes
+features, logits and maps. The first convolution alone would move a logit by 1.2: its 49 weights add up smooth pictures,
+and so their rounding errors. ONNX Runtime pools bytes at 4.2 ms a film on one core, a third of the network, and floats
+at 0.3 (version 1.32, 224 pixels).
 
 References:
     Jacob et al. 2018, doi:10.1109/CVPR.2018.00286.
@@ -26,7 +28,7 @@ from pneumocli.model.onnx_file import GRAPH_INPUT
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
-_QUANTISED = ["Conv", "Add", "Relu", "MaxPool"]
+_QUANTISED = ["Conv", "Add", "Relu"]
 
 Bytes = NDArray[np.uint8]
 
@@ -47,7 +49,6 @@ def int8_graph(content: bytes, films: Sequence[Bytes]) -> bytes:
 
     model = onnx.load_from_string(content)
     fold_normalisation(model)
-    _relu_before_pooling(model.graph)
     kept = _kept_in_float(model.graph)
     add_pre_process_metadata(model)  # or a remark that the graph was not prepared goes to the root logger
     with tempfile.TemporaryDirectory() as folder:
@@ -138,27 +139,13 @@ def _films_in_bytes(graph: "GraphProto", name: str) -> tuple[str, list["NodeProt
     return "views_in_bytes", [rounded]
 
 
-def _relu_before_pooling(graph: "GraphProto") -> None:
-    """Exchanges the first pooling and the relu behind it, in place: max(relu(x)) = relu(max(x)).
-
-    Pooled after the relu, the activations of both share one scale and pool as bytes.
-    """
-    pool = next(node for node in graph.node if node.op_type == "MaxPool")
-    relu = next(node for node in graph.node if node.op_type == "Relu" and node.input[0] == pool.output[0])
-    before, between, after = pool.input[0], pool.output[0], relu.output[0]
-    place = list(graph.node).index(pool)
-    graph.node.remove(relu)
-    relu.input[0], relu.output[0] = before, between
-    pool.input[0], pool.output[0] = between, after
-    graph.node.insert(place, relu)
-
-
 def _kept_in_float(graph: "GraphProto") -> list[str]:
-    """Nodes that are not quantised: the first convolution, and all that follows the last one."""
+    """Nodes that are not quantised: the first convolution with its pooling, and all that follows the last one."""
     order = [node for node in graph.node if node.op_type in _QUANTISED]
     convolutions = [number for number, node in enumerate(order) if node.op_type == "Conv"]
-    kept = [order[convolutions[0]], *order[convolutions[-1] + 1 :]]
-    kept += [node for node in order if node.op_type == "Relu" and node.input[0] == kept[0].output[0]]
+    pooled = next(node.output[0] for node in graph.node if node.op_type == "MaxPool")
+    first_relu = next(node for node in order if node.op_type == "Relu" and node.input[0] == pooled)
+    kept = [order[convolutions[0]], first_relu, *order[convolutions[-1] + 1 :]]
     return [node.name for node in kept]
 
 

@@ -120,7 +120,7 @@ def test_beyond_the_bounds_nothing_is_written(trained: RunFolder, tmp_path: Path
     run = copy_of(trained, tmp_path / "run")
     before = sorted((file, file.stat().st_mtime_ns) for file in run.path.rglob("*"))
     monkeypatch.setattr(module, "LARGEST_DIFFERENCE", 1e-6)
-    with pytest.raises(CheckFailed, match=r"largest difference of a logit .* expected at most 1e-06"):
+    with pytest.raises(CheckFailed, match=r"largest difference of a logit: .* expected at most 1e-06"):
         quantize(QuantizeConfig(run=run.path))
     assert sorted((file, file.stat().st_mtime_ns) for file in run.path.rglob("*")) == before
 
