@@ -19,7 +19,7 @@ SETTINGS: dict[str, tuple[str | float | bool | None, ...]] = {
     "average_epochs":   (0.0,         1.0),
     "weight_decay":     (0.0,         0.0),
     "label_smoothing":  (0.0,         0.0),
-    "crop_scale":       (0.08,        0.08),
+    "crop_scale":       (0.08,        0.3),
     "mirror":           (True,        True),
     "tone":             (0.0,         0.0),
     "noise":            (0.0,         0.0),
