@@ -194,7 +194,7 @@ def _check(proof: Int8Proof, run: RunFolder, films: Manifest) -> None:
         ("difference in AUROC, in points", 100 * auroc, 100 * max(LARGEST_AUROC_DIFFERENCE, few_pairs)),
         ("films that change sides", proof.num_changed, most_changed),
     )
-    over = [f"{name}: {value:.3g}, expected at most {most:g}" for name, value, most in measured if not value <= most]
+    over = [f"{name}: {value:.4g}, expected at most {most:g}" for name, value, most in measured if not value <= most]
     if over:
         raise CheckFailed(
             f"8-bit integers change the answers of {run.path} on its {proof.num_films} validation films too much: "
