@@ -59,6 +59,11 @@ def obey_permissions() -> None:
 SHARED = Path(os.environ.get("PNEUMO_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need the trained run come last: of two processes one would wait while the other trains it."""
+    items.sort(key=lambda item: "trained" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory):
     """Decoded films and hashes go into a folder of the test session."""
@@ -112,9 +117,11 @@ def trained(phantoms: Path, made_once) -> RunFolder:
     return RunFolder(made_once("scratch", fill))
 
 
-def copy_of(run: RunFolder, folder: Path, *, evaluations: bool = False) -> RunFolder:
-    """A copy of a run that a test may change, with or without its evaluations."""
-    shutil.copytree(run.path, folder, ignore=None if evaluations else shutil.ignore_patterns("evaluations"))
+def copy_of(run: RunFolder, folder: Path, *, evaluations: bool = False, checkpoint: bool = False) -> RunFolder:
+    """A copy of a run that a test may change, with or without its evaluations and the checkpoint's 134 MB."""
+    left_out = [] if evaluations else ["evaluations"]
+    left_out += [] if checkpoint else [run.checkpoint_file.name]
+    shutil.copytree(run.path, folder, ignore=shutil.ignore_patterns(*left_out))
     return RunFolder(folder)
 
 
@@ -163,12 +170,16 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def evaluated(trained: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, Evaluation]:
+def evaluated(trained: RunFolder, made_once) -> tuple[RunFolder, Evaluation]:
     """A copy of the trained run with its test films evaluated: read it, never change it."""
     from pneumocli.evaluation.evaluate import evaluate
+    from pneumocli.evaluation.store import read_evaluation
 
-    run = copy_of(trained, tmp_path_factory.mktemp("evaluated") / "scratch")
-    return run, evaluate(EvaluateConfig(run=run.path))
+    def fill(folder: Path) -> None:
+        evaluate(EvaluateConfig(run=copy_of(trained, folder / "scratch", checkpoint=True).path))
+
+    run = RunFolder(made_once("evaluated", fill) / "scratch")
+    return run, read_evaluation(run, "test")[0]
 
 
 @pytest.fixture(scope="session")

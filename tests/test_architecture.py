@@ -95,6 +95,7 @@ def loaded_after(*argv: str, code: int = 0) -> set[str]:
     return set(json.loads(done.stderr.splitlines()[-1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("argv", "code"),
     [

@@ -1,12 +1,13 @@
 """Which films get a warning. ``PNEUMO_RUN=RUN pytest -m benchmark -s tests/benchmarks/test_familiarity.py``.
 
 Needs a run trained on real films, and those films. Prints the share of films with a warning: of the run's validation
-films and the test films, of phantoms, of photographs and of noise, as made here, grey and of the aspect of real films,
-so that neither colour nor shape gives them away.
+films and the test films, of those of another hospital ($PNEUMO_OTHER_FILMS), of validation films that were altered, of
+phantoms, of photographs and of noise, as made here, grey and of the aspect of real films, so that neither colour nor
+shape gives them away.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pneumocli.data.images import is_film_name
+from pneumocli.data.images import is_film_name, read_film
 from pneumocli.data.phantom import write_phantoms
 from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.scoring import score_films
@@ -24,6 +25,20 @@ pytestmark = pytest.mark.benchmark
 
 NUM_MADE = 200
 Pixels = NDArray[np.uint8]
+
+ALTERATIONS: dict[str, Callable[[Pixels], Pixels]] = {
+    "negatives": lambda film: 255 - film,
+    "turned by 90 degrees": np.rot90,
+    "turned by 180 degrees": lambda film: film[::-1, ::-1],
+    "upside down, mirrored": lambda film: film[::-1],
+    "the upper left quarter": lambda film: film[: len(film) // 2, : film.shape[1] // 2],
+    "the middle quarter": lambda film: film[_middle(film.shape[0]), _middle(film.shape[1])],
+    "the lower half": lambda film: film[len(film) // 2 :],
+}
+
+
+def _middle(length: int) -> slice:
+    return slice(length // 4, length // 4 + length // 2)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +85,7 @@ def noise(rng: np.random.Generator) -> Iterator[Pixels]:
 
 
 def saved(pictures: Iterable[Pixels], folder: Path) -> list[Path]:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for number, picture in enumerate(pictures):
         Image.fromarray(picture).save(folder / f"{number:03}.png")
     return sorted(folder.iterdir())
@@ -83,9 +98,13 @@ def films_below(folder: Path) -> list[Path]:
 def test_warnings(run: RunFolder, tmp_path: Path):
     manifest = run.manifest()
     write_phantoms(tmp_path / "phantoms", num_train=160, num_val=8, num_test=40)
+    validation = [manifest.path(row) for row in manifest.of("val").rows]
+    originals = [read_film(path).pixels for path in validation]
     groups = {
-        "real films, the run's validation": [manifest.path(row) for row in manifest.of("val").rows],
+        "real films, the run's validation": validation,
         "real films, test": films_below(run.config().data / "test"),
+        "adults of another hospital": films_below(Path(os.environ.get("PNEUMO_OTHER_FILMS", tmp_path / "none"))),
+        **{name: saved(map(altered, originals), tmp_path / "altered" / name) for name, altered in ALTERATIONS.items()},
         "phantoms": films_below(tmp_path / "phantoms")[:NUM_MADE],
         "photographs": saved(photographs(np.random.default_rng(0)), tmp_path / "photographs"),
         "noise": saved(noise(np.random.default_rng(1)), tmp_path / "noise"),
@@ -94,6 +113,8 @@ def test_warnings(run: RunFolder, tmp_path: Path):
     shares = {}
     print(f"\n{'films':34} {'number':>6} {'warned':>8} {'of those by the features':>26}")
     for name, films in groups.items():
+        if not films:
+            continue
         scored = list(score_films(classifier, films))
         warned = sum(bool(film.warnings) for film in scored)
         by_features = sum(any("to the network" in text for text in film.warnings) for film in scored)

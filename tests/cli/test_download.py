@@ -102,6 +102,7 @@ def test_error_is_one_sentence_and_a_hint(server: ReleaseServer, tmp_path: Path,
     assert list(tmp_path.iterdir()) == [tmp_path / "home"], "something was left on disk"
 
 
+@pytest.mark.slow
 def test_help_and_import_stay_light() -> None:
     heavy = "{'kaggle', 'kagglesdk', 'requests', 'torch', 'torchvision', 'numpy', 'PIL', 'sklearn', 'scipy'}"
     note = f"import atexit, sys; atexit.register(lambda: print('LOADED', sorted({heavy} & set(sys.modules)))); "

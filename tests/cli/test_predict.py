@@ -118,6 +118,7 @@ def test_nobody_is_told_of_a_prediction(trained: RunFolder, film: Path, tmp_path
     assert not list(tmp_path.rglob("*onnxruntime*"))
 
 
+@pytest.mark.slow
 def test_no_heavy_package_is_loaded(trained: RunFolder, film: Path, tmp_path: Path):
     program = (
         "import sys, atexit; sys.argv = ['pneumo', 'predict', *sys.argv[1:]];"

@@ -71,6 +71,7 @@ def test_names_with_markup_are_printed_as_they_are(tmp_path: Path):
     assert "[red]x[/].jpeg" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("extra", "heavy"),
     [(["--quick"], {"sklearn", "scipy", "torch", "pydicom"}), ([], {"torch", "torchvision", "matplotlib"})],

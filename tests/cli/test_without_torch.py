@@ -31,6 +31,7 @@ def run(python: Sequence[str], *words: object, cwd: Path) -> subprocess.Complete
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "package", "hint"),
     [
@@ -52,6 +53,7 @@ def test_what_needs_more_says_how_to_get_it(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_folder_is_answered_and_compared_without_templates_or_masked_arrays(
     trained: RunFolder, phantoms: Path, tmp_path: Path
 ):

@@ -46,6 +46,7 @@ def megabytes_kept(when: str, size: int) -> float:
 
 
 @glibc
+@pytest.mark.slow
 @pytest.mark.parametrize(("when", "size"), [("before", 13 << 20), ("after", 13 << 20), ("after", 1 << 20)])
 def test_what_is_freed_goes_back(when: str, size: int):
     assert megabytes_kept("never", size) > 15 * size / 2**20  # else there is nothing to return
@@ -53,6 +54,7 @@ def test_what_is_freed_goes_back(when: str, size: int):
 
 
 @glibc
+@pytest.mark.slow
 def test_what_is_freed_can_be_kept_whatever_its_size():
     """From 32 MB on glibc gives blocks back by itself."""
     size = 40 << 20

@@ -120,6 +120,7 @@ def test_wrong_models_and_settings(trained: RunFolder, tmp_path: Path):
     assert FilmScorer(trained.path, threshold=0.25).threshold == 0.25
 
 
+@pytest.mark.slow
 def test_torch_is_not_loaded(trained: RunFolder, films: list[Path]):
     program = (
         "import sys; from pneumocli import FilmScorer; FilmScorer(sys.argv[1])(sys.argv[2:]);"

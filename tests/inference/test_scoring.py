@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from pneumocli.core.events import Event, TaskAdvanced, TaskFinished, TaskStarted
@@ -57,6 +58,7 @@ def test_films_are_read_only_a_little_ahead(trained: RunFolder, films: list[Path
     assert taken < 100
 
 
+@pytest.mark.slow
 def test_the_onnx_path_loads_no_torch(trained: RunFolder, films: list[Path]):
     program = (
         "import sys; from pathlib import Path; from pneumocli.inference.classifier import Classifier;"

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pneumocli.core.config import ResumeConfig
 from pneumocli.core.errors import CheckFailed
 from pneumocli.data.images import fit_film, read_film
 from pneumocli.inference.classifier import Classifier, card_of_run
@@ -12,8 +13,8 @@ from pneumocli.model.out_of_distribution import Appearance, fit
 from pneumocli.model.packed_numbers import packed, unpacked
 from pneumocli.run_folder import RunFolder
 from pneumocli.training import finish
-from pneumocli.training.train import train
-from tests.conftest import tiny
+from pneumocli.training.train import resume, train
+from tests.conftest import copy_of, tiny
 
 
 def seen_by(classifier: Classifier, run: RunFolder, split: str, numbers: list[int] | None = None):
@@ -58,7 +59,16 @@ def test_of_many_training_films_some_are_described_from_the_first_to_the_last(
     np.testing.assert_allclose(unpacked(stored.mean, ""), expected, rtol=1e-3, atol=1e-6)
 
 
-def test_validation_films_are_not_looked_at_again(trained: RunFolder, phantoms: Path, tmp_path: Path, monkeypatch):
+def unfinished(trained: RunFolder, folder: Path) -> RunFolder:
+    """A run that was killed after its last epoch."""
+    run = copy_of(trained, folder, checkpoint=True)
+    run.onnx_file.unlink()
+    run.result_file.unlink()
+    return run
+
+
+@pytest.mark.slow
+def test_validation_films_are_not_looked_at_again(trained: RunFolder, tmp_path: Path, monkeypatch):
     """The training's own validation has their outputs; without them, as a former version left it, they are computed."""
     looked_at = []
 
@@ -69,16 +79,12 @@ def test_validation_films_are_not_looked_at_again(trained: RunFolder, phantoms: 
     outputs_of = finish._outputs_of_graph
     monkeypatch.setattr(finish, "_outputs_of_graph", counted)
     num_train, num_val = (len(trained.manifest().of(split).rows) for split in ("train", "val"))
-    run = RunFolder(tmp_path / "run")
-    train(tiny(phantoms, run.path, epochs=1))
+    with_outputs = card_of_run(resume(ResumeConfig(resume=unfinished(trained, tmp_path / "run").path)))
     assert sum(looked_at) == num_train
-    with_outputs = card_of_run(run)
 
     monkeypatch.setattr(finish, "load_outputs", lambda file: None)
-    run = RunFolder(tmp_path / "as-before")
-    train(tiny(phantoms, run.path, epochs=1))
+    without = card_of_run(resume(ResumeConfig(resume=unfinished(trained, tmp_path / "as-before").path)))
     assert sum(looked_at) == 2 * num_train + num_val
-    without = card_of_run(run)
     assert without.model_copy(update={"feature_model": None}) == with_outputs.model_copy(update={"feature_model": None})
     assert with_outputs.feature_model is not None
     assert without.feature_model is not None
@@ -86,12 +92,17 @@ def test_validation_films_are_not_looked_at_again(trained: RunFolder, phantoms: 
 
 
 def test_a_graph_that_differs_ends_the_training_without_a_model_file(
-    trained: RunFolder, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    another = trained.onnx_file.read_bytes()
-    monkeypatch.setattr(finish, "graph_of", lambda net, side: another)
-    run = RunFolder(tmp_path / "run")
+    import onnx
+
+    another = onnx.load(trained.onnx_file)
+    for tensor in another.graph.initializer:
+        if tensor.name.endswith("fc.bias"):
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.float32([1, 0]), tensor.name))
+    monkeypatch.setattr(finish, "graph_of", lambda net, side: another.SerializeToString())
+    run = unfinished(trained, tmp_path / "run")
     with pytest.raises(CheckFailed, match=r"model\.onnx was not written"):
-        train(tiny(phantoms, run.path, epochs=1, seed=1))
+        resume(ResumeConfig(resume=run.path))
     assert not run.onnx_file.exists()
     assert not run.finished

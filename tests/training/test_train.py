@@ -155,6 +155,7 @@ def robust_once(phantoms: Path, made_once) -> Path:
     return made_once("robust", lambda folder: stopped(tiny(phantoms, folder, **ROBUST), 1))
 
 
+@pytest.mark.slow
 def test_the_average_is_validated_and_kept_and_last_pt_holds_both(robust_once: Path):
     last = torch.load(robust_once / "last.pt", weights_only=True)
     run = RunFolder(robust_once)
@@ -171,6 +172,7 @@ def test_the_average_is_validated_and_kept_and_last_pt_holds_both(robust_once: P
     assert float(loss) == pytest.approx(run.history()[-1].val_loss, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_history_records_the_rate_that_was_used(robust_once: Path):
     # 54 films in batches of 8 are 7 steps an epoch, 14 in all: one warms up, then 5 of 13 are past
     rates = [record.learning_rate for record in RunFolder(robust_once).history()]
@@ -190,6 +192,7 @@ def test_the_robust_epoch_after_a_stop_equals_an_uninterrupted_one(robust_once: 
     assert_same_run(whole, tmp_path / "parts")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_the_average_that_the_settings_ask_for_is_refused(robust_once: Path, tmp_path: Path):
     shutil.copytree(robust_once, tmp_path / "run")
     content = torch.load(tmp_path / "run" / "last.pt", weights_only=True)

@@ -97,6 +97,7 @@ def test_a_signal_ends_at_the_next_step_with_a_checkpoint(part: RunFolder):
     assert 0 < found.part.first_seconds <= found.part.seconds
 
 
+@pytest.mark.slow
 def test_the_same_epoch_after_it_equals_an_uninterrupted_one(part: RunFolder, whole_once: Path):
     begun = load_checkpoint(part).part
     events: list[Event] = []
@@ -184,6 +185,7 @@ def test_a_full_disk_within_an_epoch_is_reported_and_training_goes_on(
     assert_same_run(whole_once, run)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_gives_way_to_the_older_one(part: RunFolder, whole_once: Path):
     content = part.within_epoch_file.read_bytes()
     part.within_epoch_file.write_bytes(content[: len(content) // 2])
@@ -210,6 +212,7 @@ def test_a_checkpoint_of_an_epoch_that_is_done_is_not_used_and_goes(part: RunFol
     assert not part.within_epoch_file.exists()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_follows_a_lost_one_is_refused(part: RunFolder, whole_once: Path):
     content = torch.load(part.within_epoch_file, weights_only=True)
     content["history"] = torch.load(whole_once / "last.pt", weights_only=True)["history"]
