@@ -6,9 +6,9 @@ the network: the Mahalanobis distance of its features to those of the training f
 training and travel in the card; a check needs numpy alone.
 
 The distance is taken between square roots of features. Pooled activations are non-negative and skewed: a Gaussian of
-the plain values gives clear-cut films the largest distances and phantoms, which excite little, small ones. On real
-films the root raised the share of phantoms, photographs and noise with a warning from 40 to 99 %
-(docs/inference.md).
+the plain values gives clear-cut films the largest distances and phantoms, which excite little, small ones. Of a run
+with the assignment's recipe the root raised the share of phantoms, photographs and noise with a warning from 40 to
+99 % (docs/inference.md).
 
 References:
     Lee et al. 2018, A simple unified framework for detecting out-of-distribution samples, arXiv:1807.03888.

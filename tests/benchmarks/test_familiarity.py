@@ -30,7 +30,7 @@ ALTERATIONS: dict[str, Callable[[Pixels], Pixels]] = {
     "negatives": lambda film: 255 - film,
     "turned by 90 degrees": np.rot90,
     "turned by 180 degrees": lambda film: film[::-1, ::-1],
-    "upside down, mirrored": lambda film: film[::-1],
+    "upside down": lambda film: film[::-1],
     "the upper left quarter": lambda film: film[: len(film) // 2, : film.shape[1] // 2],
     "the middle quarter": lambda film: film[_middle(film.shape[0]), _middle(film.shape[1])],
     "the lower half": lambda film: film[len(film) // 2 :],
@@ -121,4 +121,5 @@ def test_warnings(run: RunFolder, tmp_path: Path):
         shares[name] = warned / len(films)
         print(f"{name:34} {len(films):6} {warned / len(films):8.1%} {by_features / len(films):26.1%}")
     assert shares["real films, the run's validation"] < 0.01
-    assert min(shares[name] for name in ("phantoms", "photographs", "noise")) > 0.95
+    assert min(shares[name] for name in ("photographs", "noise", "negatives", "turned by 90 degrees")) > 0.95
+    assert shares["phantoms"] > 0.8  # they are made to look like films
