@@ -1,7 +1,6 @@
 """``quantize()``: a run's model on 8-bit integers, with the proof of what that changes."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from pneumocli.data.acquisition_cache import acquisitions
 from pneumocli.data.images import UnreadableFilm, fit_film, read_film
 from pneumocli.data.manifest import Manifest, readable_films
 from pneumocli.evaluation.subject import subject_of
-from pneumocli.inference.classifier import Backend, Classifier, NetworkOutput, OnnxBackend, logit_of
+from pneumocli.inference.classifier import Backend, Classifier, NetworkOutput, OnnxBackend, in_batches, logit_of
 from pneumocli.metrics.classification import sigmoid
 from pneumocli.metrics.delong import auroc_difference
 from pneumocli.model.card import GroupFigure, Int8Card, Int8Proof, ModelCard
@@ -45,8 +44,6 @@ _FEW_PAIRS = 3
 _WORTHWHILE = 1.2
 """Below this multiple of float32's films/s the file is called not faster."""
 
-Floats = NDArray[np.float32]
-
 
 class Quantized(Record):
     """A model file on integers and what it changes."""
@@ -55,15 +52,6 @@ class Quantized(Record):
     size_bytes: Count
     parent_size_bytes: Count
     card: Int8Card
-
-
-@dataclass(frozen=True)
-class _Outputs:
-    """What a network gives for all films; logits of pneumonia, (N,), without the card's offset."""
-
-    logits: NDArray[np.float64]
-    cam: Floats
-    features: Floats
 
 
 def quantize(config: QuantizeConfig, listener: Listener = ignore) -> Quantized:
@@ -94,7 +82,7 @@ def quantize(config: QuantizeConfig, listener: Listener = ignore) -> Quantized:
     graph = int8_graph(parent.file.read_bytes(), calibration)
     size = parent.card.image_size
     ours, theirs = (OnnxBackend(model, image_size=size, throughput=True) for model in (graph, parent.file))
-    before, after = (_outputs(backend, squares) for backend in (theirs, ours))
+    before, after = (in_batches(backend, squares, _BATCH) for backend in (theirs, ours))
     proof = _proof(parent.card, films, before, after, _speed(ours, theirs, calibration[0]))
     _check(proof, run, films)
     card = Int8Card(
@@ -136,17 +124,6 @@ def _squares(films: Manifest, card: ModelCard, listener: Listener) -> NDArray[np
     return np.stack(squares)[:, None]
 
 
-def _outputs(backend: Backend, squares: NDArray[np.uint8]) -> _Outputs:
-    rows: list[NetworkOutput] = [
-        backend.run(squares[start : start + _BATCH]) for start in range(0, len(squares), _BATCH)
-    ]
-    return _Outputs(
-        logit_of(np.concatenate([row.logits for row in rows])),
-        np.concatenate([row.cam for row in rows]),
-        np.concatenate([row.features for row in rows]),
-    )
-
-
 def _speed(ours: Backend, theirs: Backend, films: NDArray[np.uint8]) -> float:
     """Films a second of the one as a multiple of the other's: CPU time, which other programs do not lengthen."""
     taken: dict[int, list[float]] = {0: [], 1: []}
@@ -158,19 +135,17 @@ def _speed(ours: Backend, theirs: Backend, films: NDArray[np.uint8]) -> float:
     return min(taken[1]) / max(min(taken[0]), 1e-9)
 
 
-def _proof(card: ModelCard, films: Manifest, before: _Outputs, after: _Outputs, speed: float) -> Int8Proof:
-    difference = np.abs(after.logits - before.logits)
+def _proof(card: ModelCard, films: Manifest, before: NetworkOutput, after: NetworkOutput, speed: float) -> Int8Proof:
+    old, new = logits = logit_of(before.logits), logit_of(after.logits)
+    difference = np.abs(new - old)
     labels = np.array([row.label for row in films.rows])
-    found = auroc_difference(labels, before.logits, after.logits, [row.patient for row in films.rows])
+    found = auroc_difference(labels, old, new, [row.patient for row in films.rows])
     if found is None:
         raise DataError(
             f"the {len(films)} validation films prove nothing about AUROC: expected two patients of each class or more",
             "train with --val patient",
         )
-    sides = [
-        sigmoid((one.logits + card.offset) / card.temperature) >= card.operating_point.threshold
-        for one in (before, after)
-    ]
+    sides = [sigmoid((one + card.offset) / card.temperature) >= card.operating_point.threshold for one in logits]
     return Int8Proof(
         num_films=len(films),
         mean_difference=float(difference.mean()),
@@ -203,19 +178,22 @@ def _check(proof: Int8Proof, run: RunFolder, films: Manifest) -> None:
         )
 
 
-def _with_limits(card: ModelCard, films: Manifest, after: _Outputs) -> ModelCard:
+def _with_limits(card: ModelCard, films: Manifest, after: NetworkOutput) -> ModelCard:
     """The card with the limits of ``--refer`` from the new scores of the films that set the old ones."""
     if card.refer is None:
         return card
     labels = np.array([row.label for row in films.rows], np.int64)
     chosen = one_of_each_patient(labels, [row.patient for row in films.rows], [row.sha256 for row in films.rows])
-    return card.model_copy(update={"refer": refer_limits(after.logits[chosen], labels[chosen], card.refer.alpha)})
+    return card.model_copy(
+        update={"refer": refer_limits(logit_of(after.logits)[chosen], labels[chosen], card.refer.alpha)}
+    )
 
 
-def _reference(parent: Classifier, films: Manifest, squares: NDArray[np.uint8], after: _Outputs) -> str | None:
+def _reference(parent: Classifier, films: Manifest, squares: NDArray[np.uint8], after: NetworkOutput) -> str | None:
     """The reference for comparisons of whole folders, from the new features and logits of the same films."""
     coordinates = parent.familiarity.coordinates(after.features)
-    reference = reference_of(films.rows, acquisitions(films), list(squares[:, 0]), coordinates, after.logits)
+    logits = logit_of(after.logits)
+    reference = reference_of(films.rows, acquisitions(films), list(squares[:, 0]), coordinates, logits)
     return None if reference is None else reference.model_dump_json()
 
 

@@ -74,6 +74,22 @@ class Backend(Protocol):
         """Scores films, uint8 (N,1,S,S)."""
 
 
+def in_batches(backend: Backend, pixels: Bytes, size: int) -> NetworkOutput:
+    """What a network returns for films that are too many to be run at once.
+
+    Args:
+        backend: Runs it.
+        pixels: uint8 (N,1,S,S), N at least 1.
+        size: Films at once.
+    """
+    parts = [backend.run(pixels[start : start + size]) for start in range(0, len(pixels), size)]
+    return NetworkOutput(
+        np.concatenate([part.logits for part in parts]),
+        np.concatenate([part.cam for part in parts]),
+        np.concatenate([part.features for part in parts]),
+    )
+
+
 class OnnxBackend:
     """A network on ONNX Runtime, on the CPU.
 

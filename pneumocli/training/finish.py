@@ -18,7 +18,7 @@ from pneumocli.core.records import EpochRecord, ManifestRow, RunResult
 from pneumocli.core.version import __version__
 from pneumocli.data.acquisition_cache import acquisitions
 from pneumocli.data.film import Pixels, still_there
-from pneumocli.inference.classifier import Backend, Bytes, Floats, logit_of
+from pneumocli.inference.classifier import Backend, Bytes, Floats, in_batches, logit_of
 from pneumocli.metrics.calibration import fit_temperature
 from pneumocli.metrics.classification import accuracy, auroc, log_loss, sigmoid
 from pneumocli.metrics.thresholds import choose_operating_point
@@ -253,9 +253,8 @@ def _reference(
 
 def _outputs_of_graph(backend: Backend, pixels: Bytes) -> tuple[NDArray[np.float64], Floats]:
     """Logits of pneumonia, float64 (N,), and pooled activations, float32 (N,512)."""
-    parts = [backend.run(pixels[start : start + _BATCH]) for start in range(0, len(pixels), _BATCH)]
-    logits, features = (np.concatenate([getattr(part, name) for part in parts]) for name in ("logits", "features"))
-    return logit_of(logits), features
+    outputs = in_batches(backend, pixels, _BATCH)
+    return logit_of(outputs.logits), outputs.features
 
 
 @torch.no_grad()
