@@ -189,6 +189,12 @@ def two_runs(evaluated: tuple[RunFolder, Evaluation], tmp_path_factory: pytest.T
             0,
         ),
         ("train --help", 0),
+        ("quantize {a} --data {data}", 0),
+        (
+            "tune --data {data} --output {out}/study --trials 1 --folds 2 --seeds 1 --config {small} --device cpu "
+            "--objective log-loss",
+            0,
+        ),
     ],
 )
 def test_every_command_writes_what_a_terminal_of_few_characters_can_show(
@@ -200,7 +206,10 @@ def test_every_command_writes_what_a_terminal_of_few_characters_can_show(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    places = {"a": two_runs[0], "b": two_runs[1], "runs": Path(two_runs[0]).parent, "data": phantoms, "out": tmp_path}
+    small = tmp_path / "small.toml"
+    small.write_text("image_size = 32\nepochs = 1\nval = 'patient'\n")
+    places = {"a": two_runs[0], "b": two_runs[1], "runs": Path(two_runs[0]).parent}
+    places |= {"data": phantoms, "out": tmp_path, "small": small}
     found, out, err = written_by(monkeypatch, encoding, *[part.format(**places) for part in command.split()])
     assert code is None or found == code, out + err
     assert found in (0, 1, 3), out + err

@@ -60,7 +60,7 @@ class HardFilms:
         if not needing or min(self.counts()) >= LEAST_FILMS:
             return
         found = " and ".join(f"{count} {name}" for count, name in zip(self.counts(), CLASS_NAMES, strict=True))
-        why = "nothing of how the training films were made predicts their class" if self.hard is None else found
+        why = "none: nothing of how the training films were made predicts their class" if self.hard is None else found
         raise DataError(
             f"{listed(list(needing))} {'needs' if len(needing) == 1 else 'need'} {LEAST_FILMS} hard validation films "
             f"of each class, found {why}",

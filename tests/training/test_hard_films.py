@@ -64,7 +64,7 @@ def test_select_hard_is_refused_with_too_few_hard_films():
     assert refusal.value.hint is not None
     assert refusal.value.hint.endswith("--val-fraction 0.2")
     few.check(TrainConfig())
-    with pytest.raises(DataError, match="nothing of how the training films were made predicts their class"):
+    with pytest.raises(DataError, match="found none: nothing of how the training films were made predicts their class"):
         marks(None, [0, 1]).check(config)
 
 
