@@ -48,11 +48,11 @@ def quantized_table(done: "Quantized") -> RenderableType:
     table.add_column("measured", justify="right")
     table.add_column("allowed", justify="right")
     area = proof.auroc
-    interval = "" if area.low is None or area.high is None else f" ({area.low:+.4f} to {area.high:+.4f})"
+    interval = "" if area.low is None or area.high is None else f" ({100 * area.low:+.2f} to {100 * area.high:+.2f})"
     rows = (
         ("logit, mean difference", f"{proof.mean_difference:.3f}", f"{LARGEST_MEAN_DIFFERENCE:g}"),
         ("logit, largest difference", f"{proof.largest_difference:.3f}", f"{LARGEST_DIFFERENCE:g}"),
-        ("AUROC", f"{area.value or 0:+.4f}{interval}", f"±{LARGEST_AUROC_DIFFERENCE:g}"),
+        ("AUROC, points", f"{100 * (area.value or 0):+.2f}{interval}", f"±{100 * LARGEST_AUROC_DIFFERENCE:g}"),
         ("films that change sides", f"{proof.num_changed:,}", f"{LARGEST_SHARE_CHANGED:.0%}, or 1"),
         ("heat maps, correlation", f"{proof.map_correlation:.4f}", ""),
         ("films/s from pixels", f"{proof.speed:.2f} x", ""),

@@ -45,7 +45,7 @@ def recalibration_tables(done: "Recalibrated") -> RenderableType:
     table.add_row("sensitivity", _share(record.old_sensitivity), _share(record.sensitivity))
     table.add_row("specificity", _share(record.old_specificity), _share(record.specificity))
     table.add_row("log loss", _number(record.old_log_loss), _number(record.log_loss))
-    table.add_row("AUROC", _number(record.auroc), "the same")
+    table.add_row("AUROC", _share(record.auroc), "the same")
     table.caption = (
         f"{record.num_normal} NORMAL films of {record.num_normal_patients} patients, "
         f"{record.num_pneumonia} PNEUMONIA of {record.num_pneumonia_patients}"

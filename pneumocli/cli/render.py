@@ -76,20 +76,17 @@ def group_summary(group: RunFolder, result: RunResult) -> RenderableType:
     """The runs of a group of folds, what they give together, and the next command."""
     table = Table(title=f"Group {group.path}", title_justify="left", caption_justify="left")
     table.caption = f"{NOTICE}\nnext: pneumo evaluate {shell_word(group.path)}"
-    for name in ("run", "films held out", "best epoch", "val auroc", "val accuracy"):
+    for name in ("run", "films held out", "best epoch", "val AUROC", "val accuracy"):
         table.add_column(name, justify="left" if name == "run" else "right", overflow="fold")
     for fold in result.folds:
-        auroc = "undefined" if fold.val_auroc is None else f"{fold.val_auroc:.4f}"
-        name = group.fold(fold.fold).path.name
-        table.add_row(name, f"{fold.num_val_images:,}", str(fold.best_epoch), auroc, f"{fold.val_accuracy:.1%}")
+        name, figures = group.fold(fold.fold).path.name, (percent(fold.val_auroc), percent(fold.val_accuracy))
+        table.add_row(name, f"{fold.num_val_images:,}", str(fold.best_epoch), *figures)
     table.add_section()
     aurocs, accuracies = (result.spread.get(name, {}) for name in ("val_auroc", "val_accuracy"))
     for key in ("mean", "sd"):
-        shown = f"{aurocs[key]:.4f}" if aurocs else "undefined"
-        table.add_row(key, "", "", shown, f"{accuracies[key]:.1%}" if accuracies else "undefined")
-    auroc = "undefined" if result.val_auroc is None else f"{result.val_auroc:.4f}"
+        table.add_row(key, "", "", percent(aurocs.get(key)), percent(accuracies.get(key)))
     total = sum(fold.num_val_images for fold in result.folds)
-    table.add_row("all films", f"{total:,}", "", auroc, f"{result.val_accuracy:.1%}")
+    table.add_row("all films", f"{total:,}", "", percent(result.val_auroc), percent(result.val_accuracy))
     return table
 
 

@@ -159,9 +159,9 @@ def _check_ranking(found: Refitted, run: RunFolder) -> None:
     area = found.auroc
     if area.low is not None and area.low > 0.5 and found.map.scale > 0:
         return
-    shown = "" if area.low is None or area.high is None else f" ({area.low:.3f} to {area.high:.3f})"
+    shown = "" if area.low is None or area.high is None else f" ({area.low:.1%} to {area.high:.1%})"
     raise DataError(
-        f"the model does not tell these films apart: AUROC {area.value:.3f}{shown}, expected an interval above .5; "
+        f"the model does not tell these films apart: AUROC {area.value:.1%}{shown}, expected an interval above 50%; "
         "recalibration cannot mend ranking",
         f"train on films of this place: pneumo train --data DIR --weights {shell_word(run.best_file)}",
     )

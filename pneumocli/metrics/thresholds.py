@@ -147,7 +147,7 @@ def doubts(num_positive: int, num_negative: int, val_auroc: float | None, rule: 
     if val_auroc is not None and val_auroc > EASY_AUROC:
         return (
             f"the threshold ({rule}) was chosen on validation films that are nearly all separated "
-            f"(auroc {val_auroc:.4f}): it may not carry over to harder films; {advice}"
+            f"(AUROC {val_auroc:.1%}): it may not carry over to harder films; {advice}"
         )
     return None
 
