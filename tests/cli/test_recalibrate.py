@@ -30,6 +30,6 @@ def test_before_and_after_stand_side_by_side_with_the_sample_sizes():
     (sensitivity,) = [line for line in lines if "sensitivity" in line and "90.0%" in line]
     assert "95.0% (90.0% to 100.0%)" in sensitivity
     assert "85.0% (80.0% to 90.0%)" in sensitivity
-    assert any("AUROC" in line and "0.825 " in line for line in lines)
+    assert any("AUROC" in line and "82.5% " in line for line in lines)
     assert any("│ 100" in line and "± 7.0%" in line for line in lines)
     assert "pneumo evaluate 'my runs/b' --data DIR scores other films with it" in lines
