@@ -6,8 +6,10 @@ Tests of those, of what a command imports, and of a start itself use :mod:`subpr
 """
 
 import atexit
+import contextlib
 import json
 import os
+import random
 import runpy
 import select
 import signal
@@ -121,10 +123,7 @@ def run_team(argv: Sequence[object], *, count: int, timeout: float = 300) -> sub
 
     The first that fails ends the others by SIGTERM. Returned are its exit code and the output of all, one by one.
     """
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    common = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    common = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(_free_port()), "OMP_NUM_THREADS": "1"}
     common |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(count))
     with tempfile.TemporaryDirectory() as folder:
         outs, errs = ([Path(folder) / f"{kind}-{rank}" for rank in range(count)] for kind in ("out", "err"))
@@ -140,9 +139,27 @@ def run_team(argv: Sequence[object], *, count: int, timeout: float = 300) -> sub
             time.sleep(_LOOK)
         for process in running:
             process.send_signal(signal.SIGTERM)
-            process.wait(60)
+        for process in running:
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:  # such as one that still waits for the failed one to join
+                process.kill()
+                process.wait(60)
         texts = ("".join(file.read_text(encoding="utf-8") for file in files) for files in (outs, errs))
         return subprocess.CompletedProcess(list(argv), failed[0].returncode if failed else 0, *texts)
+
+
+def _free_port() -> int:
+    """A port that nobody listens on, nor will before it is used.
+
+    Below those that the system gives to connections (32768 and up), and of another range for each process of tests.
+    """
+    start = 20_000 + 2_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for port in random.sample(range(start, start + 2_000), 2_000):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("localhost", port))
+            return port
+    raise OSError("no free port")
 
 
 @cache
