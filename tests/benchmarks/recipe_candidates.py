@@ -47,7 +47,7 @@ def _seen_as(change: Callable[[Pixels], Pixels], name: str) -> None:
 
 def clahe() -> None:
     """Contrast-limited adaptive histogram equalisation: 8 x 8 tiles, clip limit .01."""
-    from skimage.exposure import equalize_adapthist  # type: ignore[import-not-found, unused-ignore]
+    from skimage.exposure import equalize_adapthist
 
     def change(pixels: Pixels) -> Pixels:
         tile = (max(8, pixels.shape[0] // 8), max(8, pixels.shape[1] // 8))
@@ -135,7 +135,6 @@ def swa() -> None:
 
 def layerwise() -> None:
     """The learning rate of each stage is .6 of that of the stage above it; the last layer has the whole rate."""
-    stages = ("conv1", "layer1", "layer2", "layer3", "layer4", "fc")
 
     def optimizer(trained: list[nn.Parameter], method: Any, *, fused: bool) -> torch.optim.Adam:
         # In the order of the network: the stem's three, then four stages, then the last layer's two.
@@ -143,20 +142,19 @@ def layerwise() -> None:
         assert len(trained) == sum(counts)
         groups, start = [], 0
         for depth, count in enumerate(counts):
-            share = 0.6 ** (len(stages) - 1 - depth)
+            share = 0.6 ** (len(counts) - 1 - depth)
             groups.append({"params": trained[start : start + count], "lr": method.learning_rate, "share": share})
             start += count
         return torch.optim.Adam(groups, lr=method.learning_rate, fused=fused)
 
-    begin = Pacer.begin_step
-
-    def begin_step(self: Pacer, optimizer: torch.optim.Optimizer) -> None:
-        begin(self, optimizer)
-        for group in optimizer.param_groups:
-            group["lr"] *= group["share"]
+    class Layered(Pacer):
+        def begin_step(self, optimizer: torch.optim.Optimizer) -> None:
+            super().begin_step(optimizer)
+            for group in optimizer.param_groups:
+                group["lr"] *= group["share"]
 
     step._optimizer = optimizer
-    Pacer.begin_step = begin_step  # type: ignore[method-assign]
+    vars(step)["Pacer"] = Layered
 
 
 CANDIDATES = {made.__name__: made for made in (clahe, stretch, cutout, mixup, swa, layerwise)}

@@ -121,5 +121,5 @@ def test_warnings(run: RunFolder, tmp_path: Path):
         shares[name] = warned / len(films)
         print(f"{name:34} {len(films):6} {warned / len(films):8.1%} {by_features / len(films):26.1%}")
     assert shares["real films, the run's validation"] < 0.01
-    assert min(shares[name] for name in ("photographs", "noise", "negatives", "turned by 90 degrees")) > 0.95
-    assert shares["phantoms"] > 0.8  # they are made to look like films
+    assert min(shares[name] for name in ("negatives", "turned by 90 degrees")) > 0.95
+    assert min(shares[name] for name in ("phantoms", "photographs", "noise")) > 0.95

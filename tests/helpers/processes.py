@@ -142,9 +142,9 @@ def run_team(argv: Sequence[object], *, count: int, timeout: float = 300) -> sub
         for process in running:
             try:
                 process.wait(60)
-            except subprocess.TimeoutExpired:  # such as one that still waits for the failed one to join
+            except subprocess.TimeoutExpired as error:  # such as one that still waits for the failed one to join
                 process.kill()
-                process.wait(60)
+                raise AssertionError([err.read_text() for err in errs]) from error
         texts = ("".join(file.read_text(encoding="utf-8") for file in files) for files in (outs, errs))
         return subprocess.CompletedProcess(list(argv), failed[0].returncode if failed else 0, *texts)
 
