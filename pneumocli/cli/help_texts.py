@@ -20,6 +20,7 @@ _MEMBERS = {
     ),
 }
 _GROUP_OF = {name: group for group, names in _MEMBERS.items() for name in names.split()}
+_ORDER = {name: place for place, name in enumerate(_GROUP_OF)}
 
 
 def group_of(setting: str) -> str:
@@ -29,6 +30,15 @@ def group_of(setting: str) -> str:
     ('Data', 'Recipe')
     """
     return _GROUP_OF.get(setting, "Output")
+
+
+def place_of(setting: str) -> int:
+    """Where a setting stands in a help text; what no group names comes last.
+
+    >>> place_of("data") < place_of("manifest")
+    True
+    """
+    return _ORDER.get(setting, len(_ORDER))
 
 
 EXAMPLES = {

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Never, get_args, get_origin
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from pneumocli.cli.help_texts import GROUPS, group_of
+from pneumocli.cli.help_texts import GROUPS, group_of, place_of
 from pneumocli.cli.other_tools import COMMANDS, OPTIONS, suggested_flags, suggested_value
 from pneumocli.cli.output import Output
 from pneumocli.core.errors import SettingError
@@ -56,7 +56,7 @@ class Command(TyperCommand):
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's own, vendored
         """Writes arguments, then options in the groups of :mod:`pneumocli.cli.help_texts`."""
         sections: dict[str, list[tuple[str, str]]] = {name: [] for name in ("Arguments", *GROUPS)}
-        for param in self.get_params(ctx):
+        for param in sorted(self.get_params(ctx), key=lambda param: place_of(param.name or "")):
             record = param.get_help_record(ctx)
             if record is not None:
                 group = "Arguments" if param.param_type_name == "argument" else group_of(param.name or "")

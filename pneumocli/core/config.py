@@ -27,6 +27,8 @@ from pneumocli.core.settings import (
 )
 
 DEFAULT_DATA = Path("data/chest_xray")
+DATA_DEFAULT = f"{DEFAULT_DATA.as_posix()}, or the table's folder"
+"""As help texts show it where a table may be given."""
 DEFAULT_RUNS = Path("runs")
 
 MOST_MEMBERS = 10
@@ -41,13 +43,18 @@ def _by_recipe(setting: str) -> Any:  # noqa: ANN401 - stands where a default of
     return Field(default_factory=lambda given: setting_of(given, setting))
 
 
+def _films_folder() -> Any:  # noqa: ANN401 - as above
+    """The default of a data folder: that of the table, whose field must come before, or where ``download`` puts it."""
+    return Field(default_factory=lambda given: table.parent if (table := given.get("manifest")) else DEFAULT_DATA)
+
+
 class TrainConfig(Settings):
     """Settings of ``pneumo train``. The defaults are the assignment's recipe, save for the validation films."""
 
-    data: Annotated[Path, Flag(metavar="DIR")] = DEFAULT_DATA
-    """Data folder, laid out train|val|test / NORMAL|PNEUMONIA."""
     manifest: Annotated[Path | None, Flag(metavar="FILE.csv")] = None
     """Films from a CSV instead (image,label[,patient][,split]); image paths relative to --data."""
+    data: Annotated[Path, Flag(metavar="DIR", default=DATA_DEFAULT)] = _films_folder()
+    """Data folder, laid out train|val|test / NORMAL|PNEUMONIA."""
     weights: Annotated[Path | None, Flag(metavar="FILE")] = None
     """Start from this ResNet-18 state dict in torchvision's names, or a run's best.pt; implies --pretrained."""
     pretrained: Annotated[bool, Flag(("--pretrained/--scratch",), default="scratch")] = Field(
@@ -432,10 +439,10 @@ class DownloadConfig(Settings):
 class VerifyDataConfig(Settings):
     """Settings of ``pneumo verify-data``."""
 
-    data: Annotated[Path, Flag(argument=True, metavar="[DIR]")] = DEFAULT_DATA
-    """Data folder, or a run's manifest.csv."""
     manifest: Annotated[Path | None, Flag(metavar="FILE.csv")] = None
     """Films from a CSV instead (image,label[,patient][,split]); image paths relative to DIR."""
+    data: Annotated[Path, Flag(argument=True, metavar="[DIR]", default=DATA_DEFAULT)] = _films_folder()
+    """Data folder, or a run's manifest.csv."""
     quick: bool = False
     """Names and counts only, no decoding."""
     report: Annotated[Path | None, Flag(metavar="FILE.html")] = None
@@ -496,10 +503,10 @@ class QuantizeConfig(Settings):
 class TuneConfig(Settings):
     """Settings of ``pneumo tune``."""
 
-    data: Annotated[Path, Flag(metavar="DIR")] = DEFAULT_DATA
-    """Data folder; its test films are never looked at."""
     manifest: Annotated[Path | None, Flag(metavar="FILE.csv")] = None
     """Films from a CSV instead (image,label[,patient][,split]); image paths relative to --data."""
+    data: Annotated[Path, Flag(metavar="DIR", default=DATA_DEFAULT)] = _films_folder()
+    """Data folder; its test films are never looked at."""
     trials: Annotated[int, Field(ge=1, le=100_000), Flag(metavar="N")] = 30
     """Settings to try, by all workers together."""
     timeout: Annotated[Duration | None, Flag(metavar="T")] = None

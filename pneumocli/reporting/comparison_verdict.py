@@ -37,14 +37,14 @@ class _Lead:
         return 1 if self.best == self.row.run_b else -1
 
     @property
-    def points(self) -> float:
-        """In percentage points; 0 or more."""
-        return self._sign * 100 * (self.row.difference or 0.0)
+    def lead(self) -> float:
+        """A share of 1; 0 or more."""
+        return self._sign * (self.row.difference or 0.0)
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Of the 95 % interval, in percentage points; not a number where there is none."""
-        low, high = (float("nan") if end is None else self._sign * 100 * end for end in (self.row.low, self.row.high))
+        """Of the 95 % interval, shares of 1; not a number where there is none."""
+        low, high = (float("nan") if end is None else self._sign * end for end in (self.row.low, self.row.high))
         return (low, high) if self._sign > 0 else (high, low)
 
     @property
@@ -59,8 +59,8 @@ class _Lead:
         if not self.is_sure and low > 0:
             chance = "at the edge of chance"
         shown = f" ({p_sentence(self.p_value)}{' after Holm' if self.adjusted else ''})" if self.p_value else ""
-        interval = f"95 % interval {points(low / 100)} to {points(high / 100)}"
-        return f"{self.other} by {self.points:.1f} points of {metric} ({interval}), {chance}{shown}"
+        interval = f"95 % interval {points(low)} to {points(high)}"
+        return f"{self.other} by {points(self.lead)} points of {metric} ({interval}), {chance}{shown}"
 
 
 def comparison_verdict(
@@ -119,7 +119,7 @@ def _sentence(topic: str, verb: str, metric: str, leads: Sequence[_Lead], remark
     if not leads:
         return f"{topic}: {metric} is undefined on these films."
     if len(leads) == 1 and leads[0].row.difference == 0:
-        low, high = (points(end / 100) for end in leads[0].ends)
+        low, high = map(points, leads[0].ends)
         same = f"{leads[0].best} and {leads[0].other} have the same {metric} (95 % interval {low:+.1f} to {high:+.1f})"
         return f"{topic}: {same}{remark}."
     return f"{topic}: {leads[0].best} {verb} {'; than '.join(lead.clause(metric) for lead in leads)}{remark}."
@@ -131,7 +131,7 @@ def _shifts(leads: Sequence[_Lead], differences: Sequence[Difference]) -> str:
         return ""
     a, b = leads[0].row.run_a, leads[0].row.run_b
     parts = [
-        f"a {row.metric} {abs(row.difference) * 100:.1f} points {'higher' if row.difference > 0 else 'lower'}"
+        f"a {row.metric} {points(abs(row.difference))} points {'higher' if row.difference > 0 else 'lower'}"
         for name in ("sensitivity", "specificity")
         for row in differences
         if row.metric == name and row.difference and (row.run_a, row.run_b) == (a, b) and row.low is not None

@@ -85,8 +85,23 @@ def verdict_of(metrics: Mapping[str, "Metric"]) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A fraction in percent for people."""
-    return "undefined" if value is None else f"{value:.1%}"
+    """A fraction in percent for people.
+
+    >>> percent(0.5), percent(None)
+    ('50.0%', 'undefined')
+    """
+    return "undefined" if value is None else f"{_tenths(value)}%"
+
+
+def _tenths(share: float) -> float:
+    """A share of 1 in percent, to one decimal, never a zero with a minus.
+
+    What binary fractions add or take in the sixteenth digit does not decide: two ways to the same 8.85 % show the same.
+
+    >>> _tenths(0.08849999999999991) == _tenths(0.08850000000000002)
+    True
+    """
+    return round(round(100 * share, 9), 1) + 0.0
 
 
 # Neither shares nor areas: people read these as numbers, everything else in percent.
@@ -128,7 +143,7 @@ def points(share: float) -> float:
     >>> points(-0.0123), points(-0.0004)
     (-1.2, 0.0)
     """
-    return round(100 * share, 1) + 0.0
+    return _tenths(share)
 
 
 def setting_text(value: object) -> str:

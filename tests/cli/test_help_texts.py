@@ -34,6 +34,7 @@ def test_options_of_train_stand_in_groups():
     data = text.partition("\nData:\n")[2].partition("\nNetwork:\n")[0]
     assert "--val-fraction" in data
     assert "--epochs" not in data
+    assert data.index("--data DIR") < data.index("--manifest FILE.csv")
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

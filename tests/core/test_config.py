@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pneumocli.core.config import PredictConfig, RecalibrateConfig, TrainConfig
+from pneumocli.core.config import (
+    DEFAULT_DATA,
+    PredictConfig,
+    RecalibrateConfig,
+    TrainConfig,
+    TuneConfig,
+    VerifyDataConfig,
+)
 from pneumocli.core.errors import SettingError
 from pneumocli.core.settings import flag_name, validated
 
@@ -80,6 +87,16 @@ def test_flag_names_follow_the_fields():
     assert flag_name(TrainConfig, "val_fraction") == "--val-fraction"
     assert flag_name(TrainConfig, "pretrained") == "--pretrained"
     assert flag_name(PredictConfig, "inputs") == "INPUT..."
+
+
+@pytest.mark.parametrize("model", [TrainConfig, TuneConfig, VerifyDataConfig])
+def test_films_lie_beside_their_table_unless_a_folder_is_named(
+    model: type[TrainConfig | TuneConfig | VerifyDataConfig],
+):
+    assert model().data == DEFAULT_DATA
+    assert model(manifest="b/films.csv").data == Path("b")
+    assert model(manifest="b/films.csv", data="c").data == Path("c")
+    assert model(manifest="films.csv").data == Path()
 
 
 def test_recalibrate_finds_films_as_evaluate_does():
