@@ -126,14 +126,16 @@ def _glance(run: RunFolder) -> RunAtAGlance:
 
 
 def _check_files(run: RunFolder) -> None:
-    """Whether the model files of a finished run are there; their content is proven when they are used.
+    """Whether the files that a result names are there, its own and its folds'; content is proven when they are used.
 
     Raises:
-        RunError: One is missing.
+        RunError: One is missing, or a fold has no result.
     """
-    for file in (run.onnx_file, run.best_file):
+    files = [one.path / name for one in (run, *run.folds) for name in one.result().sha256]
+    for file in files:
         if not file.is_file():
-            raise RunError(f"{file.name} is missing", f"restore {file.name} from a backup, or train again")
+            name = file.relative_to(run.path).as_posix()
+            raise RunError(f"{name} is missing", f"restore {name} from a backup, or train again")
 
 
 def _evaluations(run: RunFolder) -> dict[str, dict[str, Metric]]:

@@ -11,7 +11,7 @@ from threading import Barrier
 import numpy as np
 import pytest
 
-from pneumocli.core.config import CompareConfig, EvaluateConfig, ResumeConfig, TrainConfig
+from pneumocli.core.config import CompareConfig, EvaluateConfig, ResumeConfig, RunsConfig, TrainConfig
 from pneumocli.core.errors import DataError, ModelFileError, RunError, SettingError
 from pneumocli.core.events import Event, Listener, Remark
 from pneumocli.core.settings import validated
@@ -23,6 +23,7 @@ from pneumocli.metrics.calibration import fit_temperature
 from pneumocli.metrics.scores import read_out_of_fold
 from pneumocli.metrics.thresholds import choose_operating_point
 from pneumocli.run_folder import RunFolder
+from pneumocli.run_list import runs
 from pneumocli.training.folds import complete_if_all_finished, train_folds
 from pneumocli.training.seeds import train_seeds
 from pneumocli.training.train import resume, train, train_until_done
@@ -91,6 +92,18 @@ def test_of_two_jobs_that_begin_a_group_together_the_first_ones_settings_stand(p
     assert f"--seed: found {first}, asked for {1 - first}" in str(found[1 - first])
     assert sorted(item.name for item in group.parent.iterdir()) == ["group"]
     assert sorted(item.name for item in group.iterdir()) == ["config.json", "manifest.csv"]
+
+
+@pytest.mark.slow  # the fixture trains two runs
+def test_a_group_is_listed_with_its_evaluations_and_broken_where_a_fold_is(grouped: RunFolder, tmp_path: Path):
+    group = copied(grouped, tmp_path / "folds")
+    evaluate(EvaluateConfig(run=group.path))
+    (glance,) = runs(RunsConfig(folder=group.path))
+    assert (glance.state, glance.problem) == ("finished", None)
+    assert set(glance.evaluations) == {"test"}
+    group.fold(2).onnx_file.unlink()
+    (glance,) = runs(RunsConfig(folder=group.path))
+    assert (glance.state, glance.problem) == ("broken", "fold-2/model.onnx is missing")
 
 
 @pytest.mark.slow  # the fixture trains two runs
