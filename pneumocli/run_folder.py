@@ -462,7 +462,10 @@ class RunFolder:
             raise ModelFileError(f"{self.path} has no {name}: its model runs on the CPU only", "--device cpu")
         if not file.is_file():
             raise ModelFileError(f"{file} is missing", restore)
-        found = sha256_of(file)
+        try:
+            found = sha256_of(file)
+        except OSError as error:
+            raise ModelFileError(f"cannot read {file}: {error.strerror}") from error
         if found != expected:
             raise ModelFileError(
                 f"{file} is not the file that {maker} wrote: its SHA-256 begins {found[:12]}, "

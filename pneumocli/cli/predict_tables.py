@@ -161,8 +161,6 @@ def _counts(tally: Tally) -> str:
     parts = [counted(tally.num_films, "film"), *(f"{count:,} {name}" for name, count in tally.counts.items())]
     if tally.num_errors:
         parts.append(f"{tally.num_errors:,} could not be read")
-    if tally.num_referred is not None:
-        parts.append(f"{tally.num_referred:,} referred to a person")
     if tally.num_uncertain:
         parts.append(f"{tally.num_uncertain:,} uncertain")
     if tally.num_warned:
@@ -193,11 +191,13 @@ def _shares(tally: Tally) -> Table:
     table.add_column(justify="right")
     table.add_column(justify="right")
     rows = [("films", tally.num_films), *reversed(tally.counts.items()), ("no answer", tally.num_errors)]
-    if tally.num_referred is not None:
-        rows.insert(-1, (f"{REFER}, for a person", tally.num_referred))
     for name, count in rows:
         if count or name in tally.counts:
-            table.add_row(name, f"{count:,}", f"{count / tally.num_films:.1%}" if name != "films" else "")
+            table.add_row(
+                f"{name}, for a person" if name == REFER else name,
+                f"{count:,}",
+                f"{count / tally.num_films:.1%}" if name != "films" else "",
+            )
     return table
 
 

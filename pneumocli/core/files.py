@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import stat
 import sys
 import tempfile
 import time
@@ -236,9 +237,30 @@ def read_record(path: Path, model: type[_Model]) -> _Model:
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
     """Writes a table with a header line, atomically; ``None`` becomes an empty cell."""
     with atomic_write(path) as file:
-        writer = csv.DictWriter(file, fieldnames=list(columns), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        writer = RowWriter(file)
+        writer.write(columns)
+        for row in rows:
+            writer.write([row.get(column) for column in columns])
+
+
+class RowWriter:
+    r"""Rows of a table, whose lines end in a line feed.
+
+    Python's writer leaves a carriage return bare then, which every reader takes for the end of a line: a file may be
+    named so (macOS's ``Icon\r``).
+
+    Args:
+        file: Open for text, without translation of line feeds.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self._plain = csv.writer(file, lineterminator="\n")
+        self._quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+
+    def write(self, cells: Sequence[object]) -> None:
+        """Writes a row; ``None`` becomes an empty cell."""
+        has_return = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+        (self._quoting if has_return else self._plain).writerow(cells)
 
 
 def read_csv(path: Path) -> "csv.DictReader[str]":
@@ -251,11 +273,50 @@ def read_csv(path: Path) -> "csv.DictReader[str]":
     return csv.DictReader(io.StringIO(again_if_stale(path.read_bytes).decode(), newline=""))
 
 
+def read_file(path: Path, most: int) -> bytes:
+    """The content of a file, and of nothing else: see :func:`open_file`.
+
+    Raises:
+        OSError: It cannot be read, is no file, or holds more than ``most`` bytes (``EFBIG``).
+    """
+
+    def read() -> bytes:
+        with open_file(path) as file:
+            if os.fstat(file.fileno()).st_size > most:
+                raise OSError(errno.EFBIG, f"it holds more than {most:,} bytes", str(path))
+            return file.read()
+
+    return again_if_stale(read)
+
+
+def open_file(path: Path) -> io.BufferedReader:
+    """Opens a file to be read.
+
+    Raises:
+        OSError: It cannot be opened, or is a pipe or a device: the one would wait for its writer, the other has no end.
+    """
+    return open(path, "rb", opener=_opened)
+
+
+def _opened(path: str, flags: int) -> int:
+    # A pipe is opened without waiting; on files this flag has no effect, and Windows has neither.
+    number = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(number).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # a folder is refused by open() itself
+        return number
+    os.close(number)
+    raise OSError(errno.ENODEV, "it is a pipe or a device, expected a file", path)
+
+
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's content, as 64 lower-case hexadecimal digits; reads in blocks."""
+    """The SHA-256 of a file's content, as 64 lower-case hexadecimal digits; reads in blocks.
+
+    Raises:
+        OSError: As for :func:`open_file`.
+    """
 
     def read() -> str:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     return again_if_stale(read)

@@ -11,7 +11,8 @@ from pneumocli.core.files import cache_folder, write_json
 from pneumocli.core.parallel import ordered_map
 from pneumocli.core.records import ManifestRow
 from pneumocli.data.acquisition import ACQUISITION_VERSION, Acquisition, read_acquisition
-from pneumocli.data.film import UnreadableFilm, still_there
+from pneumocli.data.film import still_there
+from pneumocli.data.film_files import film_content
 from pneumocli.data.images import READER_VERSION
 from pneumocli.data.manifest import Manifest
 
@@ -35,11 +36,7 @@ def acquisitions(manifest: Manifest, listener: Listener = ignore) -> list[Acquis
     def measured(row: ManifestRow) -> Acquisition:
         path = manifest.path(row)
         with still_there(path):
-            try:
-                content = path.read_bytes()
-            except OSError as error:
-                raise UnreadableFilm(f"cannot be opened: {error.strerror}") from error
-            return read_acquisition(content)
+            return read_acquisition(film_content(path))
 
     if todo:
         task = "measuring films"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pydicom
 from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.processing import apply_color_lut, convert_color_space
 from pydicom.uid import (
@@ -19,12 +20,15 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
     RLELossless,
 )
 
 from pneumocli.data.dicom_values import after_modality, after_window, padding_mask, stored_values
 from pneumocli.data.film import Film, FilmWarning, UnreadableFilm, check_size
 from pneumocli.data.grey import CLIPPED, Numbers, Samples, film_of, stretch
+from pneumocli.data.jpeg import check_jpeg
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -71,6 +75,11 @@ _TAGS: list[str | tuple[int, int]] = [
     "ExtendedOffsetTableLengths",
     "PixelData",
 ]
+
+# Of these the standard asks that they are there, and they decide what the pixels mean.
+_REQUIRED = (
+    *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BitsAllocated", "PixelRepresentation"),
+)
 
 _INTERPRETATIONS = {
     "MONOCHROME1": 1,
@@ -209,6 +218,9 @@ def _decoded(dataset: "Dataset") -> Numbers:
         dataset.pixel_array_options(raw=True, decoding_plugin="pydicom")
     else:
         dataset.pixel_array_options(raw=True)
+    if dataset.file_meta.TransferSyntaxUID in (JPEGBaseline8Bit, JPEGExtended12Bit) and dataset.BitsAllocated == 8:
+        for frame in generate_frames(dataset.PixelData, number_of_frames=1):
+            check_jpeg(frame)
     return np.asarray(dataset.pixel_array)
 
 
@@ -254,9 +266,16 @@ def _grey(dataset: "Dataset", words: Numbers) -> Film:
     values = after_modality(dataset, stored_values(dataset, words, padding))
     values, is_windowed, warnings = after_window(dataset, values, shown)
     inverse = dataset.PhotometricInterpretation == "MONOCHROME1"
+    # What nothing in the header changes is 8 bits as in any other file: taken as they are.
+    is_plain = values.dtype == np.uint8 and not is_windowed
     shape = str(dataset.get("PresentationLUTShape") or "").strip().upper()
     if shape == "INVERSE" and not inverse:
         raise UnreadableFilm("is DICOM that contradicts itself: MONOCHROME2 with the PresentationLUTShape INVERSE")
+    if is_plain:
+        pixels = ~values if inverse else values.copy()
+        if shown is not None:
+            pixels[~shown] = 0
+        return Film(pixels, coloured=False, mode="DICOM", warnings=warnings)
     if inverse:
         values = -values.astype(np.float64) if values.dtype.kind == "u" else -values
     pixels, clipped = stretch(values, shown, robust=not is_windowed)
@@ -362,16 +381,25 @@ def _check_is_radiograph(dataset: "Dataset") -> None:
     modality = str(dataset.get("Modality", ""))
     if modality not in _MODALITIES:
         raise UnreadableFilm(f"is DICOM of modality {modality[:8]!r}, expected a radiograph (CR or DX)")
-    frames = int(dataset.get("NumberOfFrames", 1) or 1)
+    missing = [name for name in _REQUIRED if dataset.get(name) in (None, "")]
+    if missing:
+        raise UnreadableFilm(f"is DICOM without {' and '.join(missing)}, which its pixels need")
+    frames = _number_of_frames(dataset)
     if frames != 1:
         raise UnreadableFilm(f"is DICOM with {frames} frames, expected one")
-    interpretation = str(dataset.get("PhotometricInterpretation", ""))
-    samples = int(dataset.get("SamplesPerPixel", 1) or 1)
+    interpretation = str(dataset.PhotometricInterpretation)
+    samples = int(dataset.SamplesPerPixel)
     if samples != _INTERPRETATIONS.get(interpretation):
         known = interpretation if interpretation in _INTERPRETATIONS else "an unknown colour space"
         raise UnreadableFilm(
             f"is DICOM in {known} with {samples} samples a pixel, expected MONOCHROME or PALETTE COLOR with 1, RGB or "
             "YBR with 3"
         )
-    height, width = int(dataset.get("Rows", 0)), int(dataset.get("Columns", 0))
-    check_size(width, height)
+    check_size(int(dataset.Columns), int(dataset.Rows))
+
+
+def _number_of_frames(dataset: "Dataset") -> int:
+    try:
+        return int(dataset.get("NumberOfFrames", 1) or 1)
+    except ValueError as error:
+        raise UnreadableFilm("is DICOM whose NumberOfFrames is no number") from error

@@ -14,7 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from pneumocli.core.files import read_file
+from pneumocli.data.film import UnreadableFilm
 from pneumocli.data.formats import HEAD_BYTES, format_of, is_film_name, is_other_picture_name, what_it_is
+
+MOST_FILM_BYTES = 1 << 30
+"""More than any film takes."""
 
 Kind = Literal["film", "picture", "file", "system", "unopened"]
 
@@ -226,6 +231,18 @@ def _head(path: str) -> bytes:
         raise FileNotFoundError(errno.ENOENT, "is no file", path)
     with open(path, "rb") as file:  # noqa: PTH123 - paths are text here
         return file.read(HEAD_BYTES)
+
+
+def film_content(path: Path) -> bytes:
+    """The bytes of a film's file.
+
+    Raises:
+        UnreadableFilm: It cannot be opened, is no file, or holds more than any film does.
+    """
+    try:
+        return read_file(path, MOST_FILM_BYTES)
+    except OSError as error:
+        raise UnreadableFilm(why_unopened(path, error)) from error
 
 
 def why_unopened(path: Path, error: OSError) -> str:

@@ -11,15 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import simplejpeg
 from PIL import Image, ImageChops, ImageFile, ImageOps, Jpeg2KImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
-from pneumocli.core.files import again_if_stale
 from pneumocli.core.records import Fit
 from pneumocli.data.film import MOST_PIXELS, Film, Pixels, UnreadableFilm, check_size
-from pneumocli.data.film_files import why_unopened
+from pneumocli.data.film_files import film_content
 from pneumocli.data.formats import HEAD_BYTES, format_of, is_film_name, what_it_is
 from pneumocli.data.grey import Samples, film_of, is_coloured
+from pneumocli.data.jpeg import check_jpeg, decoded_grey_jpeg
 from pneumocli.data.jpeg2000 import deep_jpeg2000, jpeg2000_depth
 from pneumocli.data.tiff import read_tiff
 
@@ -39,7 +38,7 @@ __all__ = [
 ]
 
 
-READER_VERSION = 2
+READER_VERSION = 3
 """Raised whenever the same file gives other pixels than before: caches of decoded films are built anew then."""
 
 # Naming a format that Pillow has not registered is a KeyError: TIFF and JPEG 2000 register when their modules are
@@ -111,10 +110,7 @@ def read_content(source: Path | bytes) -> bytes:
     Raises:
         UnreadableFilm: The file cannot be opened.
     """
-    try:
-        return source if isinstance(source, bytes) else again_if_stale(source.read_bytes)
-    except OSError as error:
-        raise UnreadableFilm(why_unopened(Path(str(source)), error)) from error
+    return source if isinstance(source, bytes) else film_content(source)
 
 
 def _read_picture(content: bytes, head: bytes, draft_side: int | None) -> Film:
@@ -147,8 +143,8 @@ def _read_jpeg(image: ImageFile.ImageFile, content: bytes, draft_side: int | Non
     if draft_side is not None:
         image.draft("L", (draft_side, draft_side))
     if mode == "L" and image.getexif().get(_ORIENTATION, 1) == 1:
-        return Film(_decoded_grey_jpeg(content, image.size), coloured=False, mode=mode)
-    _check_jpeg(content)
+        return Film(decoded_grey_jpeg(content, image.size), coloured=False, mode=mode)
+    check_jpeg(content)
     film = _film_of_picture(image, coloured=draft_side is None)
     return replace(film, mode=mode)
 
@@ -210,38 +206,6 @@ def _deep_png(image: ImageFile.ImageFile, content: bytes) -> Samples:
 def _unpacked(image: ImageFile.ImageFile) -> np.typing.NDArray[np.uint8]:
     image.load()
     return np.asarray(ImageOps.exif_transpose(image))
-
-
-def _decoded_grey_jpeg(content: bytes, size: tuple[int, int]) -> Pixels:
-    """The pixels of a grey JPEG file, at the size that Pillow would decode it to, bit for bit as Pillow would.
-
-    Decoded by simplejpeg, the same libjpeg-turbo: where the entropy-coded data is damaged or missing, the decoder
-    fills up with grey and warns. Pillow drops the warning, simplejpeg's strict mode raises it.
-    """
-    width, height = size
-    try:
-        pixels: Pixels = simplejpeg.decode_jpeg(content, "GRAY", min_height=height, min_width=width)[..., 0]
-    except ValueError as error:
-        raise _damaged_jpeg(error) from error
-    if pixels.shape != (height, width):
-        raise UnreadableFilm(f"is damaged: its header gives {width} x {height} pixels, its data {pixels.shape[::-1]}")
-    return pixels
-
-
-def _check_jpeg(content: bytes) -> None:
-    """Refuses a JPEG file that its decoder finds damaged; decodes to an eighth, which still reads all the data."""
-    try:
-        simplejpeg.decode_jpeg(content, "GRAY", min_height=1, min_width=1)
-    except ValueError as error:
-        # A way of storing colour that simplejpeg does not know and Pillow does: no sign of damage.
-        if "subsampling" not in str(error):
-            raise _damaged_jpeg(error) from error
-
-
-def _damaged_jpeg(error: ValueError) -> UnreadableFilm:
-    if "Premature end of JPEG file" in str(error):
-        return UnreadableFilm("is truncated: the file ends before the picture does")
-    return UnreadableFilm(f"is damaged: {str(error).removeprefix('Corrupt JPEG data: ')}")
 
 
 def _check_png(content: bytes) -> None:

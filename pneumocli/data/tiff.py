@@ -17,6 +17,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2 as Directory
 
 from pneumocli.data.film import UnreadableFilm, check_size
 from pneumocli.data.grey import Numbers, Samples
+from pneumocli.data.jpeg import check_jpeg
 
 __all__ = ["read_tiff"]
 
@@ -30,6 +31,7 @@ _SUB_DIRECTORIES, _EXTRA, _FORMAT, _DNG_VERSION = 330, 338, 339, 50706
 # fax codes do; Pillow reads those, at 8 bits and 1.
 _BYTE_CODECS = frozenset({1, 5, 8, 32946, 32773, 34925, 50000})
 _FAX_CODES = frozenset({2, 3, 4})
+_JPEG, _JPEG_TABLES = 7, 347
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE = 0, 1, 2, 3
 _SENSOR = frozenset({32803, 34892})  # what a camera's sensor measured
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
@@ -87,6 +89,8 @@ def read_tiff(content: bytes) -> Samples | int:
         raise UnreadableFilm("is a camera's raw file (DNG), expected a picture: export it as TIFF or PNG")
     layout = _layout_of(page, content)
     if layout is None:
+        if _one(page, _COMPRESSION, 1) == _JPEG:
+            _check_jpeg_blocks(content, page)
         return number
     planes = [_plane(content, page, layout, plane) for plane in range(layout.planes)]
     samples = planes[0] if layout.planes == 1 else np.concatenate(planes, axis=2)
@@ -140,6 +144,16 @@ def _all(page: Directory, tag: int) -> tuple[Any, ...]:
 def _one(page: Directory, tag: int, default: int) -> int:
     value = _all(page, tag)
     return int(value[0]) if value else default
+
+
+def _check_jpeg_blocks(content: bytes, page: Directory) -> None:
+    """Refuses strips or tiles that their decoder finds damaged; tables that they share stand in a tag of their own."""
+    tables = b"".join(part for part in _all(page, _JPEG_TABLES) if isinstance(part, bytes))
+    offsets = _all(page, _STRIPS) or _all(page, _TILES)
+    lengths = _all(page, _STRIP_BYTES) or _all(page, _TILE_BYTES)
+    for offset, length in zip(offsets, lengths, strict=False):
+        block = content[offset : offset + length]
+        check_jpeg(tables[:-2] + block[2:] if tables else block)
 
 
 def _layout_of(page: Directory, content: bytes) -> _Layout | None:

@@ -13,6 +13,7 @@ from pneumocli.core.amounts import counted
 from pneumocli.core.pages import page_environment
 from pneumocli.core.parallel import ordered_map
 from pneumocli.core.records import REFER
+from pneumocli.core.shift_records import Shift
 from pneumocli.data.film import UnreadableFilm
 from pneumocli.data.images import read_film
 from pneumocli.data.thumbnails import data_url
@@ -37,7 +38,9 @@ class _Shown:
     cut: float = 0.0
 
 
-def answers_page(tally: Tally, classifier: Classifier, threshold: float, *, maps: bool, shard: str | None) -> str:
+def answers_page(  # noqa: PLR0913 - all that is shown
+    tally: Tally, classifier: Classifier, threshold: float, *, maps: bool, shard: str | None, shift: Shift | None
+) -> str:
     """The page as one HTML file.
 
     Args:
@@ -46,13 +49,13 @@ def answers_page(tally: Tally, classifier: Classifier, threshold: float, *, maps
         threshold: A film is called PNEUMONIA at or above it.
         maps: Whether to show where the evidence lies.
         shard: The part of the films that was predicted, ``I/N``; ``None`` for all.
+        shift: Whether the films as a whole are like the model's validation films; ``None`` where nothing compared them.
     """
     uncertain, unlike = tally.uncertain, tally.warned
     answered = [film for film in tally.kept if film.error is None]
     chosen = {film.image: film for film in (*uncertain, *unlike, *answered)}
     films = list(chosen.values())[:MOST_PICTURES]
     folder = common_folder([*chosen, *(film.image for film in (*tally.kept, *tally.errors))])
-    refers = tally.num_referred is not None
     drawn = ordered_map(lambda film: _shown(film, classifier, len(folder), maps=maps), films)
     shown = {film.image: picture for film, picture in zip(films, drawn, strict=True)}
     cells = map_cells(classifier.card.image_size)
@@ -68,28 +71,36 @@ def answers_page(tally: Tally, classifier: Classifier, threshold: float, *, maps
             model=_printable(classifier.file.as_posix()),
             sha256=classifier.sha256,
             shard=shard,
+            shift=shift,
             folder=_printable(folder),
             tally=tally,
             band=UNCERTAIN,
             uncertain=[shown[film.image] for film in uncertain],
             unlike=[shown[film.image] for film in unlike],
+            referred=tally.counts.get(REFER, 0),
             remarks=[(text, count) for text, count in tally.remarks.most_common(8)],
             errors=[(_printable(film.image[len(folder) :]), film.error) for film in tally.errors],
             films=[shown[film.image] for film in answered if film.image in shown],
-            columns=["film", "called", *(["by its limits"] if refers else []), "probability of pneumonia", "remarks"],
-            text_columns=[1, 2, 4] if refers else [1, 3],
-            rows=[_row(film, len(folder), refers=refers) for film in tally.kept],
-            cells=cells if maps else None,
-            coarse=maps and cells < FINE_CELLS,
+            columns=[
+                "film",
+                "called",
+                *(["by its limits"] if tally.refers else []),
+                "probability of pneumonia",
+                "remarks",
+            ],
+            text_columns=[1, 2, 4] if tally.refers else [1, 3],
+            rows=[_row(film, len(folder), refers=tally.refers) for film in tally.kept],
+            cells=cells if maps and answered else None,
+            coarse=maps and bool(answered) and cells < FINE_CELLS,
             cut=cut if cut > LARGE_CUT else None,
         )
     )
 
 
 def _verdict(tally: Tally) -> str:
-    parts = [f"{count:,} called {name}" for name, count in tally.counts.items()]
-    if tally.num_referred is not None:
-        parts.append(f"{tally.num_referred:,} of them {REFER}, for a person")
+    parts = [
+        f"{count:,} {'left to a person' if name == REFER else f'called {name}'}" for name, count in tally.counts.items()
+    ]
     if tally.num_errors:
         parts.append(f"{tally.num_errors:,} could not be read")
     return f"{counted(tally.num_films, 'film')}: {', '.join(parts)}."

@@ -4,13 +4,13 @@ import csv
 import hashlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 from pneumocli.core.errors import RunError
-from pneumocli.core.files import write_failure
+from pneumocli.core.files import RowWriter, write_failure
 from pneumocli.inference.inputs import Named
 from pneumocli.inference.records import Prediction
 from pneumocli.model.card import ModelCard
@@ -60,7 +60,7 @@ class AnswerTable:
     """
 
     _file: IO[str]
-    _writer: "csv.DictWriter[str]"
+    _writer: RowWriter
 
     def __init__(
         self, file: Path, *, model: str, threshold: float, resume: bool, columns: tuple[str, ...] = COLUMNS
@@ -82,9 +82,9 @@ class AnswerTable:
                 self._file.truncate(self._whole)
         except OSError as error:
             raise write_failure(self.path, error) from error
-        self._writer = csv.DictWriter(self._file, self._columns, lineterminator="\n")
+        self._writer = RowWriter(self._file)
         if not self._whole:
-            self._write(dict(zip(self._columns, self._columns, strict=True)))
+            self._write(self._columns)
         return self
 
     def __exit__(
@@ -117,11 +117,12 @@ class AnswerTable:
         Raises:
             PneumoError: The disk is full, or the file cannot be written.
         """
-        self._write(row_of(prediction, self._model))
+        row = row_of(prediction, self._model)
+        self._write([row[column] for column in self._columns])
 
-    def _write(self, row: Mapping[str, object]) -> None:
+    def _write(self, cells: Sequence[object]) -> None:
         try:
-            self._writer.writerow(row)
+            self._writer.write(cells)
             self._file.flush()
         except OSError as error:
             raise write_failure(self.path, error) from error

@@ -42,15 +42,17 @@ class FolderShift:
         self._file = file
         self._shard = shard
 
-    def report(self, classifier: Classifier, listener: Listener) -> None:
+    def report(self, classifier: Classifier, listener: Listener) -> Shift | None:
         """As :func:`report_shift`, for the films seen."""
-        report_shift(self.sample, classifier, listener, file=self._file, shard=self._shard)
+        return report_shift(self.sample, classifier, listener, file=self._file, shard=self._shard)
 
 
 def report_shift(
     sample: FilmSample, classifier: Classifier, listener: Listener, *, file: Path | None, shard: str | None = None
-) -> None:
+) -> Shift | None:
     """Compares films as a whole, and writes the file that was asked for, as a page where its name ends in ``.html``.
+
+    Gives what :func:`shift_of` gives.
 
     Args:
         sample: The films.
@@ -65,7 +67,7 @@ def report_shift(
     """
     shift = shift_of(sample, classifier, listener, shard)
     if file is None:
-        return
+        return shift
     if file.suffix.lower() == ".html":
         from pneumocli.inference.shift_page import shift_page  # templates, which most folders are answered without
 
@@ -74,6 +76,7 @@ def report_shift(
         stored = StoredSample.of(sample)
         write_json(file, ShiftFile(model_sha256=classifier.sha256, shard=shard, shift=shift, sample=stored))
     listener(FileWritten(file, "shift"))
+    return shift
 
 
 def shift_of(sample: FilmSample, classifier: Classifier, listener: Listener, shard: str | None = None) -> Shift | None:

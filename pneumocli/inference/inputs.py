@@ -13,13 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from pneumocli.core.events import Listener, Remark, ignore
-from pneumocli.data.film_files import left_out, system_file, walk
+from pneumocli.data.film_files import MOST_FILM_BYTES, left_out, system_file, walk
 from pneumocli.inference.remote import RemoteFilm, is_remote, remote_items, shown_address
 
 STANDARD_INPUT = "-"
-
-# More than any film takes; the size of standard input is not known beforehand.
-_MOST_INPUT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +103,9 @@ def _films_of(name: str, listener: Listener, *, read: bool = True) -> Iterator[N
 
 def _from_standard_input() -> Named:
     place = PurePath("stdin")
-    content = sys.stdin.buffer.read(_MOST_INPUT_BYTES)
-    if len(content) == _MOST_INPUT_BYTES:
-        return Named(STANDARD_INPUT, None, place, f"more than {_MOST_INPUT_BYTES:,} bytes on standard input")
+    content = sys.stdin.buffer.read(MOST_FILM_BYTES)
+    if len(content) == MOST_FILM_BYTES:
+        return Named(STANDARD_INPUT, None, place, f"more than {MOST_FILM_BYTES:,} bytes on standard input")
     return Named(STANDARD_INPUT, content, place)
 
 

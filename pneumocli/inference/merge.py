@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from pneumocli.core.config import MergeConfig
 from pneumocli.core.errors import RunError, first_few
 from pneumocli.core.events import FileWritten, Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
-from pneumocli.core.files import atomic_write, read_record, sha256_of, write_json
+from pneumocli.core.files import RowWriter, atomic_write, read_record, sha256_of, write_json
 from pneumocli.core.records import CLASS_NAMES, Count, Fraction, Record
 from pneumocli.inference.csv_output import COLUMNS
 from pneumocli.inference.shards import Share, mark_of, numbers
@@ -104,9 +104,9 @@ def merge(config: MergeConfig, listener: Listener = ignore) -> MergedTable:
     task = f"joining {len(tables)} shards"
     listener(TaskStarted(task, one.num_listed))
     with atomic_write(config.merge) as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = RowWriter(file)
         for number, row in enumerate(_interleaved(tables)):
-            writer.writerow(row)
+            writer.write(row)
             if number:
                 counts[row[_PREDICTION]] += 1
             if number % _ROWS_PER_EVENT == 0:

@@ -26,6 +26,7 @@ from pneumocli.run_folder import RunFolder, run_from_environment
 from pneumocli.shift.conformal import answer_of
 
 if TYPE_CHECKING:
+    from pneumocli.core.shift_records import Shift
     from pneumocli.inference.folder_shift import FolderShift
 
 # From about so many films on, the faster graph makes up for the slower start.
@@ -169,25 +170,29 @@ def _answers(  # noqa: PLR0913 - what is scored, by what, where answers go, and 
             if tally is not None:
                 tally.add(prediction)
             yield prediction
-    if folder is not None:
-        folder.report(classifier, listener)
+    shift = None if folder is None else folder.report(classifier, listener)
     if table is not None:
         if share is not None:
             _finish(share, table, classifier, threshold, folder, listener)
         listener(FileWritten(table.path, "table"))
     if tally is not None:
-        _write_page(config, tally, classifier, threshold, listener)
+        _write_page(config, tally, classifier, threshold, shift, listener)
     if config.explain is not None and config.explain.is_dir():
         listener(FileWritten(config.explain, "heat maps"))
 
 
-def _write_page(
-    config: PredictConfig, tally: Tally, classifier: Classifier, threshold: float, listener: Listener
+def _write_page(  # noqa: PLR0913 - what is shown, and who listens
+    config: PredictConfig,
+    tally: Tally,
+    classifier: Classifier,
+    threshold: float,
+    shift: "Shift | None",
+    listener: Listener,
 ) -> None:
     from pneumocli.inference.answers_page import answers_page  # fonts, drawing and templates
 
     assert config.report is not None  # noqa: S101 - the caller has a tally for it
-    page = answers_page(tally, classifier, threshold, maps=config.explain is not None, shard=config.shard)
+    page = answers_page(tally, classifier, threshold, maps=config.explain is not None, shard=config.shard, shift=shift)
     write_text(config.report, page)
     listener(FileWritten(config.report, "report"))
 

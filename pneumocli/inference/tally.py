@@ -31,8 +31,7 @@ class Tally:
         num_errors: Films without an answer.
         num_warned: Films unlike the training films.
         num_uncertain: Films whose probability is close to the threshold.
-        num_referred: Films for a person to look at; ``None`` where the model refers none.
-        counts: Films by class.
+        counts: Films by answer: by class, and by REFER where the model refers films to a person.
         remarks: Films by remark, without the numbers of single films.
         kept: The first answers.
         errors: The first films without an answer.
@@ -42,13 +41,17 @@ class Tally:
     def __init__(self, most: int | None, examples: int = 5) -> None:
         self._most, self._examples = most, examples
         self.num_films = self.num_errors = self.num_warned = self.num_uncertain = 0
-        self.num_referred: int | None = None
-        self.counts = dict.fromkeys(CLASS_NAMES, 0)
+        self.counts: dict[str, int] = dict.fromkeys(CLASS_NAMES, 0)
         self.remarks: Counter[str] = Counter()
         self.kept: list[Prediction] = []
         self.errors: list[Prediction] = []
         self.warned: list[Prediction] = []
         self._closest: list[tuple[float, int, Prediction]] = []
+
+    @property
+    def refers(self) -> bool:
+        """Whether the model has a third answer."""
+        return REFER in self.counts
 
     @property
     def uncertain(self) -> list[Prediction]:
@@ -64,9 +67,11 @@ class Tally:
             self.num_errors += 1
             self._keep(self.errors, prediction)
             return
-        self.counts[prediction.prediction] += 1
+        answer: str | None = prediction.prediction
         if isinstance(prediction, ReferringPrediction):
-            self.num_referred = (self.num_referred or 0) + (prediction.answer == REFER)
+            answer = prediction.answer
+            self.counts.setdefault(REFER, 0)
+        self.counts[str(answer)] += 1
         distance = abs(prediction.probability - prediction.threshold)
         if distance <= UNCERTAIN:
             self.num_uncertain += 1

@@ -13,7 +13,7 @@ from pneumocli.core.parallel import ordered_map
 from pneumocli.core.records import CLASS_NAMES, SPLITS, ManifestRow
 from pneumocli.data.acquisition import Acquisition, read_acquisition
 from pneumocli.data.film import FilmWarning
-from pneumocli.data.film_files import why_unopened
+from pneumocli.data.film_files import film_content
 from pneumocli.data.formats import format_of_name
 from pneumocli.data.images import UnreadableFilm, read_film
 from pneumocli.data.manifest import Manifest
@@ -82,11 +82,7 @@ def examine(manifest: Manifest, listener: Listener) -> Examined:
 
 def _facts_or_reason(path: Path, row: ManifestRow) -> FilmFacts | str:
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        return why_unopened(path, error)
-    try:
-        return _facts(content, row)
+        return _facts(film_content(path), row)
     except UnreadableFilm as error:
         return error.reason
 

@@ -204,7 +204,7 @@ def test_referred_films_are_shown_and_counted(trained: RunFolder):
     assert "answer PNEUMONIA" in summed_up([films[0]], trained)
     table = summed_up(films[:3], trained)
     assert "answer" in table
-    assert "2 referred to a person" in table
+    assert "1 PNEUMONIA, 2 REFER" in table
     assert "REFER, for a person" in summed_up(films, trained)
     assert "REFER" not in summed_up([answer("a.png")] * 14, trained)
 

@@ -13,6 +13,8 @@ from pneumocli.core.files import (
     atomic_write,
     cache_folder,
     dump_json,
+    read_csv,
+    read_file,
     read_record,
     sha256_of,
     write_csv,
@@ -166,3 +168,27 @@ def test_a_handle_that_stays_stale_is_named(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(Path, "read_bytes", stale)
     with pytest.raises(RunError, match=r"cannot read .*x.json: Stale file handle"):
         read_record(tmp_path / "x.json", Environment)
+
+
+def test_a_carriage_return_in_a_cell_comes_back(tmp_path: Path):
+    rows = [{"image": "Icon\r.jpeg", "label": "0"}, {"image": 'a, "b"\n.jpeg', "label": "1"}]
+    write_csv(tmp_path / "t.csv", ("image", "label"), rows)
+    assert list(read_csv(tmp_path / "t.csv")) == rows
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
+@pytest.mark.timeout(20)
+def test_a_pipe_or_a_device_is_no_file(tmp_path: Path):
+    os.mkfifo(tmp_path / "film.jpeg")
+    for path in (tmp_path / "film.jpeg", Path(os.devnull)):
+        with pytest.raises(OSError, match="it is a pipe or a device, expected a file"):
+            read_file(path, 100)
+    with pytest.raises(IsADirectoryError):
+        read_file(tmp_path, 100)
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path):
+    (tmp_path / "film.jpeg").write_bytes(bytes(101))
+    with pytest.raises(OSError, match="it holds more than 100 bytes"):
+        read_file(tmp_path / "film.jpeg", 100)
+    assert read_file(tmp_path / "film.jpeg", 101) == bytes(101)

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import (
     ExplicitVRBigEndian,
@@ -296,3 +297,55 @@ def test_overlays_are_ignored():
     dataset = radiograph(values, BitsStored=12, HighBit=11)
     dataset.add_new((0x6000, 0x0102), "US", 12)
     np.testing.assert_array_equal(read_film(saved(dataset)).pixels, read_film(saved(radiograph(ramp()))).pixels)
+
+
+@pytest.mark.parametrize("interpretation", ["MONOCHROME1", "MONOCHROME2"])
+def test_8_bits_are_taken_as_they_are_as_in_any_other_file(interpretation: str):
+    values = ramp(np.uint8, 60, 120)
+    pixels = read_film(saved(radiograph(values, PhotometricInterpretation=interpretation))).pixels
+    np.testing.assert_array_equal(pixels, 255 - values if interpretation == "MONOCHROME1" else values)
+
+
+def test_8_bits_with_a_window_are_shown_through_it():
+    pixels = read_film(saved(radiograph(ramp(np.uint8, 60, 120), WindowCenter=90, WindowWidth=60))).pixels
+    assert (pixels[0, 0], pixels[-1, -1]) == (0, 255)
+
+
+@pytest.mark.parametrize(
+    "name", ["SamplesPerPixel", "PhotometricInterpretation", "Rows", "BitsAllocated", "PixelRepresentation"]
+)
+def test_an_element_that_the_pixels_need_is_named(name: str):
+    dataset = radiograph(ramp())
+    delattr(dataset, name)
+    assert refused_dataset(dataset) == f"is DICOM without {name}, which its pixels need"
+
+
+def test_a_number_of_frames_that_is_none_is_named():
+    content = saved(radiograph(ramp(), NumberOfFrames="1"))
+    at = content.index(b"1 ", content.index(b"\x28\x00\x08\x00"))
+    with pytest.raises(UnreadableFilm, match="whose NumberOfFrames is no number"):
+        read_film(content[:at] + b"x " + content[at + 2 :])
+
+
+@pytest.mark.parametrize("share", [0.7, 0.9])
+def test_a_jpeg_that_ends_early_is_refused_within_dicom_as_it_is_alone(share: float):
+    """The container is whole, and the decoder fills up with grey."""
+    values = ramp(np.uint8, 0, 255)
+    stream = io.BytesIO()
+    Image.fromarray(values).save(stream, "JPEG", quality=95)
+    whole = stream.getvalue()
+    dataset = radiograph(values)
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.JPEGBaseline8Bit
+    for content, readable in ((whole, True), (whole[: int(share * len(whole))], False)):
+        dataset.PixelData = pydicom.encaps.encapsulate([content])
+        dataset["PixelData"].VR = "OB"
+        if readable:
+            assert np.abs(read_film(saved(dataset)).pixels.astype(int) - values).max() < 8
+        else:
+            assert refused_dataset(dataset) == "is truncated: the file ends before the picture does"
+
+
+def refused_dataset(dataset: FileDataset) -> str:
+    with pytest.raises(UnreadableFilm) as caught:
+        read_film(saved(dataset))
+    return caught.value.reason

@@ -1,9 +1,11 @@
 """TIFF files of every depth, order, layout and interpretation: tag 262 decides, and one picture is the film."""
 
+import io
 import itertools
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pneumocli.data.images import UnreadableFilm, read_film
 from tests.data.test_images import picture, refused
@@ -204,3 +206,17 @@ def test_what_a_cameras_sensor_measured_is_no_picture():
 def test_what_cannot_be_read_is_refused_with_its_reason(tags: dict[int, tuple[int, ...]], reason: str):
     stored, parts = page(film(), compression=8)
     assert refused(tiff((stored | tags, parts))) == reason
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_strip_of_jpeg_that_ends_early_is_refused(mode: str):
+    """Pillow's decoder would fill up with grey."""
+    content = io.BytesIO()
+    Image.fromarray(film()).convert(mode).save(content, "TIFF", compression="jpeg")
+    whole = content.getvalue()
+    assert read_film(whole).pixels.shape == film().shape
+    with Image.open(content) as image:
+        start, length = image.tag_v2[273][0], image.tag_v2[279][0]
+    half = start + length // 2
+    zeroed = whole[:half] + bytes(start + length - half) + whole[start + length :]
+    assert refused(zeroed) == "is truncated: the file ends before the picture does"

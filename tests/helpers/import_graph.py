@@ -17,8 +17,8 @@ FLOORS: dict[int, dict[str, str]] = {
     },
     2: {
         "data": (
-            "acquisition acquisition_cache dicom dicom_values film film_files formats grey images jpeg2000 layout"
-            " manifest nodules patients phantom polarity release_lists score_table splits table thumbnails tiff"
+            "acquisition acquisition_cache dicom dicom_values film film_files formats grey images jpeg jpeg2000"
+            " layout manifest nodules patients phantom polarity release_lists score_table splits table thumbnails tiff"
         ),
         "model": (
             "brightness_map card device int8_graph network onnx_file out_of_distribution packed_numbers reference views"

@@ -108,9 +108,10 @@ def test_both_answers_of_a_model_that_refers_are_told_apart(trained: RunFolder):
     tally = Tally(most=None)
     for name, answer in (("a.png", "PNEUMONIA"), ("b.png", "REFER"), ("c.png", "NORMAL")):
         tally.add(ReferringPrediction(image=name, probability=0.497, prediction="NORMAL", threshold=0.5, answer=answer))
-    page = page_for(tally, Classifier.of_run(trained), 0.5, maps=False, shard=None)
-    assert "3 films: 3 called NORMAL" in page
+    page = page_for(tally, Classifier.of_run(trained), 0.5, maps=False, shard=None, shift=None)
+    assert "3 films: 1 called NORMAL, 1 called PNEUMONIA, 1 left to a person." in page
+    assert "1 is left to a person (REFER)" in page
     tiles = page[page.index("<h2>All films</h2>") : page.index("<summary>As a table")]
-    assert tiles.count("NORMAL, probability 49.7%") == 3  # as the threshold has it, and as the page counts
+    assert tiles.count("NORMAL, probability 49.7%") == 3  # as the threshold has it
     assert tiles.count("by its limits PNEUMONIA") == tiles.count("REFER: a person should look") == 1
     assert "by its limits</th>" in page
