@@ -24,7 +24,9 @@ from pneumocli.cli.boundary import EXIT_INTERRUPTED
 from pneumocli.cli.collector import collect_rarely
 from pneumocli.cli.encoding import tolerate_any_encoding
 from pneumocli.cli.options import set_app_wide
+from pneumocli.cli.streams import OutputError, drop_standard_output, name_what_output_fails_with, open_closed_streams
 from pneumocli.cli.usage import Group
+from pneumocli.core.errors import PneumoError
 from pneumocli.core.signals import Stopped, answer_signals, end_at_the_next_signal
 from pneumocli.core.version import __version__
 
@@ -85,14 +87,29 @@ def main() -> NoReturn:
     """The console script."""
     if "OMP_WAIT_POLICY" not in os.environ:  # read when torch is loaded, which is later
         os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
+    open_closed_streams()
+    name_what_output_fails_with()
     tolerate_any_encoding()
     try:
-        answer_signals()
-        app()
+        _answer()
     except Stopped as stop:  # outside of a command: nothing to resume
         sys.exit(stop.exit_code)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
+    except OutputError as error:  # outside of a command, or at its very end
+        drop_standard_output()
+        sys.stderr.write(f"error: {error.message}\n")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # whoever read it has seen enough
+        drop_standard_output()
+        sys.exit(PneumoError.exit_code)
+    sys.exit(0)
+
+
+def _answer() -> None:
+    try:
+        answer_signals()
+        app()
     finally:
         end_at_the_next_signal()
-    sys.exit(0)
+        sys.stdout.flush()  # what fails later, at the interpreter's end, ends in a message of its own

@@ -51,6 +51,8 @@ def shortened(path: str, width: int) -> str:
     'chest_xray/…/IM-0001-0001.jpeg'
     >>> shortened("a/b.jpeg", 30)
     'a/b.jpeg'
+    >>> shortened("1.2.840.113619.2.5.1762583153.215519.978957063.78.dcm", 30)
+    '1.2.840.113619.…8957063.78.dcm'
     """
     if len(path) <= width:
         return path
@@ -60,8 +62,8 @@ def shortened(path: str, width: int) -> str:
         if len(end) + 1 + len(part) + 1 > width * 2 // 3:
             break
         end = f"{part}/{end}"
-    start = path[: width - len(end) - 2]
-    if len(start) >= 3 and end != path:
-        return f"{start}…/{end}"
+    room = width - len(end) - 2
+    if room >= 3 and end != path:
+        return f"{path[:room]}…/{end}"
     half = (width - 1) // 2
     return f"{path[: width - 1 - half]}…{path[len(path) - half :]}"

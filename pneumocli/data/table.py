@@ -11,7 +11,7 @@ import io
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal
@@ -28,7 +28,18 @@ _LABELS: dict[str, Literal[0, 1]] = {
     **{CLASS_NAMES[0].lower(): 0, "0": 0, "0.0": 0, "0,0": 0, "false": 0},
     **{CLASS_NAMES[1].lower(): 1, "1": 1, "1.0": 1, "1,0": 1, "true": 1},
 }
-_NOTHING = frozenset({"", "nan", "na", "n/a", "<na>", "none", "null"})  # as data frames and databases write it
+_NOTHING = frozenset(
+    {"", "nan", "na", "n/a", "#n/a", "<na>", "none", "null"}
+)  # as data frames and spreadsheets write it
+_SPREADSHEET_ERROR = re.compile(r"#(REF|VALUE|NAME|NUM|NULL|DIV/0|SPILL|CALC)[!?]?", re.IGNORECASE)
+
+# Columns that are meant, by other names: what they hold would be missed without a word.
+_LOOK_ALIKES = {
+    "patient": re.compile(r".*(patient|subject).*|pid|mrn|case([ _-]?id)?"),
+    "split": re.compile(r"(sub|data)?[ _-]?set|fold|partition|phase|.*split.*"),
+}
+
+_MOST_LINES = 3  # of a cell that names something: more are a quote that nobody closed
 
 # A number with a comma, and longer than Excel shows: 1.23E+12 stands for many patients.
 _SHORTENED = re.compile(r"\d([.,]\d+)?e\+\d+", re.IGNORECASE)
@@ -122,6 +133,7 @@ def read_table(table: Path, folder: Path, listener: Listener = ignore) -> list[T
             names no film below ``folder``.
     """
     text = _decoded(table, _content(table), folder)
+    _remark_on_look_alikes(table, text, listener)
     places = _Places(folder, table.parent)
     rows: dict[str, TableRow] = {}
     repeated = 0
@@ -135,6 +147,15 @@ def read_table(table: Path, folder: Path, listener: Listener = ignore) -> list[T
     if repeated:
         listener(Remark(f"{table} repeats {repeated:,} rows with the same content: each film counts once"))
     return list(rows.values())
+
+
+def _remark_on_look_alikes(table: Path, text: str, listener: Listener) -> None:
+    header = next((cells for _, cells in _lines(table, text) if _is_header(cells)), [])
+    names = [cell.strip().lower() for cell in header]
+    for meant, pattern in _LOOK_ALIKES.items():
+        similar = [name for name in names if pattern.fullmatch(name)]
+        if similar and meant not in names:
+            listener(Remark(f"{table}: the column {similar[0]} is not read, expected the name {meant}", "warning"))
 
 
 def _content(table: Path) -> bytes:
@@ -189,15 +210,17 @@ def _num_missing(table: Path, text: str, folder: Path) -> int:
 
 
 def _lines(table: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """The cells of each line that has any, with the line's number in the file."""
+    """The cells of each line that has any, with the number in the file of the line that they begin in."""
     delimiter, skip = _delimiter(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=False)
+    line = 1
     try:
         for cells in reader:
             if reader.line_num > skip and any(cell.strip() for cell in cells):
-                yield reader.line_num, cells
+                yield line, cells
+            line = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"cannot read {table}, line {reader.line_num}: {error}") from error
+        raise DataError(f"cannot read {table}, line {line}: {error}") from error
 
 
 def _delimiter(text: str) -> tuple[str, int]:
@@ -236,7 +259,19 @@ def _films(table: Path, text: str, columns: Sequence[str] = _COLUMNS, expected: 
                 "put a name that contains the separator in double quotes",
             )
         values = dict(zip(header, cells, strict=False))
+        _refuse_open_quote(table, line, {name: values[name] for name in columns if name in values})
         yield Cells(line, {name: values.get(name, "").strip() for name in columns})
+
+
+def _refuse_open_quote(table: Path, line: int, values: Mapping[str, str]) -> None:
+    for name, value in values.items():
+        num_lines = value.count("\n") + 1
+        if num_lines > _MOST_LINES:
+            raise DataError(
+                f"{table}, line {line}: the {name} that begins with {value[:20]!r} runs over {num_lines:,} lines, "
+                "expected one",
+                "close its double quote",
+            )
 
 
 def _check_header(table: Path, header: list[str], columns: Sequence[str], expected: str) -> None:
@@ -273,6 +308,11 @@ def patient_of_cell(text: str, where: str) -> str:
         raise DataError(
             f"{where}: patient {text!r} was shortened by a spreadsheet, expected the whole number",
             "format the column as text, fill it again and save the table anew",
+        )
+    if _SPREADSHEET_ERROR.fullmatch(text):
+        raise DataError(
+            f"{where}: patient {text!r} is a spreadsheet's error, expected a key of the patient",
+            "mend the formula, or leave the cell empty, and save the table anew",
         )
     # A column of numbers with gaps becomes 17.0 in a data frame.
     return unicodedata.normalize("NFC", text.removesuffix(".0") if re.fullmatch(r"\d+\.0", text) else text)

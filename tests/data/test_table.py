@@ -139,6 +139,7 @@ def test_a_link_that_leads_nowhere_is_a_film_to_be_named_later(folder: Path):
         ("image,label\na.png,0.5\n", "line 2: label '0.5', expected NORMAL or PNEUMONIA"),
         ("image,label\na.png,2\n", "line 2: label '2', expected NORMAL or PNEUMONIA"),
         ("image,label,patient\na.png,0,1.23E+12\n", "line 2: patient '1.23E+12' was shortened by a spreadsheet"),
+        ("image,label,patient\na.png,0,#REF!\n", "line 2: patient '#REF!' is a spreadsheet's error"),
         ("image,label\nsub,0\n", "line 2: no file at"),
         ("image,label\nA.PNG,0\n", "line 2: no file at"),
         ("name;Label\na.png;0\n", "lacks the column image: found name, label"),
@@ -195,3 +196,27 @@ def test_files_that_are_no_tables(folder: Path, content: bytes, message: str):
     with pytest.raises(DataError, match=message) as caught:
         read_table(table, folder)
     assert caught.value.hint
+
+
+def test_columns_that_are_meant_by_other_names_are_named(folder: Path):
+    table = folder.parent / "films.csv"
+    table.write_text("image,label,Patient ID,set\na.png,0,7,test\n")
+    events: list[Event] = []
+    assert [(row.patient, row.split) for row in read_table(table, folder, events.append)] == [("", "train")]
+    assert [event.text for event in events if isinstance(event, Remark) and event.level == "warning"] == [
+        f"{table}: the column patient id is not read, expected the name patient",
+        f"{table}: the column set is not read, expected the name split",
+    ]
+
+
+def test_what_excel_writes_for_a_missing_patient_is_none(folder: Path):
+    assert [row[2] for row in read(folder, "image,label,patient\na.png,0,#N/A\n")] == [""]
+
+
+def test_a_quote_that_nobody_closed_is_named_by_its_line_and_in_few_words(folder: Path):
+    lines = [f"a.png,0,SECRET-{number}" for number in range(1000)]
+    lines[0] = '"' + lines[0]
+    with pytest.raises(DataError, match=r"line 2: the image .* runs over 1,000 lines") as caught:
+        read(folder, "\n".join(["image,label,patient", *lines]))
+    assert len(caught.value.message) < 300
+    assert "SECRET-9" not in caught.value.message

@@ -63,8 +63,8 @@ FLOORS: dict[int, dict[str, str]] = {
     9: {
         "cli": (
             "app boundary collector compare completion demo doctor download encoding epoch_table evaluate help_texts"
-            " lines options other_tools output predict predict_tables progress quantize recalibrate render runs train"
-            " tune usage verify_data verify_data_tables"
+            " lines options other_tools output predict predict_tables progress quantize recalibrate render runs streams"
+            " train tune usage verify_data verify_data_tables"
         ),
     },
     10: {

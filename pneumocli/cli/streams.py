@@ -1,0 +1,58 @@
+"""Standard streams that are closed, as a daemon's are, or that cannot be written, as on a full disk."""
+
+import io
+import os
+import sys
+from pathlib import Path
+
+from pneumocli.core.errors import PneumoError
+
+
+class OutputError(PneumoError):
+    """Standard output cannot be written; what a command has written to files is whole."""
+
+
+class _Output(io.TextIOWrapper):
+    """Text whose writing fails in one sentence. A pipe that nobody reads any more is left to who answers that."""
+
+    def write(self, text: str, /) -> int:
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _lost(error) from error
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _lost(error) from error
+
+
+def _lost(error: OSError) -> OutputError:
+    return OutputError(f"standard output cannot be written: {error.strerror}")
+
+
+def open_closed_streams() -> None:
+    """Gives closed standard streams the null device: no library reckons with ``None``, and none with their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - open as long as the process
+
+
+def name_what_output_fails_with() -> None:
+    """Lets a failure of standard output be an :class:`OutputError`, in this process, from now on."""
+    stream = sys.stdout
+    if isinstance(stream, io.TextIOWrapper):  # a notebook's or a test's own stays
+        encoding, errors, lines = stream.encoding, stream.errors, stream.line_buffering
+        sys.stdout = _Output(stream.detach(), encoding, errors, line_buffering=lines)
+
+
+def drop_standard_output() -> None:
+    """Lets what standard output still holds go nowhere, so that the interpreter's end does not fail on it again."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
