@@ -370,6 +370,8 @@ class RunFolder:
         try:
             if (group := self.group) is not None:
                 return resume_command(group.path)
+            can_resume = self.can_resume or any(fold.path.is_dir() for fold in self.folds)
+        except RunError:  # its settings cannot be read
             can_resume = self.can_resume
         except OSError:  # the drive does not answer: once it does, there most likely is something to resume
             can_resume = True

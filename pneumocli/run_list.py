@@ -96,7 +96,7 @@ def _glance(run: RunFolder) -> RunAtAGlance:
     state: RunState = "finished" if run.finished else "unfinished"
     try:
         config = run.config()
-        num_epochs = len(run.history())
+        num_epochs = max(len(one.history()) for one in (run, *run.folds))
         if run.finished:
             result = run.result()
             best_epoch, val_auroc, val_accuracy = result.best_epoch, result.val_auroc, result.val_accuracy
@@ -160,6 +160,8 @@ def _is_training(run: RunFolder) -> bool:
 
 def _todo(run: RunFolder, state: RunState, problem: PneumoError | None) -> str | None:
     if problem is not None:
+        if isinstance(problem.__cause__, PermissionError):
+            return f"ls -l {shell_word(run.path)} shows who may read it"
         return problem.hint or f"remove the folder, or restore it from a backup: {shell_word(run.path)}"
     return run.continue_hint if state == "unfinished" else None
 

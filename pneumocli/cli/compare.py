@@ -34,8 +34,8 @@ def register(app: typer.Typer) -> None:
     def compare(config: CompareConfig, output: Output) -> None:
         """Compare runs on the same films, with 95 % intervals.
 
-        Evaluates a run first if its predictions are missing or stale. The paired patient bootstrap is the headline;
-        exact McNemar and, for AUROC, cluster DeLong stand beside it.
+        Evaluates a run first if its predictions are missing or stale. The headline has accuracy by the paired patient
+        bootstrap and AUROC by cluster DeLong; exact McNemar stands beside them.
         """
         for run in config.runs:
             if not is_table_evaluation(run):
@@ -89,13 +89,15 @@ def _films(comparison: "Comparison") -> str:
 
 
 def _pairs_table(comparison: "Comparison") -> Table:
-    """A line per pair of runs: accuracy with Holm's p-value, and AUROC, both by the patient bootstrap."""
+    """A line per pair of runs: accuracy by the patient bootstrap, AUROC by cluster DeLong, with Holm's p-values."""
+    from pneumocli.reporting.comparison_verdict import holm_of
+
     table = Table(
-        title="Differences in points, by the patient bootstrap", title_justify="left",
+        title="Differences in points: accuracy by patient bootstrap, AUROC by DeLong", title_justify="left",
         caption="every metric and method: comparison.html", caption_justify="left",
     )  # fmt: skip
     table.add_column("runs", overflow="fold")
-    for name in ("accuracy", "p (Holm)", "AUROC", "p"):
+    for name in ("accuracy", "p (Holm)", "AUROC", "p (Holm)"):
         table.add_column(name, justify="right")
     # The last row of a pair's AUROC is the cluster DeLong test, which keeps its level on small sets.
     rows = {
@@ -103,11 +105,13 @@ def _pairs_table(comparison: "Comparison") -> Table:
         for row in comparison.differences
         if "bootstrap" in row.method or row.metric == "auroc"
     }
+    of_areas = holm_of([row for row in rows.values() if row.metric == "auroc"])
     for first, second in combinations((run.name for run in comparison.runs), 2):
         accuracy, auroc = (rows[first, second, name] for name in ("accuracy", "auroc"))
-        (*amount, _), (*area, p_value) = _cells(accuracy), _cells(auroc)
-        adjusted = p_text((comparison.holm_p_values or {}).get(accuracy.pair))
-        table.add_row(f"{second} minus {first}", _below(*amount), adjusted, _below(*area), p_value)
+        (*amount, _), (*area, _) = _cells(accuracy), _cells(auroc)
+        by_rate = p_text((comparison.holm_p_values or {}).get(accuracy.pair))
+        by_area = p_text(of_areas.get(auroc.pair))
+        table.add_row(f"{second} minus {first}", _below(*amount), by_rate, _below(*area), by_area)
     return table
 
 

@@ -23,7 +23,7 @@ from typing import IO, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pneumocli.core.errors import DriveLost, PneumoError, RunError
+from pneumocli.core.errors import DriveLost, PneumoError, RunError, shell_word
 
 _BLOCK_BYTES = 1 << 20
 
@@ -124,7 +124,9 @@ def drive_is_gone(error: OSError) -> bool:
 def write_failure(path: Path, error: OSError) -> PneumoError:
     """The error to raise when ``path`` could not be written, as a sentence that a user can act on."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return PneumoError(f"cannot write {path}: no space left on the disk", "df -h . shows what is full")
+        return PneumoError(
+            f"cannot write {path}: no space left on the disk", f"df -h {shell_word(path.parent)} shows what is full"
+        )
     if drive_is_gone(error):
         return DriveLost(f"cannot write {path}: its drive does not answer any more ({error.strerror})")
     if error.errno in (errno.ENOTDIR, errno.EEXIST):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pneumocli.core.config import TrainConfig
-from pneumocli.core.errors import SettingError
+from pneumocli.core.errors import PneumoError, SettingError
 from pneumocli.core.settings import Flag, validated
 
 _OWN_TABLE = "train"
@@ -73,7 +73,7 @@ def _parsed(file: Path) -> dict[str, Any]:
         hint = f"--like {file} takes the settings of a run"
         raise SettingError(f"{file} is a folder, expected a TOML file", hint) from error
     except OSError as error:
-        raise SettingError(f"{file} cannot be read: {error.strerror}") from error
+        raise PneumoError(f"cannot read {file}: {error.strerror}", "name a file that is there with --config") from error
     except ValueError as error:  # of JSON, of TOML, or of UTF-8
         raise SettingError(f"{file} is no {kind}: {str(error).splitlines()[0]}") from error
     if not isinstance(content, dict):

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+from pneumocli.core.amounts import counted
 from pneumocli.core.events import FileWritten, Listener, Remark
 from pneumocli.core.files import write_json, write_text
 from pneumocli.core.records import Record
@@ -68,6 +69,9 @@ def report_shift(
     shift = shift_of(sample, classifier, listener, shard)
     if file is None:
         return shift
+    if len(sample) < LEAST_FILMS:
+        few = f"{counted(len(sample), 'film')} to compare, one of each patient, expected {LEAST_FILMS} or more"
+        listener(Remark(f"whether these films are like the training films was not checked: {few}"))
     if file.suffix.lower() == ".html":
         from pneumocli.inference.shift_page import shift_page  # templates, which most folders are answered without
 

@@ -138,7 +138,8 @@ def mcnemar_differences(
                 low=None,
                 high=None,
                 p_value=mcnemar(only_a, only_b),
-                method=f"exact McNemar, {only_a} films only a right, {only_b} only b; assumes independent films",
+                method=f"exact McNemar, only {names[0]} is right on {only_a}, only {names[1]} on {only_b}; assumes "
+                "independent films",
             )
         )
     return rows

@@ -37,7 +37,7 @@ def resolve_device(name: str) -> "torch.device":
         index = device.index or 0
         if index >= count:
             found = f"this machine has {count} CUDA devices" if count else why_no_cuda()
-            raise DeviceError(f"device {name} was asked for, but {found}", "--device cpu trains without a GPU")
+            raise DeviceError(f"device {name} was asked for, but {found}", "--device cpu does without a GPU")
         device = torch.device("cuda", index)
         _check_code(device)
         return device

@@ -63,6 +63,12 @@ class _Lead:
         return f"{self.other} by {points(self.lead)} points of {metric} ({interval}), {chance}{shown}"
 
 
+def holm_of(rows: Sequence[Difference]) -> dict[str, float]:
+    """The p-values of pairs of runs after Holm's correction, by ``a vs b``."""
+    known = [(row.pair, row.p_value) for row in rows if row.p_value is not None]
+    return dict(zip((pair for pair, _ in known), holm([p for _, p in known]), strict=True))
+
+
 def comparison_verdict(
     names: Sequence[str], differences: Sequence[Difference], adjusted: Mapping[str, float] | None = None
 ) -> str:
@@ -80,7 +86,7 @@ def comparison_verdict(
         return f"Nothing differs between {listed(names)} on these films: every metric is the same."
     areas = [row for row in differences if row.metric == "auroc" and row.low is not None and "DeLong" in row.method]
     rates = [row for row in differences if row.metric == "accuracy" and row.low is not None]
-    ranking = _leads(names, areas, _holm(areas) if len(names) > 2 else {})
+    ranking = _leads(names, areas, holm_of(areas) if len(names) > 2 else {})
     accuracy = _leads(names, rates, adjusted or {})
     return " ".join(
         [
@@ -89,11 +95,6 @@ def comparison_verdict(
             *_cause(ranking, accuracy),
         ]
     )
-
-
-def _holm(rows: Sequence[Difference]) -> dict[str, float]:
-    known = [(row.pair, row.p_value) for row in rows if row.p_value is not None]
-    return dict(zip((pair for pair, _ in known), holm([p for _, p in known]), strict=True))
 
 
 def _leads(names: Sequence[str], rows: Sequence[Difference], adjusted: Mapping[str, float]) -> list[_Lead]:

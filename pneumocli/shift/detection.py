@@ -94,7 +94,7 @@ def detect_shift(sample: FilmSample, reference: Reference | None, card: ModelCar
         views_here=_view_shares(here),
         views_reference=_view_shares(there),
     )
-    return found.model_copy(update={"sentence": _sentence(found)})
+    return found.model_copy(update={"sentence": _sentence(found, of_group=bool(card.members))})
 
 
 def _logit_threshold(card: ModelCard) -> float:
@@ -241,8 +241,16 @@ def _distances(rows: FilmRows) -> NDArray[np.float32]:
     return distances
 
 
-def _sentence(found: Shift) -> str:
-    measured = f"a classifier tells them apart with AUROC {found.auroc:.0%}"
+def _measured(found: Shift, *, of_group: bool) -> str:
+    if of_group:
+        return "of a group of folds, how films look and are scored is compared"
+    if found.auroc <= 0.5:
+        return "a classifier tells them apart no better than chance"
+    return f"a classifier tells them apart with AUROC {found.auroc:.0%}"
+
+
+def _sentence(found: Shift, *, of_group: bool) -> str:
+    measured = _measured(found, of_group=of_group)
     films = f"These {found.num_films:,} films"
     if not found.detected:
         return f"{films} do not differ from the training films more than chance explains ({measured})."

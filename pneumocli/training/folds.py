@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from pneumocli.core.amounts import counted
 from pneumocli.core.config import ResumeConfig, TrainConfig
 from pneumocli.core.errors import DataError, RunError, SettingError, first_few, resume_command
 from pneumocli.core.events import Listener, Remark, ignore
@@ -97,7 +98,7 @@ def continue_group(group: RunFolder, config: ResumeConfig, train_run: TrainRun, 
     settings = group.config()
     if config.epochs not in (None, settings.epochs):
         raise RunError(
-            f"the group {group.path} has runs of {settings.epochs} epochs: their number cannot be changed",
+            f"the group {group.path} has runs of {counted(settings.epochs, 'epoch')}: their number cannot be changed",
             f"{resume_command(group.path)}, or a new group with another --run-dir",
         )
     changes = {"run_dir": group.path, "device": config.device or settings.device}

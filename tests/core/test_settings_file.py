@@ -6,7 +6,7 @@ import pytest
 
 from pneumocli.cli.train import _with_start
 from pneumocli.core.config import TrainConfig
-from pneumocli.core.errors import SettingError
+from pneumocli.core.errors import PneumoError, SettingError
 from pneumocli.core.settings import validated
 from pneumocli.core.settings_file import chosen_settings, read_settings
 from pneumocli.run_folder import RunFolder
@@ -44,8 +44,9 @@ def test_a_fault_in_the_file_names_the_file(tmp_path: Path, text: str, words: st
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path):
-    with pytest.raises(SettingError, match="cannot be read: No such file"):
+    with pytest.raises(PneumoError, match="cannot read .*: No such file") as missing:
         read_settings(tmp_path / "none.toml")
+    assert missing.value.exit_code == 1  # a path, not a setting, is wrong
     with pytest.raises(SettingError, match="is a folder") as caught:
         read_settings(tmp_path)
     assert caught.value.hint == f"--like {tmp_path} takes the settings of a run"

@@ -157,7 +157,8 @@ def test_a_page_shows_the_sentence_and_every_property(run: RunFolder, other_styl
 
 
 def test_a_page_for_few_films_shows_that_there_is_no_result(run: RunFolder, other_style: Path, tmp_path: Path):
-    predicted(run, sorted(other_style.iterdir())[0], shift=tmp_path / "one.html")
+    (remark,) = predicted(run, sorted(other_style.iterdir())[0], shift=tmp_path / "one.html")
+    assert remark.text.endswith("was not checked: 1 film to compare, one of each patient, expected 20 or more")
     assert "Not compared" in (tmp_path / "one.html").read_text(encoding="utf-8")
 
 

@@ -109,7 +109,7 @@ def test_mcnemar_by_class():
     assert rows["specificity"].difference == -0.5
     assert rows["accuracy"].p_value == 1.0
     assert rows["sensitivity"].p_value == 0.5
-    assert "1 films only a right, 2 only b" in rows["accuracy"].method
+    assert "only a is right on 1, only b on 2" in rows["accuracy"].method
     assert "assumes independent films" in rows["accuracy"].method
 
 

@@ -101,6 +101,10 @@ def test_a_group_is_listed_with_its_evaluations_and_broken_where_a_fold_is(group
     (glance,) = runs(RunsConfig(folder=group.path))
     assert (glance.state, glance.problem) == ("finished", None)
     assert set(glance.evaluations) == {"test"}
+    group.result_file.rename(group.path / "kept")
+    (glance,) = runs(RunsConfig(folder=group.path))
+    assert (glance.state, glance.todo) == ("unfinished", f"pneumo train --resume {group.path}")
+    (group.path / "kept").rename(group.result_file)
     group.fold(2).onnx_file.unlink()
     (glance,) = runs(RunsConfig(folder=group.path))
     assert (glance.state, glance.problem) == ("broken", "fold-2/model.onnx is missing")
@@ -256,7 +260,7 @@ class TestRefused:
             RunError, match=r"has other settings: --seed: found 0, asked for 1; --folds: found 2, asked"
         ):
             train_until_done(settings(phantoms, grouped.path, seed=1, folds=3))
-        with pytest.raises(RunError, match="has runs of 1 epochs: their number cannot be changed"):
+        with pytest.raises(RunError, match="has runs of 1 epoch: their number cannot be changed"):
             resume(ResumeConfig(resume=grouped.path, epochs=4))
 
     @pytest.mark.slow  # the fixture trains two runs
