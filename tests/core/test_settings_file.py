@@ -44,7 +44,7 @@ def test_a_fault_in_the_file_names_the_file(tmp_path: Path, text: str, words: st
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path):
-    with pytest.raises(PneumoError, match="cannot read .*: No such file") as missing:
+    with pytest.raises(PneumoError, match=r"cannot read .*: No such file") as missing:
         read_settings(tmp_path / "none.toml")
     assert missing.value.exit_code == 1  # a path, not a setting, is wrong
     with pytest.raises(SettingError, match="is a folder") as caught:
