@@ -28,7 +28,8 @@ def _parts(result: Verification) -> Iterator[RenderableType]:
         yield _findings(result.problems, "red", examples=True)
     else:
         looked = "names and counts only: films were not decoded" if result.quick else "every film decoded"
-        yield Text(f"no problems ({looked})", "bold green")
+        but = f", but {result.doubt}" if result.doubt else ""
+        yield Text(f"no problems ({looked}){but}", "bold yellow" if but else "bold green")
     yield counts_table(result)
     if result.encoders:
         yield encoder_table(result.encoders)

@@ -14,7 +14,7 @@ from pneumocli.reporting.evaluation_page import EvaluationReport, evaluation_pag
 from pneumocli.reporting.figures import evaluation_figures, png
 from pneumocli.reporting.film_pictures import shown_films
 from pneumocli.reporting.html import link
-from pneumocli.reporting.model_card import model_card
+from pneumocli.reporting.model_card import model_card, origin_of
 from pneumocli.run_folder import RunFolder
 
 _PICTURES = ("confusion", "roc", "pr", "calibration", "histogram", "mistakes")
@@ -71,6 +71,7 @@ def evaluation_report(
         settings=run.config().model_dump(mode="json"),
         environment=run.environment().model_dump(mode="json", exclude={"requirements"}),
         phantom=(data / PHANTOM_MARK).is_file(),
+        origin=origin_of(run),
         batch=run.batch_file.read_bytes() if run.batch_file.is_file() else None,
         places=_places(run, evaluation),
         links=_links(run, evaluation.place),

@@ -102,7 +102,8 @@ class Verification(VerificationRecord):
 
     @property
     def _verdict(self) -> str:
-        return counted(len(self.problems), "problem") if self.problems else "no problems"
+        fine = f"no problems, but {self.doubt}" if self.doubt else "no problems"
+        return counted(len(self.problems), "problem") if self.problems else fine
 
     def _repr_html_(self) -> str:
         findings = [f"problem: {item.text}" for item in self.problems] + [f"note: {item.text}" for item in self.notes]

@@ -15,7 +15,7 @@ LABEL_SHIFT_NOTE = (
     "(label shift; Saerens 2002). Where anything else has changed, the estimate and the correction are wrong."
 )
 CONTRADICTED_NOTE = (
-    "The labels contradict it: the two intervals exclude each other, so more than the prevalence has changed here."
+    "The labels contradict it: their interval excludes the estimate, so more than the prevalence has changed here."
 )
 PATIENTS_COLUMNS = ("patients", "by the mean of the logits", "by any positive film")
 

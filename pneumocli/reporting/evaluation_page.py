@@ -68,6 +68,7 @@ class EvaluationReport:
         settings: Of the training, by name.
         environment: Of the training, by name.
         phantom: Whether the films are synthetic.
+        origin: Of the training films, see :func:`pneumocli.reporting.model_card.origin_of`; ``None`` for a table.
         batch: The picture of a training batch, a PNG file; ``None`` where the run has none.
         places: All evaluations of the run, this one among them.
     """
@@ -81,6 +82,7 @@ class EvaluationReport:
     settings: Mapping[str, object]
     environment: Mapping[str, object]
     phantom: bool
+    origin: str | None = None
     batch: bytes | None = None
     places: tuple[Evaluation, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
@@ -101,6 +103,7 @@ def evaluation_page(report: EvaluationReport) -> str:
         evaluation=evaluation,
         card=report.card,
         phantom=report.phantom,
+        origin=report.origin,
         verdict=_verdict(report),
         carry_over=_carry_over(evaluation),
         patients=_patients(evaluation),
@@ -184,8 +187,7 @@ def _thresholds(report: EvaluationReport) -> dict[str, object]:
     grid = np.unique([*np.linspace(0, 1, _STEPS + 1).round(3), stored])
     counts = counts_at(grid, report.scores)
     place = int(np.searchsorted(grid, stored))
-    step = _STEPS // 20
-    shown = sorted({*range(0, len(grid), step), place})
+    shown = sorted({*np.searchsorted(grid, np.linspace(0, 1, 21).round(3)).tolist(), place})
     return {
         "thresholds": [[float(value), *map(int, row)] for value, row in zip(grid, counts, strict=True)],
         "stored": place,

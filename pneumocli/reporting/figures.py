@@ -147,7 +147,7 @@ def _draw_ranking(axes: Axes, history: Sequence[EpochRecord]) -> None:
     areas = [record.val_auroc for record in history if record.val_auroc is not None]
     if len(areas) == len(history):
         axes.plot(epochs, areas, "o-", ms=3, color=NORMAL_COLOUR, label="validation AUROC")
-    axes.set(xlabel="epoch", title="Accuracy and AUROC", ylim=(min([0.5, *accuracy]) - 0.02, 1.01))
+    axes.set(xlabel="epoch", title="Accuracy and AUROC", ylim=(min([0.5, *accuracy, *areas]) - 0.02, 1.01))
     in_percent(axes, x=False)
     _frame_epochs(axes, history)
 
@@ -158,7 +158,7 @@ def _frame_epochs(axes: Axes, history: Sequence[EpochRecord]) -> None:
     if best is not None:
         axes.axvline(best.epoch, linestyle=":", color=_GREY, linewidth=1, label=f"best epoch, {best.epoch}")
     _plain(axes)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(frameon=False)
 
 

@@ -6,6 +6,8 @@ References:
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import PurePosixPath
+from typing import Literal
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -13,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from pneumocli.core.records import RunResult, Split
 from pneumocli.data.layout import PHANTOM_MARK
 from pneumocli.data.manifest import Manifest
+from pneumocli.data.patients import names_identify
 from pneumocli.metrics.records import Evaluation
 from pneumocli.model.card import ModelCard
 from pneumocli.model.onnx_file import reference_text
@@ -55,7 +58,7 @@ def model_card(
         config=config,
         result=result,
         reference=_reference(run, result),
-        phantom=(config.data / PHANTOM_MARK).is_file(),
+        origin=origin_of(run),
         splits=[_counts(manifest, split) for split in ("train", "val")],
         disjoint=_DISJOINT[card.validation.method],
         main=main,
@@ -66,6 +69,18 @@ def model_card(
         verdicts=[verdict(evaluation) for evaluation in evaluations],
         places=[list(PLACES_COLUMNS), *places_rows(evaluations)],
     )
+
+
+def origin_of(run: RunFolder) -> Literal["drawn", "released", "own"]:
+    """Whose films a run was trained on, as their folder and names show: phantoms, the release's, or somebody's own.
+
+    Raises:
+        RunError: A file of the run is damaged.
+    """
+    if (run.config().data / PHANTOM_MARK).is_file():
+        return "drawn"
+    names = [(PurePosixPath(row.image).name, row.label) for row in run.manifest().rows]
+    return "released" if names_identify(names, drawn=False) else "own"
 
 
 def _reference(run: RunFolder, result: RunResult) -> dict[str, int] | None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumocli.core.config import TrainConfig
-from pneumocli.core.events import Listener, TaskAdvanced, TaskFinished, TaskStarted
+from pneumocli.core.events import FileWritten, Listener, TaskAdvanced, TaskFinished, TaskStarted
 from pneumocli.core.files import sha256_of, utc_now, write_json
 from pneumocli.core.parallel import ordered_map
 from pneumocli.core.records import OUT_OF_FOLD, FoldOutcome, ManifestRow, RunResult
@@ -37,7 +37,7 @@ from pneumocli.model.card import FeatureModel, InputRange, ModelCard, Validation
 from pneumocli.model.out_of_distribution import Appearance, Familiarity, fit
 from pneumocli.model.reference import Reference
 from pneumocli.reporting.model_card import model_card
-from pneumocli.reporting.suspect_page import write_suspect_labels
+from pneumocli.reporting.suspect_page import PAGE_NAME, write_suspect_labels
 from pneumocli.run_folder import RunFolder
 from pneumocli.shift.reference import reference_of
 from pneumocli.shift.shortcut import fit_shortcuts, hard_films
@@ -102,6 +102,7 @@ def complete(group: RunFolder, numbers: Sequence[int], listener: Listener) -> No
     ]
     write_out_of_fold(group.out_of_fold_file, out_of_fold)
     write_suspect_labels(group.path, out_of_fold, films)
+    listener(FileWritten(group.path / PAGE_NAME, "suspect labels"))
     some = Manifest(films.folder, tuple(films.rows[index] for index in chosen))
     reference = _reference(card, some, held.folds[chosen], pixels, (features, logits))
     write_json(group.group_card_file, card)

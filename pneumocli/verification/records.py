@@ -148,3 +148,9 @@ class Verification(Record):
     shortcut_probe: ShortcutProbe | None = None
     encoders: tuple[EncoderCell, ...] = ()
     """By encoder, the most frequent first, then split and class, zeros included."""
+
+    @property
+    def doubt(self) -> str:
+        """What to think of although nothing is wrong with files and splits; empty where there is nothing."""
+        codes = {note.code for note in self.notes}
+        return "how the films were made tells their class" if codes & {"encoder", "shortcut-property"} else ""
