@@ -223,12 +223,17 @@ class Snapshot:
 
 
 def cpu_multiplies_bf16() -> bool | None:
-    """Whether the CPU has a matrix unit for bfloat16 (Intel's AMX); ``None`` where torch does not tell."""
+    """Whether the CPU is faster in bfloat16: with Intel's AMX it is, without any instruction for it it is slower.
+
+    ``None`` where that is not known: torch does not tell, or the CPU has AVX-512's instruction alone, with which an AMD
+    EPYC took half of float32's time, and an Intel Xeon 1.3 times as much (docs/benchmarks.md).
+    """
     import torch
 
     # Not every torch from 2.9 on has it, and an ARM CPU's answer has no such entry.
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return capabilities.get("amx_bf16")
+    has_matrix_unit = capabilities.get("amx_bf16")
+    return None if capabilities.get("avx512_bf16") and not has_matrix_unit else has_matrix_unit
 
 
 def has_cpp_compiler() -> bool:

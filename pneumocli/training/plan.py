@@ -157,7 +157,11 @@ def _precision(config: TrainConfig, device: torch.device, listener: Listener) ->
         if config.precision == "auto" and cpu_multiplies_bf16():
             listener(Remark("this CPU multiplies bfloat16 in hardware: --precision bf16 is 1.4 to 2.5 times as fast"))
         if config.precision == "bf16" and cpu_multiplies_bf16() is False:
-            listener(Remark("--precision bf16 is slower than fp32 on this CPU: it has no AMX", "warning"))
+            listener(
+                Remark(
+                    "--precision bf16 is slower than fp32 on this CPU: it has neither AMX nor AVX512_BF16", "warning"
+                )
+            )
     return resolve_precision(config.precision, device)
 
 

@@ -46,7 +46,13 @@ def test_precision_follows_the_device(two_gpus: None, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "expected"), [({"amx_bf16": True}, True), ({"amx_bf16": False}, False), ({}, None)]
+    ("capabilities", "expected"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": True}, True),
+        ({"amx_bf16": False, "avx512_bf16": True}, None),
+        ({"amx_bf16": False, "avx512_bf16": False}, False),
+        ({}, None),
+    ],
 )
 def test_what_torch_reports_of_the_cpu(
     capabilities: dict[str, bool], expected: bool | None, monkeypatch: pytest.MonkeyPatch

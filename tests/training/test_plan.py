@@ -70,7 +70,9 @@ def test_a_cpu_that_is_faster_in_bf16_is_reported_and_left_to_the_user(monkeypat
     assert planned(in_bf16) == (replace(plan, precision="bf16"), [])
     monkeypatch.setattr("pneumocli.training.plan.cpu_multiplies_bf16", lambda: False)
     assert planned(TrainConfig(compile=False))[1] == []
-    assert planned(in_bf16)[1] == ["--precision bf16 is slower than fp32 on this CPU: it has no AMX"]
+    assert planned(in_bf16)[1] == [
+        "--precision bf16 is slower than fp32 on this CPU: it has neither AMX nor AVX512_BF16"
+    ]
 
 
 def test_precision_has_no_effect_on_a_frozen_backbone():
