@@ -104,43 +104,43 @@ def _plain(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def learning_curves(history: Sequence[EpochRecord]) -> bytes:
-    """Loss and accuracy over epochs, as the bytes of a PNG file."""
-    return png(learning_curves_figure(history))
+def learning_curves(history: Sequence[EpochRecord], best: int) -> bytes:
+    """Loss and accuracy over epochs, the kept one marked, as the bytes of a PNG file."""
+    return png(learning_curves_figure(history, best))
 
 
-def learning_curves_figure(history: Sequence[EpochRecord]) -> Figure:
+def learning_curves_figure(history: Sequence[EpochRecord], best: int) -> Figure:
     """Loss, and validation accuracy and AUROC, over epochs, side by side."""
     figure = new_figure(9.0, 3.6)
     left, right = figure.subplots(1, 2)
-    _draw_loss(left, history)
-    _draw_ranking(right, history)
+    _draw_loss(left, history, best)
+    _draw_ranking(right, history, best)
     return figure
 
 
-def loss_figure(history: Sequence[EpochRecord]) -> Figure:
+def loss_figure(history: Sequence[EpochRecord], best: int) -> Figure:
     """Training and validation loss over epochs."""
     figure = new_figure()
-    _draw_loss(figure.subplots(), history)
+    _draw_loss(figure.subplots(), history, best)
     return figure
 
 
-def ranking_figure(history: Sequence[EpochRecord]) -> Figure:
+def ranking_figure(history: Sequence[EpochRecord], best: int) -> Figure:
     """Validation accuracy and AUROC over epochs."""
     figure = new_figure()
-    _draw_ranking(figure.subplots(), history)
+    _draw_ranking(figure.subplots(), history, best)
     return figure
 
 
-def _draw_loss(axes: Axes, history: Sequence[EpochRecord]) -> None:
+def _draw_loss(axes: Axes, history: Sequence[EpochRecord], best: int) -> None:
     epochs = [record.epoch for record in history]
     axes.plot(epochs, [record.train_loss for record in history], "o-", ms=3, color=_GREY, label="training")
     axes.plot(epochs, [record.val_loss for record in history], "o-", ms=3, color=PNEUMONIA_COLOUR, label="validation")
     axes.set(xlabel="epoch", ylabel="cross-entropy", title="Loss")
-    _frame_epochs(axes, history)
+    _frame_epochs(axes, best)
 
 
-def _draw_ranking(axes: Axes, history: Sequence[EpochRecord]) -> None:
+def _draw_ranking(axes: Axes, history: Sequence[EpochRecord], best: int) -> None:
     epochs = [record.epoch for record in history]
     accuracy = [record.val_accuracy for record in history]
     axes.plot(epochs, accuracy, "o-", ms=3, color=PNEUMONIA_COLOUR, label="validation accuracy")
@@ -149,14 +149,12 @@ def _draw_ranking(axes: Axes, history: Sequence[EpochRecord]) -> None:
         axes.plot(epochs, areas, "o-", ms=3, color=NORMAL_COLOUR, label="validation AUROC")
     axes.set(xlabel="epoch", title="Accuracy and AUROC", ylim=(min([0.5, *accuracy, *areas]) - 0.02, 1.01))
     in_percent(axes, x=False)
-    _frame_epochs(axes, history)
+    _frame_epochs(axes, best)
 
 
-def _frame_epochs(axes: Axes, history: Sequence[EpochRecord]) -> None:
-    """Mark the best epoch, and count epochs in whole numbers."""
-    best = min(history, key=lambda record: (-(record.val_auroc or 0.0), record.val_loss, record.epoch), default=None)
-    if best is not None:
-        axes.axvline(best.epoch, linestyle=":", color=_GREY, linewidth=1, label=f"best epoch, {best.epoch}")
+def _frame_epochs(axes: Axes, best: int) -> None:
+    """Mark the epoch that was kept, and count epochs in whole numbers."""
+    axes.axvline(best, linestyle=":", color=_GREY, linewidth=1, label=f"best epoch, {best}")
     _plain(axes)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(frameon=False)
@@ -174,7 +172,7 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
 
 
 def evaluation_figures(
-    evaluation: Evaluation, scores: ScoreArrays, history: Sequence[EpochRecord], folder: Path
+    evaluation: Evaluation, scores: ScoreArrays, history: Sequence[EpochRecord], best: int, folder: Path
 ) -> dict[str, Figure]:
     """Every figure of an evaluation, drawn once: saved as PNG beside the numbers, as SVG in the page.
 
@@ -182,6 +180,7 @@ def evaluation_figures(
         evaluation: The numbers.
         scores: The films that they were made of.
         history: Epochs of the training.
+        best: The epoch that was kept.
         folder: Data folder that the images are below.
 
     Returns:
@@ -191,8 +190,8 @@ def evaluation_figures(
     with mpl.rc_context(PAGE_STYLE):
         return table_figures(evaluation, scores) | {
             "mistakes": mistakes_figure(evaluation, scores, folder),
-            "loss": loss_figure(history),
-            "ranking": ranking_figure(history),
+            "loss": loss_figure(history, best),
+            "ranking": ranking_figure(history, best),
         }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pneumocli.core.errors import shell_word
 from pneumocli.core.files import write_csv, write_text
 from pneumocli.core.parallel import ordered_map
 from pneumocli.core.records import CLASS_NAMES, ClassName
@@ -60,9 +61,11 @@ def write_suspect_labels(folder: Path, films: Sequence[OutOfFoldFilm], manifest:
     Returns:
         The doubted films: duplicates with two labels first, then by rising probability of the given label.
     """
-    found = _ranked(films, _contradicting_duplicates(films, manifest))
+    twins = _contradicting_duplicates(films, manifest)
+    found = _ranked(films, twins)
     write_csv(folder / TABLE_NAME, _COLUMNS, [*map(_row, found), *_other_rows(films, found)])
-    names = {item.film.image for item in found[:_SHOWN]}
+    shown = [item.film.image for item in found[:_SHOWN]]
+    names = {*shown, *(twins[image][0] for image in shown if image in twins)}
     sources = dict(ordered_map(lambda name: (name, plain_picture(manifest.folder / name)), sorted(names)))
     page = render(
         "suspect_labels.html.j2",
@@ -73,7 +76,9 @@ def write_suspect_labels(folder: Path, films: Sequence[OutOfFoldFilm], manifest:
         suspects=found,
         shown=_SHOWN,
         sources=sources,
+        twins=twins,
         table=TABLE_NAME,
+        folder=shell_word(manifest.folder.as_posix()),
     )
     write_text(folder / PAGE_NAME, page)
     return found

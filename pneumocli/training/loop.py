@@ -355,7 +355,7 @@ class Training:
         if best:
             self._save_best(outputs)
         self.run.write_history(tuple(self.progress.history))
-        write_bytes(self.run.curves_file, learning_curves(self.progress.history))
+        write_bytes(self.run.curves_file, learning_curves(self.progress.history, self.progress.best_epoch))
 
     def _save_best(self, outputs: Outputs) -> None:
         """Writes ``best.pt`` from the last epoch and what it gives for the validation films."""

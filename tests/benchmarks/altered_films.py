@@ -54,7 +54,7 @@ def main(*runs: Path) -> None:
 
 def figures(films: Manifest, alteration: Alteration, scorer: FilmScorer) -> list[str]:
     """Sensitivity, specificity, AUROC and the mean logit of each class, as shown."""
-    rows = scorer(altered(read_film(films.path(row)), alteration) for row in films.rows)
+    rows = scorer(altered(read_film(films.path(row)).pixels, alteration) for row in films.rows)
     probabilities = np.array([row["probability"] for row in rows], float)
     sick = np.array([row.label for row in films.rows]) == 1
     positive = probabilities >= scorer.threshold

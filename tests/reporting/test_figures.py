@@ -134,7 +134,7 @@ def history(epochs: int, auroc: float | None = 0.9) -> list[EpochRecord]:
 
 @pytest.mark.parametrize(("epochs", "auroc"), [(0, None), (1, 0.9), (3, None), (20, 0.9)])
 def test_learning_curves(epochs: int, auroc: float | None):
-    assert learning_curves(history(epochs, auroc)).startswith(SIGNATURE)
+    assert learning_curves(history(epochs, auroc), 1).startswith(SIGNATURE)
 
 
 def test_films_are_counted_in_whole_numbers_and_shares_in_percent(card: ModelCard):
@@ -146,9 +146,9 @@ def test_films_are_counted_in_whole_numbers_and_shares_in_percent(card: ModelCar
 
 
 def test_learning_curves_show_every_epoch():
-    left, right = learning_curves_figure(history(5)).axes
-    assert [line.get_label() for line in left.lines] == ["training", "validation", "best epoch, 5"]
-    assert [line.get_label() for line in right.lines] == ["validation accuracy", "validation AUROC", "best epoch, 5"]
+    left, right = learning_curves_figure(history(5), 2).axes
+    assert [line.get_label() for line in left.lines] == ["training", "validation", "best epoch, 2"]
+    assert [line.get_label() for line in right.lines] == ["validation accuracy", "validation AUROC", "best epoch, 2"]
     assert all(list(line.get_xdata()) == [1, 2, 3, 4, 5] for line in (*left.lines[:2], *right.lines[:2]))
 
 

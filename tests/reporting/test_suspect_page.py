@@ -94,7 +94,9 @@ def test_names_are_escaped_and_films_are_shown(manifest: Manifest, tmp_path: Pat
     page = (tmp_path / PAGE_NAME).read_text(encoding="utf-8")
     assert page.count("<script") == 1  # the pages' own
     assert "&lt;script&gt;" in page
-    assert page.count("data:image/jpeg;base64,") == 3
+    assert page.count("data:image/jpeg;base64,") == 3 + 2  # two of the three are doubles, each beside the other
+    assert page.count("Its double") == 2
+    assert f"--data {manifest.folder}" in page
 
 
 def test_a_film_that_is_gone_is_named_without_a_picture(manifest: Manifest, tmp_path: Path):
