@@ -7,7 +7,7 @@ _MEMBERS = {
         "data manifest predictions val val_fraction skip_unreadable split name by folds fold source archive force"
         " keep_archive quick prevalence threshold shard"
     ),
-    "Network": "weights pretrained freeze image_size fit views run model",
+    "Network": "weights pretrained freeze image_size fit views ensemble run model",
     "Recipe": (
         "recipe like config fixed epochs batch_size learning_rate schedule warm_up average_epochs weight_decay"
         " label_smoothing crop_scale mirror tone noise sharpness jpeg_quality resample class_weights"

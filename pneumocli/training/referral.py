@@ -31,7 +31,8 @@ def refuse_too_few_patients(config: TrainConfig, rows: Sequence[ManifestRow]) ->
     found = " and ".join(f"{count} of {name}" for count, name in zip(patients, CLASS_NAMES, strict=True))
     which = "validation patients" if config.folds is None else "patients"
     raise DataError(
-        f"--refer {config.refer:g} needs {needed} {which} of each class, found {found}", _remedy(config, min(patients))
+        f"--refer {config.refer:g} needs {needed} {which} of each class, found {found}",
+        _remedy(config, min(patients), needed),
     )
 
 
@@ -50,13 +51,18 @@ def limits_of(config: TrainConfig, rows: Sequence[ManifestRow], logits: ArrayLik
     return refer_limits(np.asarray(logits)[chosen], labels[chosen], config.refer)
 
 
-def _remedy(config: TrainConfig, patients: int) -> str:
-    """A flag that holds out more patients, or a share that so many patients are enough for."""
+def _remedy(config: TrainConfig, patients: int, needed: int) -> str:
+    """A flag that holds out enough patients, as far as one does, or a share that so many patients are enough for."""
     enough = np.ceil(100 / (patients + 1)) / 100
     smaller = f"--refer {enough:g}" if enough < 0.5 else ""
     more = ""
     if config.folds is None and config.val == "official":
         more = "--val patient"
-    elif config.folds is None and config.val_fraction < 0.5:
-        more = f"--val-fraction {min(0.5, 2 * config.val_fraction):g}"
+    elif config.folds is None and patients:
+        # Rounded up to a twentieth: how many patients a share holds out is known for this one alone.
+        fraction = np.ceil(20 * config.val_fraction * needed / patients) / 20
+        if fraction <= 0.5:
+            more = f"--val-fraction {fraction:g}"
+        elif patients / config.val_fraction >= needed:  # folds take all patients
+            more = "--folds 5"
     return " or ".join(part for part in (more, smaller) if part) or "leave --refer out"

@@ -39,7 +39,8 @@ def config(**settings: object) -> TrainConfig:
 @pytest.mark.parametrize(
     ("settings", "hint"),
     [
-        ({}, "--val-fraction 0.2 or --refer 0.12"),
+        ({}, "--val-fraction 0.25 or --refer 0.12"),
+        ({"val_fraction": 0.3}, "--folds 5 or --refer 0.12"),
         ({"val": "official"}, "--val patient or --refer 0.12"),
         ({"val_fraction": 0.5}, "--refer 0.12"),
         ({"folds": 5}, "--refer 0.12"),
@@ -58,7 +59,7 @@ def test_a_hint_of_another_share_is_enough():
             refuse_too_few_patients(config(refer=0.01, val_fraction=0.5), films)
         except DataError as error:
             assert error.hint is not None
-            refuse_too_few_patients(config(refer=float(error.hint.removeprefix("--refer "))), films)
+            refuse_too_few_patients(config(refer=float(error.hint.rpartition("--refer ")[2])), films)
 
 
 def test_without_a_patient_the_hint_is_to_leave_it_out():
