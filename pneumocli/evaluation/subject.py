@@ -57,6 +57,11 @@ def subject_of(run: RunFolder, config: EvaluateConfig | CompareConfig, listener:
         is_own = films.fingerprint in (_fingerprint_stored(run, "test"), _fingerprint_of_own(run))
     else:
         folder = config.data if config.data is not None else settings.data
+        if config.data is None and not folder.is_dir():
+            raise DataError(
+                f"no data folder at {folder}, where {run.path} was trained",
+                "name the folder that holds its films now with --data DIR",
+            )
         films, place = _test_films(folder, settings.manifest, listener), folder.resolve().name
         is_own = folder.resolve() == settings.data.resolve() or _are_own(run, films, folder)
     if not is_own:

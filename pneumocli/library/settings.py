@@ -45,6 +45,10 @@ def config_of(model: type[_Config], first: object, given: Mapping[str, object], 
                 f"{name} is no setting here: expected one of {', '.join(model.model_fields)}",
                 f"did you mean {close[0]}?" if close else None,
             )
+    if first is not None and not field and not isinstance(first, model):
+        raise SettingError(
+            f"config: expected a {model.__name__}, found {type(first).__name__}", "give settings as keywords"
+        )
     if isinstance(first, model):
         if not given:
             return first

@@ -55,6 +55,15 @@ def test_a_run_trained_on_a_table_keeps_it_where_data_moves_its_films(trained: R
     assert [row.image for row in found(run, data=moved).films.rows] == [row.image for row in rows]
 
 
+def test_a_run_whose_films_have_moved_is_pointed_to_data_and_not_to_a_download(trained: RunFolder, tmp_path: Path):
+    run = copy_of(trained, tmp_path / "run")
+    stored = json.loads(run.config_file.read_text())
+    run.config_file.write_text(json.dumps(stored | {"data": str(tmp_path / "gone")}))
+    with pytest.raises(DataError, match=r"no data folder at .*gone, where .*run was trained") as caught:
+        found(run)
+    assert caught.value.hint == "name the folder that holds its films now with --data DIR"
+
+
 def test_a_table_gives_its_test_rows_or_all(trained: RunFolder, moved: Path):
     rows = scan(moved).of("test").rows[:6]
     events: list[object] = []

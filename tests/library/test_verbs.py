@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import pneumocli as pneumo
+from pneumocli.core.errors import SettingError
 from pneumocli.core.events import FileWritten, Remark
 from pneumocli.data.phantom import write_phantoms
 from pneumocli.metrics.records import Evaluation
@@ -128,3 +129,8 @@ def test_progress_is_silent_in_a_program_unless_asked_for(trained: RunFolder, ph
     list(pneumo.predict(film, run=trained, listener=seen.append, progress=True))
     assert capsys.readouterr().err == ""
     assert any(isinstance(event, Remark) for event in seen)
+
+
+def test_a_file_is_no_config():
+    with pytest.raises(SettingError, match="config: expected a TrainConfig, found str"):
+        pneumo.train("settings.toml")
