@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pneumocli.core.amounts import counted
 from pneumocli.core.config import DownloadConfig
 from pneumocli.core.errors import DownloadError, SettingError, shell_word
 from pneumocli.core.events import Listener, Remark, ignore
@@ -196,7 +197,7 @@ def _remarks(found: "Contents", unpacked: "Unpacked") -> Iterator[Remark]:
     if unpacked.differing:
         more = " ..." if len(unpacked.differing) > 1 else ""
         yield Remark(
-            f"the zip holds two versions of {len(unpacked.differing):,} films; the second was kept apart: "
+            f"the zip holds two versions of {counted(len(unpacked.differing), 'film')}; the second was kept apart: "
             f"{unpacked.differing[0]}{more}",
             "warning",
         )

@@ -100,7 +100,7 @@ def test_what_was_not_simply_unpacked_is_reported(target: Path, tmp_path: Path, 
     events: list[Event] = []
     result = get(target, events.append, archive=file)
     warned = "\n".join(remarks(events))
-    assert f"two versions of 1 films; the second was kept apart: second-copy/{changed}" in warned
+    assert f"two versions of 1 film; the second was kept apart: second-copy/{changed}" in warned
     assert "'chest_xray/train/NORMAL/con.jpeg' was renamed to train/NORMAL/_con.jpeg" in warned
     assert result.differing == (f"second-copy/{changed}",)
     source = read_record(target / installed.SOURCE_FILE, DataSource)
