@@ -124,8 +124,9 @@ def drive_is_gone(error: OSError) -> bool:
 def write_failure(path: Path, error: OSError) -> PneumoError:
     """The error to raise when ``path`` could not be written, as a sentence that a user can act on."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        full = next((folder for folder in path.parents if folder.exists()), Path())
         return PneumoError(
-            f"cannot write {path}: no space left on the disk", f"df -h {shell_word(path.parent)} shows what is full"
+            f"cannot write {path}: no space left on the disk", f"df -h {shell_word(full)} shows what is full"
         )
     if drive_is_gone(error):
         return DriveLost(f"cannot write {path}: its drive does not answer any more ({error.strerror})")

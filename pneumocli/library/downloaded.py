@@ -1,8 +1,13 @@
 """What a download did, as a result that shows itself."""
 
+from typing import TYPE_CHECKING
+
 from pneumocli.core.amounts import size
 from pneumocli.library.results import Verification
 from pneumocli.release.download import DownloadResult
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Downloaded(DownloadResult):
@@ -17,6 +22,10 @@ class Downloaded(DownloadResult):
     @property
     def _check(self) -> Verification:
         return Verification.model_construct(**dict(self.check))
+
+    def to_frame(self) -> "pd.DataFrame":
+        """As that of the check: one split and class per row."""
+        return self._check.to_frame()
 
     def _repr_html_(self) -> str:
         return self._check._repr_html_()

@@ -1,8 +1,13 @@
 """A model file on 8-bit integers, as a result that shows itself."""
 
+from typing import TYPE_CHECKING
+
 from pneumocli.core.amounts import size
 from pneumocli.evaluation import quantize
-from pneumocli.library.display import result_html
+from pneumocli.library.display import frame, result_html
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Quantized(quantize.Quantized):
@@ -16,6 +21,11 @@ class Quantized(quantize.Quantized):
         )
 
     __str__ = __repr__
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One figure of the proof per row."""
+        proof = self.card.proof.model_dump(exclude={"auroc"})
+        return frame([{"figure": name, "value": value} for name, value in proof.items()], "figure")
 
     def _repr_html_(self) -> str:
         proof = self.card.proof

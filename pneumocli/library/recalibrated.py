@@ -1,10 +1,16 @@
 """A recalibrated model, as a result that shows itself."""
 
+from typing import TYPE_CHECKING
+
 from pneumocli.evaluation import recalibrate
-from pneumocli.library.display import COLOURS, result_html
+from pneumocli.library.display import COLOURS, frame, result_html
 from pneumocli.library.results import RunFolder
 from pneumocli.metrics.records import Metric
+from pneumocli.model.card import GroupFigure
 from pneumocli.reporting.text import percent
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Recalibrated(recalibrate.Recalibrated):
@@ -23,6 +29,11 @@ class Recalibrated(recalibrate.Recalibrated):
     def folder(self) -> RunFolder:
         """The folder of the model, which is used as a run is."""
         return RunFolder(self.run)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Sensitivity, specificity and log loss, as it was and recalibrated, with their intervals, one per row."""
+        figures = {name: value for name, value in self.recalibration if isinstance(value, GroupFigure)}
+        return frame([{"figure": name, **figure.model_dump()} for name, figure in figures.items()], "figure")
 
     def _repr_html_(self) -> str:
         from pneumocli.reporting.html import scale_marks

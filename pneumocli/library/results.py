@@ -182,7 +182,9 @@ class RunFolder(Folder):
         )
 
     def to_frame(self) -> "pd.DataFrame":
-        """The finished epochs, one per row, as ``history.csv`` holds them."""
+        """The finished epochs, one per row, as ``history.csv`` holds them; of a finished group its runs."""
+        if self.is_group and self.finished:
+            return frame([fold.model_dump() for fold in self.result().folds], "fold")
         return frame([row.model_dump() for row in self.history()], "epoch")
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # their rooms load requests and scikit-learn
     from pneumocli.library.downloaded import Downloaded
     from pneumocli.library.quantized import Quantized
     from pneumocli.library.recalibrated import Recalibrated
-    from pneumocli.tuning.records import TuneResult
+    from pneumocli.library.tuned import Tuned
 
 AnyPath = str | os.PathLike[str]
 
@@ -77,7 +77,7 @@ def tune(
     *,
     progress: bool | None = None,
     **settings: Any,  # noqa: ANN401
-) -> "TuneResult":
+) -> "Tuned":
     """Search the settings of a training on folds of patients: ``tune(data="films", trials=50, timeout="8h")``.
 
     Args:
@@ -86,13 +86,17 @@ def tune(
         progress: Whether to draw progress; by default in a notebook.
         **settings: By name, see below.
 
+    Returns:
+        The best settings.
+
     Raises:
         PneumoError: As :func:`pneumocli.tuning.tune.tune`.
     """
+    from pneumocli.library.tuned import Tuned
     from pneumocli.tuning import tune as room
 
     with shown(listener, progress=progress) as listen:
-        return room.tune(config_of(TuneConfig, config, settings), listen)
+        return Tuned.model_construct(**dict(room.tune(config_of(TuneConfig, config, settings), listen)))
 
 
 @takes(ResumeConfig, without=("resume",))

@@ -62,6 +62,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_old_file():
         file.write("x")
         file.flush()
     assert "no space left" in write_failure(Path("x"), caught.value).message
+    # The disk of what could not be written, by its nearest folder that is there.
+    assert write_failure(Path("/dev/none/at/all/x"), caught.value).hint == "df -h /dev shows what is full"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")

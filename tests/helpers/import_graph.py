@@ -69,7 +69,7 @@ FLOORS: dict[int, dict[str, str]] = {
     },
     10: {
         "__main__": "",
-        "library": "display downloaded predictions progress quantized recalibrated results settings verbs",
+        "library": "display downloaded predictions progress quantized recalibrated results settings tuned verbs",
     },
     11: {"__init__": ""},
 }  # fmt: skip

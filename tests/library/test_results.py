@@ -10,9 +10,11 @@ import pytest
 import pneumocli as pneumo
 from pneumocli.library.display import result_html
 from pneumocli.library.quantized import Quantized
+from pneumocli.library.tuned import Tuned
 from pneumocli.metrics.records import Evaluation
 from pneumocli.model.card import GroupFigure, Int8Card, Int8Proof
 from pneumocli.run_folder import RunFolder
+from pneumocli.tuning.records import Repeats
 from tests.conftest import copy_of
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -55,10 +57,18 @@ def results(evaluated: tuple[RunFolder, Evaluation], phantoms: Path, tmp_path_fa
         "verification": pneumo.verify_data(phantoms, quick=True),
         "runs": pneumo.runs(folder / "runs"),
         "doctor": pneumo.doctor(),
+        "tuned": TUNED,
     }
 
 
-NAMES = ["run", "evaluation", "comparison", "predictions", "verification", "runs", "doctor"]
+TUNED = Tuned(
+    study="search", objective="hard", folds=3, data_fingerprint="0" * 64, num_complete=12, num_pruned=3, num_failed=0,
+    best_trial=7, best_value=0.91, settings={"epochs": 4, "schedule": EVIL},
+    repeats=Repeats(num_seeds=3, mean=0.88, sd=0.02, low=0.86, high=0.9), importances={"epochs": 0.7},
+    command="pneumo train --epochs 4",
+)  # fmt: skip
+
+NAMES = ["run", "evaluation", "comparison", "predictions", "verification", "runs", "doctor", "tuned"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -117,6 +127,17 @@ def test_results_become_tables_where_pandas_is(results: dict[str, object], evalu
     assert frames["verification"]["num_images"].sum() == 120
     assert list(frames["runs"]["test_auroc"]) == [measured.value] * 2
     assert "pneumo" in frames["doctor"].index
+    assert frames["tuned"].loc["epochs", "importance"] == 0.7
+
+
+def test_a_search_shows_what_to_expect_before_its_best_trial():
+    assert repr(TUNED) == (
+        "<Tuned search: 12 whole trials, 3 pruned, 0 failed, balanced accuracy on hard films 88.0% ± 2.0% "
+        "over 3 seeds, trial 7>"
+    )
+    html = TUNED._repr_html_()
+    assert html.index("88.0%") < html.index("91.0%, too good by chance")
+    assert "pneumo train --epochs 4" in html
 
 
 def test_without_pandas_one_sentence_names_it(results: dict[str, object], monkeypatch: pytest.MonkeyPatch):
@@ -160,6 +181,7 @@ def test_a_model_on_integers_shows_what_it_changes():
     )  # fmt: skip
     card = Int8Card(package_version="1", parent_sha256="0" * 64, num_calibration_films=64, proof=proof)
     found = Quantized(file="runs/a/model-int8.onnx", size_bytes=11_600_000, parent_size_bytes=45_000_000, card=card)
+    assert found.to_frame().loc["num_changed", "value"] == card.proof.num_changed
     assert "3 of 977 films change sides" in repr(found)
     assert "\n" not in repr(found)
     html = found._repr_html_()

@@ -19,6 +19,7 @@ from pneumocli.data.images import fit_film, read_film
 from pneumocli.evaluation.evaluate import evaluate
 from pneumocli.evaluation.subject import subject_of
 from pneumocli.inference.classifier import Classifier, card_of_run, logit_of
+from pneumocli.library.results import RunFolder as ShownFolder
 from pneumocli.metrics.calibration import fit_temperature
 from pneumocli.metrics.scores import read_out_of_fold
 from pneumocli.metrics.thresholds import choose_operating_point
@@ -101,6 +102,7 @@ def test_a_group_is_listed_with_its_evaluations_and_broken_where_a_fold_is(group
     (glance,) = runs(RunsConfig(folder=group.path))
     assert (glance.state, glance.problem) == ("finished", None)
     assert set(glance.evaluations) == {"test"}
+    assert list(ShownFolder(group).to_frame().index) == [1, 2]
     group.result_file.rename(group.path / "kept")
     (glance,) = runs(RunsConfig(folder=group.path))
     assert (glance.state, glance.todo) == ("unfinished", f"pneumo train --resume {group.path}")
