@@ -64,7 +64,7 @@ def evaluation_report(
     return EvaluationReport(
         evaluation=evaluation,
         scores=scores,
-        figures=evaluation_figures(evaluation, scores, history, run.result().best_epoch, data),
+        figures=evaluation_figures(evaluation, scores, history, classifier.card.best_epoch, data),
         films=shown_films(classifier, scores, evaluation.threshold.value, data),
         card=classifier.card,
         history=history,
