@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from pneumocli.core.errors import PneumoError
@@ -13,7 +14,15 @@ class OutputError(PneumoError):
 
 
 class _Output(io.TextIOWrapper):
-    """Text whose writing fails in one sentence. A pipe that nobody reads any more is left to who answers that."""
+    """Text whose writing fails in one sentence. A pipe that nobody reads any more is left to who answers that.
+
+    Args:
+        stream: What the text goes to; it keeps its buffer, and is kept, since it would close that at its end.
+    """
+
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        super().__init__(stream.buffer, stream.encoding, stream.errors, line_buffering=stream.line_buffering)
+        self._stream = stream
 
     def write(self, text: str, /) -> int:
         try:
@@ -31,6 +40,11 @@ class _Output(io.TextIOWrapper):
         except OSError as error:
             raise _lost(error) from error
 
+    def close(self) -> None:
+        """Leaves the buffer open: it belongs to the stream that this one was made of."""
+        with suppress(ValueError, OSError, OutputError):
+            self.flush()
+
 
 def _lost(error: OSError) -> OutputError:
     return OutputError(f"standard output cannot be written: {error.strerror}")
@@ -45,10 +59,8 @@ def open_closed_streams() -> None:
 
 def name_what_output_fails_with() -> None:
     """Lets a failure of standard output be an :class:`OutputError`, in this process, from now on."""
-    stream = sys.stdout
-    if isinstance(stream, io.TextIOWrapper):  # a notebook's or a test's own stays
-        encoding, errors, lines = stream.encoding, stream.errors, stream.line_buffering
-        sys.stdout = _Output(stream.detach(), encoding, errors, line_buffering=lines)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a notebook's own stays
+        sys.stdout = _Output(sys.stdout)
 
 
 def drop_standard_output() -> None:
