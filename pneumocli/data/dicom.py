@@ -77,9 +77,7 @@ _TAGS: list[str | tuple[int, int]] = [
 ]
 
 # Of these the standard asks that they are there, and they decide what the pixels mean.
-_REQUIRED = (
-    *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BitsAllocated", "PixelRepresentation"),
-)
+_REQUIRED = ["SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BitsAllocated", "PixelRepresentation"]
 
 _INTERPRETATIONS = {
     "MONOCHROME1": 1,

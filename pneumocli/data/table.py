@@ -28,9 +28,8 @@ _LABELS: dict[str, Literal[0, 1]] = {
     **{CLASS_NAMES[0].lower(): 0, "0": 0, "0.0": 0, "0,0": 0, "false": 0},
     **{CLASS_NAMES[1].lower(): 1, "1": 1, "1.0": 1, "1,0": 1, "true": 1},
 }
-_NOTHING = frozenset(
-    {"", "nan", "na", "n/a", "#n/a", "<na>", "none", "null"}
-)  # as data frames and spreadsheets write it
+# As data frames, databases and spreadsheets write it.
+_NOTHING = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "none", "null"})
 _SPREADSHEET_ERROR = re.compile(r"#(REF|VALUE|NAME|NUM|NULL|DIV/0|SPILL|CALC)[!?]?", re.IGNORECASE)
 
 # Columns that are meant, by other names: what they hold would be missed without a word.
@@ -86,9 +85,7 @@ def column_names(table: Path) -> tuple[str, ...]:
     Raises:
         DataError: The file cannot be read, or is no table.
     """
-    lines = _lines(table, _decoded(table, _content(table), None))
-    header = next((cells for _, cells in lines if _is_header(cells)), [])
-    return tuple(cell.strip().lower() for cell in header)
+    return _header_names(table, _decoded(table, _content(table), None))
 
 
 def rows_of(table: Path, columns: Sequence[str], expected: str) -> Iterator[Cells]:
@@ -150,8 +147,7 @@ def read_table(table: Path, folder: Path, listener: Listener = ignore) -> list[T
 
 
 def _remark_on_look_alikes(table: Path, text: str, listener: Listener) -> None:
-    header = next((cells for _, cells in _lines(table, text) if _is_header(cells)), [])
-    names = [cell.strip().lower() for cell in header]
+    names = _header_names(table, text)
     for meant, pattern in _LOOK_ALIKES.items():
         similar = [name for name in names if pattern.fullmatch(name)]
         if similar and meant not in names:
@@ -236,6 +232,11 @@ def _delimiter(text: str) -> tuple[str, int]:
     return ",", 0
 
 
+def _header_names(table: Path, text: str) -> tuple[str, ...]:
+    header = next((cells for _, cells in _lines(table, text) if _is_header(cells)), [])
+    return tuple(cell.strip().lower() for cell in header)
+
+
 def _is_header(cells: Sequence[str]) -> bool:
     return {"image", "label"} <= {cell.strip().lower() for cell in cells}
 
@@ -259,8 +260,9 @@ def _films(table: Path, text: str, columns: Sequence[str] = _COLUMNS, expected: 
                 "put a name that contains the separator in double quotes",
             )
         values = dict(zip(header, cells, strict=False))
-        _refuse_open_quote(table, line, {name: values[name] for name in columns if name in values})
-        yield Cells(line, {name: values.get(name, "").strip() for name in columns})
+        read = {name: values.get(name, "") for name in columns}
+        _refuse_open_quote(table, line, read)
+        yield Cells(line, {name: value.strip() for name, value in read.items()})
 
 
 def _refuse_open_quote(table: Path, line: int, values: Mapping[str, str]) -> None:

@@ -61,6 +61,7 @@ def evaluation_report(
 ) -> EvaluationReport:
     """What the page of an evaluation shows; arguments as for :func:`write_evaluation`."""
     scores, history = ScoreArrays.of(films, evaluation.temperature), run.history()
+    config = run.config()
     return EvaluationReport(
         evaluation=evaluation,
         scores=scores,
@@ -68,10 +69,10 @@ def evaluation_report(
         films=shown_films(classifier, scores, evaluation.threshold.value, data),
         card=classifier.card,
         history=history,
-        settings=run.config().model_dump(mode="json"),
+        settings=config.model_dump(mode="json"),
         environment=run.environment().model_dump(mode="json", exclude={"requirements"}),
         phantom=(data / PHANTOM_MARK).is_file(),
-        origin=origin_of(run),
+        origin=origin_of(config, run.manifest()),
         batch=run.batch_file.read_bytes() if run.batch_file.is_file() else None,
         places=_places(run, evaluation),
         links=_links(run, evaluation.place),

@@ -31,7 +31,7 @@ class Recalibrated(recalibrate.Recalibrated):
         return RunFolder(self.run)
 
     def to_frame(self) -> "pd.DataFrame":
-        """Sensitivity, specificity and log loss, as it was and recalibrated, with their intervals, one per row."""
+        """AUROC, and the other figures as they were and recalibrated, with their intervals, one per row."""
         figures = {name: value for name, value in self.recalibration if isinstance(value, GroupFigure)}
         return frame([{"figure": name, **figure.model_dump()} for name, figure in figures.items()], "figure")
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from pneumocli.core.config import TrainConfig
 from pneumocli.core.records import RunResult, Split
 from pneumocli.data.layout import PHANTOM_MARK
 from pneumocli.data.manifest import Manifest
@@ -58,7 +59,7 @@ def model_card(
         config=config,
         result=result,
         reference=_reference(run, result),
-        origin=origin_of(run),
+        origin=origin_of(config, manifest),
         splits=[_counts(manifest, split) for split in ("train", "val")],
         disjoint=_DISJOINT[card.validation.method],
         main=main,
@@ -71,15 +72,16 @@ def model_card(
     )
 
 
-def origin_of(run: RunFolder) -> Literal["drawn", "released", "own"]:
+def origin_of(config: TrainConfig, manifest: Manifest) -> Literal["drawn", "released", "own"]:
     """Whose films a run was trained on, as their folder and names show: phantoms, the release's, or somebody's own.
 
-    Raises:
-        RunError: A file of the run is damaged.
+    Args:
+        config: Of the run.
+        manifest: Of the run.
     """
-    if (run.config().data / PHANTOM_MARK).is_file():
+    if (config.data / PHANTOM_MARK).is_file():
         return "drawn"
-    names = [(PurePosixPath(row.image).name, row.label) for row in run.manifest().rows]
+    names = [(PurePosixPath(row.image).name, row.label) for row in manifest.rows]
     return "released" if names_identify(names, drawn=False) else "own"
 
 
