@@ -15,6 +15,7 @@ from pneumocli.cli.lines import PLAIN_COLUMNS, columns, hint_line, labelled
 from pneumocli.cli.progress import PlainProgress, Progress, RichProgress
 from pneumocli.core.events import Event, FileWritten, Remark, RunStarted
 from pneumocli.core.files import dump_json
+from pneumocli.core.signals import interrupted
 from pneumocli.run_folder import RunFolder
 
 _Result = TypeVar("_Result")
@@ -65,7 +66,13 @@ class Output:
                 self.note(f"{file.what}: {file.path}")
 
     def listener(self, event: Event) -> None:
-        """Shows an event of the core."""
+        """Shows an event of the core.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C came, and a library dropped what it raised.
+        """
+        if interrupted():
+            raise KeyboardInterrupt
         if isinstance(event, RunStarted):
             self._run = RunFolder(event.path)
         if isinstance(event, FileWritten):

@@ -34,30 +34,51 @@ class Stopped(KeyboardInterrupt):
         return signal.Signals(self.number).name
 
 
-class _Postponement:
-    """Whether signals wait, and the first one that does."""
+class _Received:
+    """What came: the first signal of those that wait, and whether signals do; and whether Ctrl-C came."""
 
-    active = False
+    postponed = False
     number = 0
+    interrupted = False
 
 
-_postponement = _Postponement()
+_received = _Received()
 
 
 def answer_signals() -> None:
-    """Turns SIGTERM and SIGUSR1 into :class:`Stopped` in the main thread, at once or where :func:`postponed` ends."""
+    """Turns SIGTERM and SIGUSR1 into :class:`Stopped` in the main thread, at once or where :func:`postponed` ends.
+
+    Ctrl-C raises KeyboardInterrupt at once, as ever, and is remembered for :func:`interrupted`.
+    """
+    _received.interrupted = False
     for number in _STOPS:
         signal.signal(number, _answer)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else nohup or a shell's & has it ignored
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def interrupted() -> bool:
+    """Whether Ctrl-C came since :func:`answer_signals`.
+
+    Its KeyboardInterrupt may rise in a callback of a library's C++ code, which drops it, or fails in its own words:
+    matplotlib with "ValueError: Invalid bounding box". Whoever meets an error, or still works, asks here.
+    """
+    return _received.interrupted
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _received.interrupted = True
+    signal.default_int_handler(number, frame)
 
 
 def _answer(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's signature
     # Worker processes may get it, too; torch would take their end for a failure and raise that anywhere.
     if hasattr(signal, "SIGCHLD"):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    if not _postponement.active:
+    if not _received.postponed:
         raise Stopped(number)
     # The first counts: a scheduler and torchrun both send one, and the second must not interrupt what answers it.
-    _postponement.number = _postponement.number or number
+    _received.number = _received.number or number
 
 
 @contextmanager
@@ -72,13 +93,13 @@ def postponed() -> Iterator[Callable[[], int]]:
     Raises:
         Stopped: The block has ended, and a signal was waiting.
     """
-    _postponement.active, _postponement.number = True, 0
+    _received.postponed, _received.number = True, 0
     try:
-        yield lambda: _postponement.number
+        yield lambda: _received.number
     finally:
-        _postponement.active = False
-    if _postponement.number:
-        raise Stopped(_postponement.number)
+        _received.postponed = False
+    if _received.number:
+        raise Stopped(_received.number)
 
 
 def end_at_the_next_signal() -> None:

@@ -137,6 +137,42 @@ def test_a_signal_while_the_program_ends_leaves_no_traceback(number: signal.Sign
     assert done.stderr == ""
 
 
+# matplotlib's and torch's C++ code call Python back: whatever is raised there ends in their hands.
+_DROPPED = """
+class Callback:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10)
+def run():
+    Callback()
+    output.note("on it goes")
+    return 0
+"""
+_TRANSLATED = """
+def run():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10)
+    except KeyboardInterrupt:
+        raise ValueError("Invalid bounding box")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no os.kill that sends Ctrl-C")
+@pytest.mark.parametrize("what", [_DROPPED, _TRANSLATED])
+def test_ctrl_c_stops_what_a_library_took_it_from(what: str):
+    program = (
+        "import os, signal, sys, time\nfrom pneumocli.cli.boundary import guarded\n"
+        "from pneumocli.cli.output import Output\nfrom pneumocli.core.signals import answer_signals\n"
+        f"output = Output(json=False, quiet=False, debug=False)\n{what}"
+        "answer_signals()\nsys.exit(guarded(run, output, usage=''))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert done.stderr.endswith("error: interrupted\n")
+    assert "on it goes" not in done.stderr
+
+
 def test_the_boundary_hides_no_bug():
     with pytest.raises(ZeroDivisionError):
         guarded(raising(ZeroDivisionError()), output(), usage="")
