@@ -38,6 +38,8 @@ class RunAtAGlance(Record):
     val_auroc: Fraction | None
     """At the best epoch."""
     val_accuracy: Fraction | None
+    val_intervals: dict[str, tuple[Fraction, Fraction]]
+    """Ends of the 95 % intervals of both, those that are known."""
     evaluations: dict[str, dict[str, Metric]]
     """Metrics with intervals by the evaluation's name, ``test`` and others."""
     size_bytes: Count
@@ -92,7 +94,7 @@ def _of_test(run: RunAtAGlance, metric: str) -> float | None:
 def _glance(run: RunFolder) -> RunAtAGlance:
     config, evaluations = None, {}
     problem: PneumoError | None = None
-    best_epoch, val_auroc, val_accuracy, num_epochs = None, None, None, 0
+    best_epoch, val_auroc, val_accuracy, val_intervals, num_epochs = None, None, None, {}, 0
     state: RunState = "finished" if run.finished else "unfinished"
     try:
         config = run.config()
@@ -100,7 +102,7 @@ def _glance(run: RunFolder) -> RunAtAGlance:
         if run.finished:
             result = run.result()
             best_epoch, val_auroc, val_accuracy = result.best_epoch, result.val_auroc, result.val_accuracy
-            num_epochs = result.num_epochs
+            val_intervals, num_epochs = result.val_intervals, result.num_epochs
             _check_files(run)
         evaluations = _evaluations(run)
     except PneumoError as error:
@@ -119,6 +121,7 @@ def _glance(run: RunFolder) -> RunAtAGlance:
         best_epoch=best_epoch,
         val_auroc=val_auroc,
         val_accuracy=val_accuracy,
+        val_intervals=val_intervals,
         evaluations=evaluations,
         size_bytes=sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file()),
         age_seconds=max(0.0, time.time() - _last_written(run)),

@@ -44,6 +44,7 @@ def test_every_state_is_named_with_what_to_do(folder: Path, evaluated: tuple[Run
     assert "config.json" in (found["damaged"].problem or "")
     assert found["evaluated"].evaluations["test"]["auroc"] == evaluated[1].metrics["auroc"]
     assert found["evaluated"].recipe == "scratch 64 px"
+    assert set(found["plain"].val_intervals) == {"val_auroc", "val_accuracy"}
     assert found["plain"].size_bytes > found["incomplete"].size_bytes
 
 

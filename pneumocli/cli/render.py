@@ -1,7 +1,7 @@
 """Results as tables and text for people."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -43,7 +43,7 @@ def training_summary(run: RunFolder, result: RunResult) -> RenderableType:
     config, stopped = run.config(), ", stopped early" if result.stopped_early else ""
     chosen_by = f"by {SELECTED_BY[config.select]} on validation films"
     table.add_row("best epoch", f"{result.best_epoch} of {result.num_epochs}, {chosen_by}{stopped}")
-    table.add_row("validation", f"AUROC {percent(result.val_auroc)}, accuracy {percent(result.val_accuracy)}")
+    table.add_row("validation", f"AUROC {_validated(result, 'auroc')}, accuracy {_validated(result, 'accuracy')}")
     table.add_row("time", f"{duration(result.seconds)}, {result.images_per_second:,.1f} images/s")
     table.add_row("spent on", ", ".join(f"{_SPENT[name]} {share:.0%}" for name, share in result.time_shares.items()))
     if result.peak_memory_bytes is not None:
@@ -54,6 +54,15 @@ def training_summary(run: RunFolder, result: RunResult) -> RenderableType:
     remarks = [Text(f"note: {text}", style="yellow") for text in _doubts(run, config, result)]
     following = f"next: pneumo evaluate {shell_word(run.path)}"
     return Group(Text(f"Run {run.path}", "bold"), table, *remarks, Text(following), Text(NOTICE, "dim"))
+
+
+def _validated(result: RunResult, metric: Literal["auroc", "accuracy"]) -> str:
+    """A validation figure with its interval, as :func:`pneumocli.reporting.text.with_ends` has it."""
+    name = f"val_{metric}"
+    value = percent(getattr(result, name))
+    if name not in result.val_intervals:
+        return value
+    return "{} ({} to {})".format(value, *map(percent, result.val_intervals[name]))
 
 
 def _doubts(run: RunFolder, config: TrainConfig, result: RunResult) -> Iterator[str]:

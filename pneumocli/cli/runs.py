@@ -29,8 +29,8 @@ def register(app: typer.Typer) -> None:
     def runs(config: RunsConfig, output: Output) -> None:
         """List runs with their state and scores.
 
-        Unfinished and broken runs are named with what to do. Test figures come from pneumo evaluate, with 95 %
-        intervals.
+        Unfinished and broken runs are named with what to do. Test figures come from pneumo evaluate. Below a figure
+        stands its 95 % interval.
         """
         from pneumocli.run_list import runs as list_runs
 
@@ -53,7 +53,7 @@ def runs_table(found: Sequence["RunAtAGlance"]) -> RenderableType:
         table.add_row(
             _name(run),
             f"{epochs}\n[dim]best {run.best_epoch}[/]" if run.best_epoch else epochs,
-            _figure(run.val_auroc, run.evaluations.get("val", {}).get("auroc")),
+            _figure(run.val_auroc, *run.val_intervals.get("val_auroc", (None, None))),
             _metric(test.get("auroc")),
             _metric(test.get("accuracy")),
             f"{age(run.age_seconds)}\n[dim]{size(run.size_bytes)}[/]",
@@ -67,16 +67,16 @@ def _name(run: "RunAtAGlance") -> Text:
 
 
 def _metric(metric: "Metric | None") -> str:
-    return "-" if metric is None else _figure(metric.value, metric)
+    return "-" if metric is None else _figure(metric.value, metric.low, metric.high)
 
 
-def _figure(value: float | None, metric: "Metric | None") -> str:
+def _figure(value: float | None, low: float | None, high: float | None) -> str:
     """A share, and its interval in the line below."""
     if value is None:
         return "-"
-    if metric is None or metric.low is None or metric.high is None:
+    if low is None or high is None:
         return percent(value)
-    return f"{percent(value)}\n[dim]{metric.low * 100:.1f}–{metric.high * 100:.1f}[/]"
+    return f"{percent(value)}\n[dim]{low * 100:.1f}–{high * 100:.1f}[/]"
 
 
 def _todo(run: "RunAtAGlance") -> Text:

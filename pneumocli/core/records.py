@@ -157,6 +157,9 @@ class RunResult(Record):
     """Of a group over all films, each scored by the run that held it out."""
     val_accuracy: Fraction
     """Likewise."""
+    val_intervals: dict[str, tuple[Fraction, Fraction]] = Field(default_factory=dict)
+    """Ends of the 95 % intervals of ``val_auroc`` and ``val_accuracy``, those that have one; empty in runs of before.
+    The epoch was chosen on the same films, and the intervals do not know of it."""
     seconds: Finite
     """Sum over all sessions of the run."""
     images_per_second: Finite

@@ -1,6 +1,6 @@
 """From the best epoch to a model file: operating point, temperature, card, export, proof."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -19,8 +19,10 @@ from pneumocli.core.version import __version__
 from pneumocli.data.acquisition_cache import acquisitions
 from pneumocli.data.film import Pixels, still_there
 from pneumocli.inference.classifier import Backend, Bytes, Floats, in_batches, logit_of
+from pneumocli.metrics.bootstrap import rate
 from pneumocli.metrics.calibration import fit_temperature
 from pneumocli.metrics.classification import accuracy, auroc, log_loss, sigmoid
+from pneumocli.metrics.delong import auroc_metric
 from pneumocli.metrics.thresholds import choose_operating_point
 from pneumocli.model.brightness_map import fit_brightness_map, thumbnails
 from pneumocli.model.card import ModelCard, ValidationSummary
@@ -163,7 +165,8 @@ def finish(  # noqa: PLR0913 - all named by the one caller
     write_model_file(run.onnx_file, graph, card, reference)
     watch.lap("finish")
     stopped_early = progress.epoch < config.epochs
-    run.write_result(_result(run, data, progress, card, stopped_early=stopped_early))
+    intervals = validation_intervals(data.manifest.of("val").rows, val_logits)
+    run.write_result(_result(run, data, progress, card, intervals, stopped_early=stopped_early))
     run.write_model_card(model_card(run, card))
     listener(TaskAdvanced(task, 3))
     listener(TaskFinished(task))
@@ -241,6 +244,26 @@ def evenly_spaced(count: int, most: int) -> list[int]:
     return [round(place) for place in np.linspace(0, count - 1, min(count, most))]
 
 
+def validation_intervals(rows: Sequence[ManifestRow], logits: NDArray[np.float64]) -> dict[str, tuple[float, float]]:
+    """Ends of the 95 % intervals of what :class:`RunResult` says of validation films.
+
+    Args:
+        rows: The films.
+        logits: Of each, (N,).
+    """
+    labels, patients = [row.label for row in rows], [row.patient for row in rows]
+    hits = (logits >= 0) == np.equal(labels, 1)
+    found = {
+        "val_auroc": auroc_metric(labels, logits, patients),
+        "val_accuracy": rate(hits, np.unique(patients, return_inverse=True)[1]),
+    }
+    return {
+        name: (metric.low, metric.high)
+        for name, metric in found.items()
+        if metric.low is not None and metric.high is not None
+    }
+
+
 def _reference(
     card: ModelCard, data: TrainingData, logits: NDArray[np.float64], features: NDArray[np.float32]
 ) -> Reference | None:
@@ -270,8 +293,14 @@ def _outputs(net: DeployableNet, pixels: Bytes) -> tuple[NDArray[np.float64], Fl
     return logit_of(torch.cat(logits).numpy()), torch.cat(features).numpy()
 
 
-def _result(
-    run: RunFolder, data: TrainingData, progress: Progress, card: ModelCard, *, stopped_early: bool
+def _result(  # noqa: PLR0913 - all named by the one caller
+    run: RunFolder,
+    data: TrainingData,
+    progress: Progress,
+    card: ModelCard,
+    intervals: dict[str, tuple[float, float]],
+    *,
+    stopped_early: bool,
 ) -> RunResult:
     total = sum(progress.spent.values())
     rates = sorted(record.images_per_second for record in progress.history)
@@ -282,6 +311,7 @@ def _result(
         best_epoch=card.best_epoch,
         val_auroc=card.validation.auroc,
         val_accuracy=card.validation.accuracy,
+        val_intervals=intervals,
         seconds=progress.seconds,
         images_per_second=rates[len(rates) // 2],
         peak_memory_bytes=peak_memory_bytes(),

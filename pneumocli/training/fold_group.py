@@ -43,7 +43,7 @@ from pneumocli.shift.reference import reference_of
 from pneumocli.shift.shortcut import fit_shortcuts, hard_films
 from pneumocli.training.dataset import EvaluationForm
 from pneumocli.training.ensemble import write_ensemble
-from pneumocli.training.finish import evenly_spaced
+from pneumocli.training.finish import evenly_spaced, validation_intervals
 from pneumocli.training.hard_films import HardFilms
 from pneumocli.training.referral import limits_of
 from pneumocli.training.unseen import as_if_unseen
@@ -117,7 +117,7 @@ def complete(group: RunFolder, numbers: Sequence[int], listener: Listener) -> No
         )
         files.append(group.onnx_file)
     sha256 = {file.name: sha256_of(file) for file in files}
-    result = _result(group, card, sha256)
+    result = _result(group, card, sha256, validation_intervals(films.rows, held.logits))
     origin = Origin(group.name, OUT_OF_FOLD, sha256[files[-1].name], films.fingerprint)
     evaluation = evaluate_predictions(scored, card, origin, hard=held.hard)
     mean = Classifier.of_folds(group.group_card_file, card, group.folds)
@@ -263,7 +263,9 @@ def _described(features: Floats, folds: NDArray[np.int64], appearance: Appearanc
     return input_range, model.model_copy(update={"limit": model.limit * rise})
 
 
-def _result(group: RunFolder, card: ModelCard, sha256: dict[str, str]) -> RunResult:
+def _result(
+    group: RunFolder, card: ModelCard, sha256: dict[str, str], intervals: dict[str, tuple[float, float]]
+) -> RunResult:
     results = [fold.result() for fold in group.folds]
     validated = [len(fold.manifest().of("val")) for fold in group.folds]
     seconds = sum(one.seconds for one in results)
@@ -279,6 +281,7 @@ def _result(group: RunFolder, card: ModelCard, sha256: dict[str, str]) -> RunRes
         best_epoch=card.best_epoch,
         val_auroc=card.validation.auroc,
         val_accuracy=card.validation.accuracy,
+        val_intervals=intervals,
         seconds=seconds,
         images_per_second=statistics.median(one.images_per_second for one in results),
         peak_memory_bytes=max(peaks, default=None),

@@ -30,10 +30,11 @@ def epoch(number: int, accuracy: float, auroc: float) -> EpochRecord:
 def test_the_best_epoch_says_by_what_and_names_a_more_accurate_one(trained: RunFolder, tmp_path: Path):
     run = copy_of(trained, tmp_path / "run")
     run.write_history((epoch(1, 0.924, 0.90), epoch(2, 0.781, 0.95)))
-    result = run.result().model_copy(update={"best_epoch": 2, "val_accuracy": 0.781, "val_auroc": 0.95})
+    figures = {"val_accuracy": 0.781, "val_auroc": 0.95, "val_intervals": {"val_auroc": (0.91, 0.97)}}
+    result = run.result().model_copy(update={"best_epoch": 2, **figures})
     text = " ".join(shown(training_summary(run, result)).split())
     assert "2 of 2, by AUROC on validation films" in text
-    assert "AUROC 95.0%, accuracy 78.1%" in text
+    assert "AUROC 95.0% (91.0% to 97.0%), accuracy 78.1%" in text
     assert "epoch 1 was more accurate on the validation films, 92.4%" in text
     assert "--operating-point youden" in text
     run.write_history((epoch(1, 0.785, 0.90), epoch(2, 0.781, 0.95)))

@@ -131,7 +131,9 @@ def test_validation_films_score_as_they_did_during_training(unwritten: None, tra
     evaluation = evaluate(EvaluateConfig(run=run.path, split="val"))
     best = run.history()[run.result().best_epoch - 1]
     assert evaluation.num_images == len(run.manifest().of("val"))
-    assert evaluation.metrics["auroc"].value == pytest.approx(best.val_auroc)
+    auroc = evaluation.metrics["auroc"]
+    assert auroc.value == pytest.approx(best.val_auroc)
+    assert run.result().val_intervals["val_auroc"] == pytest.approx((auroc.low, auroc.high))
     card = load_best(run.best_file)[1]
     assert evaluation.operating_point == card.operating_point
 
