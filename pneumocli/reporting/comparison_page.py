@@ -59,6 +59,7 @@ def comparison_page(report: ComparisonReport) -> str:
     """The report of a comparison as one HTML file; figures are inside it."""
     comparison, runs = report.comparison, report.runs
     names = [run.name for run in comparison.runs]
+    hard = {run.name: hard_rows(run.subgroups) for run in comparison.runs}
     return render(
         "comparison.html.j2",
         title=listed(names),
@@ -66,7 +67,8 @@ def comparison_page(report: ComparisonReport) -> str:
         names=names,
         headline=_headline(comparison),
         metric_rows=_metric_rows(comparison),
-        hard_rows=[[run.name, *row] for run in comparison.runs for row in hard_rows(run.subgroups)],
+        hard_rows=[[name, *row] for name, rows in hard.items() for row in rows],
+        without_hard=[name for name, rows in hard.items() if not rows],
         place_rows=[[run.name, *row] for run in runs for row in places_rows(run.evaluations)],
         place_columns=["run", *PLACES_COLUMNS],
         shifts=shifts_text(comparison.runs),

@@ -293,6 +293,10 @@ def test_hard_films_are_shown_by_report_card_and_comparison(trained: RunFolder, 
     assert "Does it hold on hard films?" in report
     assert f"| hard | {hard.num_normal} | {hard.num_pneumonia} |" in run.card_file.read_text()
     other = copy_of(run, tmp_path / "other", evaluations=True)
-    comparison = compare(CompareConfig(runs=(run.path, other.path), output=tmp_path / "comparison"))
+    plain = copy_of(trained, tmp_path / "plain")
+    change_card(plain, shortcut_model=None)
+    comparison = compare(CompareConfig(runs=(run.path, other.path, plain.path), output=tmp_path / "comparison"))
     assert comparison.runs[0].subgroups["hard"] == hard
-    assert "Which one holds on hard films?" in (tmp_path / "comparison" / "comparison.html").read_text()
+    page = (tmp_path / "comparison" / "comparison.html").read_text()
+    assert "Which one holds on hard films?" in page
+    assert "Without: plain. Hard films are known where" in page

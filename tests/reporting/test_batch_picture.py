@@ -22,10 +22,11 @@ def test_films_stand_in_rows_with_their_grey_values_and_the_colour_of_their_clas
     colours = picture.getcolors(maxcolors=picture.width * picture.height)
     assert colours is not None
     found = {colour for _, colour in colours}
-    assert {(10 * number,) * 3 for number in range(6)} <= found
-    assert {ImageColor.getrgb(NORMAL_COLOUR), ImageColor.getrgb(PNEUMONIA_COLOUR)} <= found
+    assert {(*(10 * number,) * 3, 255) for number in range(6)} <= found
+    assert {(*ImageColor.getrgb(colour), 255) for colour in (NORMAL_COLOUR, PNEUMONIA_COLOUR)} <= found
     first, fifth = (picture.getpixel(place) for place in ((88, 100), (88, 290)))
-    assert (first, fifth) == ((0, 0, 0), (40, 40, 40))  # the fifth begins the second row
+    assert (first, fifth) == ((0, 0, 0, 255), (40, 40, 40, 255))  # the fifth begins the second row
+    assert picture.getpixel((2, 2))[3] == 0, "the ground is the page's"
 
 
 @pytest.mark.parametrize(("count", "columns", "rows"), [(1, 1, 1), (4, 4, 1), (5, 4, 2), (16, 4, 4), (40, 4, 4)])
