@@ -1,11 +1,13 @@
 """The page of a search: its history, what mattered, the best trials, and what to expect of them."""
 
+import statistics
 from collections.abc import Sequence
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pneumocli.core.amounts import counted
 from pneumocli.core.config import TrainConfig
 from pneumocli.core.settings import flag_name
 from pneumocli.reporting.figures import NORMAL_COLOUR, PAGE_STYLE, PNEUMONIA_COLOUR, new_figure
@@ -60,10 +62,11 @@ def _history(result: TuneResult, trials: Sequence[TrialRecord]) -> dict[str, obj
     axes = figure.add_subplot()
     seed = _seed(trials, result)
     scale = 100 if result.objective == "hard" else 1
+    top = _top(trials, result)
     for state, colour, mark in (("complete", NORMAL_COLOUR, "o"), ("pruned", "#777777", "x")):
         shown = [one for one in trials if one.state == state and one.value is not None and one.seed == seed]
         axes.plot(
-            [one.number for one in shown], [scale * (one.value or 0) for one in shown],
+            [one.number for one in shown], [scale * min(one.value or 0, top) for one in shown],
             mark, color=colour, linestyle="none", label=state if shown else None,
         )  # fmt: skip
     done = [one for one in trials if one.state == "complete" and one.value is not None and one.seed == seed]
@@ -76,6 +79,9 @@ def _history(result: TuneResult, trials: Sequence[TrialRecord]) -> dict[str, obj
         [one.number for one in done], [scale * value for value in best],
         where="post", color=PNEUMONIA_COLOUR, label="best so far",
     )  # fmt: skip
+    above = [one.number for one in trials if one.seed == seed and (one.value or 0) > top]
+    if above:
+        axes.plot(above, [top] * len(above), "^", color="#777777", markersize=11, fillstyle="none", label="above")
     axes.set(xlabel="trial", ylabel=_SAID[result.objective] + (", %" if scale == 100 else ""))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
@@ -91,10 +97,17 @@ def _history(result: TuneResult, trials: Sequence[TrialRecord]) -> dict[str, obj
     return page_figure(
         figure,
         "Value of each trial",
-        "Mean over the folds of held-out patients; of a pruned trial as far as it came.",
+        "Mean over the folds of held-out patients; of a pruned trial as far as it came."
+        + (f" Above the figure: {counted(len(above), 'trial')}." if above else ""),
         ["trial", "state", _SAID[result.objective]],
         thinned_rows(rows),
     )
+
+
+def _top(trials: Sequence[TrialRecord], result: TuneResult) -> float:
+    """Where the figure ends: one trial that came apart must not press all others into one line."""
+    values = [one.value for one in trials if one.value is not None]
+    return float("inf") if result.objective == "hard" else max(2 * statistics.median(values), result.best_value)
 
 
 def _importances(result: TuneResult) -> dict[str, object]:
