@@ -1,13 +1,13 @@
 """A verification for people: the verdict, the problems, the counts, the notes."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from pneumocli.core.records import CLASS_NAMES, SPLITS
+from pneumocli.core.records import CLASS_NAMES, SPLITS, Kind
 from pneumocli.verification.records import Cell, EncoderCell, Finding, Verification
 
 _EXAMPLES = 2  # of films per problem; --json names all
@@ -61,18 +61,18 @@ def _named(finding: Finding) -> str:
 
 def counts_table(result: Verification) -> Table:
     """Films by split and class, beside those of the recognised release."""
-    against = any(cell.expected is not None for cell in result.cells)
+    against, kinds = result.against_release, result.named_kinds
     table = Table(title=f"{result.num_images:,} films of {result.num_patients:,} patients", title_justify="left")
     for name in ("split", "class"):
         table.add_column(name)
-    for name in ("films", *(["release"] if against else []), "patients", "bacteria", "virus"):
+    for name in ("films", *(["release"] if against else []), "patients", *kinds):
         table.add_column(name, justify="right")
     before = None
     for cell in result.cells:
         if before not in (None, cell.split):
             table.add_section()
         first = "" if before == cell.split else cell.split
-        table.add_row(first, escape(cell.label), *_numbers(cell, against=against))
+        table.add_row(first, escape(cell.label), *_numbers(cell, kinds, against=against))
         before = cell.split
     return table
 
@@ -102,12 +102,12 @@ def _by_class(by_place: Mapping[tuple[str, str, str], EncoderCell], encoder: str
     return text
 
 
-def _numbers(cell: Cell, *, against: bool) -> Iterator[str]:
+def _numbers(cell: Cell, kinds: Sequence[Kind], *, against: bool) -> Iterator[str]:
     differs = cell.expected is not None and cell.expected != cell.num_images
     yield f"[red]{cell.num_images:,}[/]" if differs else f"{cell.num_images:,}"
     if against:
         yield f"{cell.expected or 0:,}"
     yield f"{cell.num_patients:,}"
-    for kind in ("bacteria", "virus"):
+    for kind in kinds:
         count = cell.kinds.get(kind, 0)
         yield f"{count:,}" if count else ""

@@ -165,9 +165,12 @@ def _regression(
     counts = Counter(film.encoder for film in made) if use_encoder else Counter()
     encoders = sorted(key for key, count in counts.items() if count >= _LEAST_FILMS)
     columns += [np.array([[film.encoder == key] for film in made], np.float64) for key in encoders]
-    model = LogisticRegression(C=_PENALTY, class_weight="balanced", max_iter=1000)
-    model.fit(np.hstack(columns), labels)
-    weights = [_rounded(weight) for weight in model.coef_[0]]
+    seen = np.hstack(columns)
+    weights, intercept = [], 0.0  # of encoders alone, each of so few films that none has a weight: chance
+    if seen.shape[1]:
+        model = LogisticRegression(C=_PENALTY, class_weight="balanced", max_iter=1000)
+        model.fit(seen, labels)
+        weights, intercept = [_rounded(weight) for weight in model.coef_[0]], _rounded(model.intercept_[0])
     return Shortcut.model_validate(
         {
             "name": name,
@@ -176,7 +179,7 @@ def _regression(
             "scales": tuple(map(_rounded, scales)),
             "weights": tuple(weights[: len(properties)]),
             "encoders": dict(zip(encoders, weights[len(properties) :], strict=True)),
-            "intercept": _rounded(model.intercept_[0]),
+            "intercept": intercept,
             "auroc": 0.5,  # judged by the caller, on other films
         }
     )

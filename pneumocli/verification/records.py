@@ -150,6 +150,17 @@ class Verification(Record):
     """By encoder, the most frequent first, then split and class, zeros included."""
 
     @property
+    def against_release(self) -> bool:
+        """Whether there is a release to count the films against."""
+        return any(cell.expected is not None for cell in self.cells)
+
+    @property
+    def named_kinds(self) -> tuple[Kind, ...]:
+        """Of bacteria and virus those that the films' names tell: none for films of other names."""
+        told: tuple[Kind, ...] = ("bacteria", "virus")
+        return tuple(kind for kind in told if any(cell.kinds.get(kind) for cell in self.cells))
+
+    @property
     def doubt(self) -> str:
         """What to think of although nothing is wrong with files and splits; empty where there is nothing."""
         codes = {note.code for note in self.notes}

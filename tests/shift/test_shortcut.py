@@ -94,6 +94,15 @@ def test_a_patient_never_stands_on_both_sides_of_a_fold():
     assert (own, shared, folds) == (pytest.approx(1.0), 0.5, 5)
 
 
+@pytest.mark.parametrize("count", [4, 6, 8])
+def test_encoders_of_a_handful_of_films_tell_nothing(count: int):
+    """Somebody's first few films: no encoder has enough of them to get a weight."""
+    made, labels, patients = films(count)
+    assert held_out_auroc(made, labels, patients, (ENCODER,)) == (0.5, min(5, count // 2))
+    assert held_out_auroc(made, labels, patients)[0] is not None
+    fit_shortcuts(made, labels, patients)
+
+
 def test_a_film_of_an_unknown_encoder_is_judged_by_the_rest():
     made, labels, patients = films(sharpness=-1.2)
     model = fit_shortcuts(swapped(made, labels, set()), labels, patients)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pneumocli.cli.verify_data_tables import counts_table
 from pneumocli.core.config import VerifyDataConfig
 from pneumocli.core.errors import DataError, RunError
 from pneumocli.core.events import Event, Remark, TaskFinished, TaskStarted
@@ -250,6 +251,26 @@ def test_a_table_may_choose_films_of_the_release_freely(subset: Path):
     result = verified(subset, manifest=table, quick=True)
     assert result.problems == ()
     assert {"moved", "missing"} <= codes(result.notes)
+
+
+def test_columns_that_no_film_fills_are_left_out(phantoms: Path, tmp_path: Path):
+    own = tmp_path / "own"
+    for number, film in enumerate(sorted((phantoms / "train").rglob("*.jpeg"))[::9]):
+        name = own / ("sick" if "PNEUMONIA" in film.parts else "well") / f"case{number}.jpeg"
+        name.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(film, name)
+    rows = [f"{film},{int(film.parent.name == 'sick')}" for film in sorted(own.rglob("*.jpeg"))]
+    table = tmp_path / "own.csv"
+    table.write_text("\n".join(["image,label", *rows]) + "\n")
+    shown = {}
+    for name, where in {"own": table, "phantoms": phantoms}.items():
+        page = tmp_path / f"{name}.html"
+        headings = [column.header for column in counts_table(verified(where, report=page)).columns]
+        shown[name] = headings, re.findall(r'scope="col"[^>]*>([^<]+)<', page.read_text())
+    assert shown["own"][0] == ["split", "class", "films", "patients"]
+    assert shown["own"][1][:5] == ["split", "class", "films", "patients", "files"]
+    assert shown["phantoms"][0] == ["split", "class", "films", "patients", "bacteria", "virus"]
+    assert shown["phantoms"][1][:7] == ["split", "class", "films", "patients", "bacteria", "virus", "files"]
 
 
 def test_a_runs_manifest_proves_that_its_splits_are_disjoint(trained: RunFolder):
