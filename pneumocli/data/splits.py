@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumocli.core.amounts import counted
 from pneumocli.core.errors import DataError
 from pneumocli.core.records import CLASS_NAMES, ManifestRow, Split
 from pneumocli.data.manifest import Manifest
@@ -116,7 +117,7 @@ def _fold_by_draw(rows: Sequence[ManifestRow], folds: int, seed: int) -> dict[st
     fewest = min(_patients_by_kind(rows).values(), default=0)
     if fewest < folds:
         raise DataError(
-            f"{fewest} patients of one kind are too few for {folds} folds, each of which holds some out",
+            f"one kind has {counted(fewest, 'patient')}: too few for {folds} folds, each of which holds some out",
             f"--folds {fewest}" if fewest > 1 else "add films of other patients, or train without --folds",
         )
     found: dict[str, int] = {}
@@ -160,8 +161,8 @@ def _by_patient(rows: Sequence[ManifestRow], folds: int, seed: int) -> set[str]:
     fewest = min(_patients_by_kind(rows).values(), default=0)
     if fewest < folds:
         raise DataError(
-            f"{fewest} patients of one kind are too few to hold out 1/{folds} of them",
-            "raise --val-fraction (0.5 needs two patients of each kind), or use --val official",
+            f"one kind has {counted(fewest, 'patient')}: too few to hold out 1/{folds}",
+            f"--val-fraction {1 / fewest:.2g}, or --val official" if fewest > 1 else "add films of other patients",
         )
     return next(_drawn(rows, folds, seed))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumocli.core.amounts import counted
 from pneumocli.core.config import EvaluateConfig, PredictionsConfig
 from pneumocli.core.events import FileWritten, Listener, Remark, ignore
 from pneumocli.core.records import HARD_BALANCED, ManifestRow, Split
@@ -141,14 +142,12 @@ def _warn_about_overlap(run: RunFolder, subject: Subject, split: Split, listener
     same_film = sum(row.sha256 in hashes for row in films.rows)
     # Another place numbers its patients itself: the same key there is another person.
     same_patient = 0 if subject.name else len({row.patient for row in films.rows} & patients)
-    if same_film or same_patient:
-        listener(
-            Remark(
-                f"{same_film} test films and {same_patient} test patients were among the run's training or validation "
-                "films: the numbers are too good",
-                "warning",
-            )
-        )
+    known = [
+        counted(number, f"test {what}") for number, what in ((same_film, "film"), (same_patient, "patient")) if number
+    ]
+    if known:
+        seen_before = f"the run was trained or validated on {' and '.join(known)}: the numbers are too good"
+        listener(Remark(seen_before, "warning"))
 
 
 def _patients(films: Manifest) -> Callable[[object], str]:

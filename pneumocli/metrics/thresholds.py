@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pneumocli.core.amounts import counted
 from pneumocli.core.records import HARD_BALANCED
 from pneumocli.metrics.classification import sensitivity, sigmoid, specificity
 from pneumocli.metrics.groups import LEAST_FILMS
@@ -143,7 +144,8 @@ def doubts(num_positive: int, num_negative: int, val_auroc: float | None, rule: 
     fewest = min(num_positive, num_negative)
     advice = "--val block holds out films that differ from training as the test does"
     if fewest < FEW_FILMS:
-        return f"the threshold ({rule}) was chosen on {fewest} films of one class: too few to carry over; {advice}"
+        films = counted(fewest, "film")
+        return f"the threshold ({rule}) was chosen on {films} of one class: too few to carry over; {advice}"
     if val_auroc is not None and val_auroc > EASY_AUROC:
         return (
             f"the threshold ({rule}) was chosen on validation films that are nearly all separated "

@@ -22,6 +22,7 @@ SAMPLE_SIZE = 400
 """Patients that a sample and a reference hold at most."""
 
 _FEATURE_PRECISION = np.float16  # as in the reference, so that a film equals itself there
+_FARTHEST = float(np.finfo(_FEATURE_PRECISION).max)  # of a few training films all others are farther than that
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,8 @@ class FilmSample:
         """
         self.num_films += 1
         if look is not None:
-            self._keep(Sampled(look, features.astype(_FEATURE_PRECISION), logit))
+            within = features.clip(-_FARTHEST, _FARTHEST).astype(_FEATURE_PRECISION)
+            self._keep(Sampled(look, within, logit))
 
     def join(self, others: Iterable["FilmSample"]) -> "FilmSample":
         """The sample of all films that this sample and others were drawn from."""

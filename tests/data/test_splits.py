@@ -124,14 +124,25 @@ def test_official_needs_val_films():
 
 
 @pytest.mark.parametrize(
-    ("method", "message"),
-    [("patient", "3 patients of one kind are too few to hold out 1/10"), ("block", "too short for 10 blocks")],
+    ("method", "message", "hint"),
+    [
+        ("patient", "one kind has 3 patients: too few to hold out 1/10", "--val-fraction 0.33, or --val official"),
+        ("block", "too short for 10 blocks", "raise --val-fraction"),
+    ],
 )
-def test_too_few_patients(method: Method, message: str):
+def test_too_few_patients(method: Method, message: str, hint: str):
     rows = tuple(film(f"{kind}:{number}", kind, "train", 0) for kind in ("normal", "virus") for number in range(3))
     with pytest.raises(DataError, match=message) as caught:
         with_validation(Manifest(Path("data"), rows), method, 0.1, seed=0)
-    assert "raise --val-fraction" in (caught.value.hint or "")
+    assert hint in (caught.value.hint or "")
+    with_validation(Manifest(Path("data"), rows), method, 0.33, seed=0)
+
+
+def test_a_single_patient_of_a_kind_cannot_be_held_out_at_all():
+    rows = tuple(film(f"{kind}:0", kind, "train", 0) for kind in ("normal", "virus"))
+    with pytest.raises(DataError, match="one kind has 1 patient: too few to hold out 1/2") as caught:
+        with_validation(Manifest(Path("data"), rows), "patient", 0.5, seed=0)
+    assert caught.value.hint == "add films of other patients"
 
 
 def test_one_class_cannot_be_split():
@@ -189,7 +200,7 @@ def test_the_release_is_cut_into_folds_of_about_the_same_size(release: Manifest)
 
 def test_too_few_patients_for_the_folds():
     rows = tuple(film(f"{kind}:{number}", kind, "train", 0) for kind in ("normal", "bacteria") for number in range(3))
-    with pytest.raises(DataError, match="3 patients of one kind are too few for 4 folds") as refusal:
+    with pytest.raises(DataError, match="one kind has 3 patients: too few for 4 folds") as refusal:
         in_folds(Manifest(Path("data"), rows), "patient", 4, 0)
     assert refusal.value.hint == "--folds 3"
     with pytest.raises(DataError, match="fold 1 of 4 by block holds no NORMAL film") as refusal:

@@ -195,7 +195,7 @@ def test_test_films_from_the_training_raise_a_warning(
     evaluate(EvaluateConfig(run=run.path, data=tmp_path / "data"), events.append)
     (warning,) = [event for event in events if isinstance(event, Remark) and "the numbers are too good" in event.text]
     assert warning.level == "warning"
-    assert warning.text.startswith("1 test films and 1 test patients were among")
+    assert warning.text.startswith("the run was trained or validated on 1 test film and 1 test patient: ")
     evaluate(EvaluateConfig(run=run.path), events.clear() or events.append)
     assert not [event for event in events if isinstance(event, Remark) and event.level == "warning"]
 

@@ -48,6 +48,12 @@ def test_a_sample_has_a_fixed_size_and_does_not_depend_on_the_order():
     assert len(set(ids(forwards))) == 20
 
 
+def test_a_film_farther_than_half_precision_reaches_stays_a_number():
+    sample = FilmSample()
+    sample.add(sample.look_of("", made(), SQUARES[0]), np.array([1e9, -1e9, 2], np.float32), 0.0)
+    assert sample.rows().features.tolist() == [[65504, -65504, 2]]
+
+
 def test_the_samples_of_parts_join_to_that_of_the_whole():
     parts = [sample_of(range(start, 60, 3)) for start in range(3)]
     joined = parts[0].join(parts[1:])

@@ -306,7 +306,7 @@ class TestRefused:
             train_folds(config, spoil)
 
     def test_too_few_patients_or_hard_films_before_anything_is_written(self, phantoms: Path, tmp_path: Path):
-        with pytest.raises(DataError, match="patients of one kind are too few for 50 folds"):
+        with pytest.raises(DataError, match="patients: too few for 50 folds"):
             train(settings(phantoms, tmp_path / "group", folds=50))
         with pytest.raises(DataError, match=r"hard-balanced needs 5 hard films of each class in all folds, found"):
             train(settings(phantoms, tmp_path / "group", operating_point="hard-balanced"))
