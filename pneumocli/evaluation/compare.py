@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 
 from pneumocli.core.config import CompareConfig, EvaluateConfig
-from pneumocli.core.errors import RunError, first_few
+from pneumocli.core.errors import RunError, first_few, shell_word
 from pneumocli.core.events import FileWritten, Listener, Remark, ignore
 from pneumocli.core.files import write_bytes, write_json, write_text
 from pneumocli.core.multiple_tests import holm
@@ -39,7 +39,7 @@ from pneumocli.reporting.comparison_page import ComparisonReport, comparison_pag
 from pneumocli.reporting.comparison_verdict import comparison_verdict
 from pneumocli.reporting.figures import png
 from pneumocli.reporting.html import link
-from pneumocli.run_folder import EvaluationFolder, RunFolder, is_table_evaluation
+from pneumocli.run_folder import EvaluationFolder, RunFolder, default_table_evaluation, is_table_evaluation
 
 
 def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
@@ -88,6 +88,12 @@ def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
 
 
 def _member(path: Path) -> RunFolder | TableEvaluation:
+    if path.is_file():
+        evaluated = default_table_evaluation(path.stem).as_posix()
+        raise RunError(
+            f"{path} is a file: expected the folder of a run, or of a table's evaluation",
+            f"of a table of scores: pneumo evaluate --predictions {shell_word(path)} makes {shell_word(evaluated)}",
+        )
     return read_table_evaluation(path) if is_table_evaluation(path) else RunFolder.open_finished(path)
 
 

@@ -16,6 +16,7 @@ from pneumocli.training.hard_films import HardFilms, find_hard_films
 from pneumocli.training.loader import CropSource
 from pneumocli.training.referral import refuse_too_few_patients
 
+_FEW_TO_SELECT = 100  # validation films: of fewer, one is more than a hundredth of the accuracy
 _NOTABLE_SHARE = 0.02  # by which more films are held out than --val-fraction names
 
 
@@ -185,17 +186,18 @@ def _check_and_describe_split(config: TrainConfig, manifest: Manifest, fraction:
         )
     )
     if config.val != "official" and config.fold is None and fraction - config.val_fraction > _NOTABLE_SHARE:
+        alone = "" if config.manifest is None else " (--val official takes these alone)"
         listener(
             Remark(
                 f"--val-fraction {config.val_fraction:g} is a share of the patients of train; the films of val join "
-                f"them, and patients differ in films: {fraction:.1%} of all"
+                f"them{alone}, and patients differ in films: {fraction:.1%} of all"
             )
         )
-    if config.val == "official":
+    if config.val == "official" and len(val.rows) < _FEW_TO_SELECT:
         listener(
             Remark(
                 f"{len(val.rows)} validation films are too few to select the best epoch: one film is "
-                f"{1 / max(1, len(val.rows)):.0%} of the accuracy; --val patient or --val block hold out more",
+                f"{1 / len(val.rows):.0%} of the accuracy; --val patient or --val block hold out more",
                 "warning",
             )
         )

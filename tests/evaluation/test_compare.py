@@ -129,6 +129,9 @@ def test_a_comparison_refuses_what_cannot_be_paired(evaluated: tuple[RunFolder, 
     run, _ = evaluated
     with pytest.raises(RunError, match="named twice"):
         compare(CompareConfig(runs=(run.path, run.path)))
+    with pytest.raises(RunError, match=r"model\.onnx is a file: expected the folder of a run") as refusal:
+        compare(CompareConfig(runs=(run.path, run.onnx_file)))
+    assert "makes evaluations/model" in (refusal.value.hint or "")
     a, b = _compared([run, run])
 
     b = replace(b, described=b.described.model_copy(update={"name": "other"}))

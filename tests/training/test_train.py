@@ -12,13 +12,14 @@ from torchvision.models import resnet18
 from pneumocli.core.config import ResumeConfig, TrainConfig
 from pneumocli.core.errors import DataError, DeviceError, ModelFileError, RunError, TrainingDiverged
 from pneumocli.core.events import EpochFinished, Event, Remark, RunStarted
-from pneumocli.core.records import EpochRecord
+from pneumocli.core.records import EpochRecord, ManifestRow
+from pneumocli.data.manifest import Manifest
 from pneumocli.model.device import cpu_multiplies_bf16
 from pneumocli.model.network import DeployableNet, build_network
 from pneumocli.model.weights import load_best
 from pneumocli.run_folder import RunFolder
 from pneumocli.training.checkpoint import is_better
-from pneumocli.training.dataset import prepare_again
+from pneumocli.training.dataset import _check_and_describe_split, prepare_again
 from pneumocli.training.loader import stacked
 from pneumocli.training.train import resume, train, train_until_done
 from tests.conftest import copy_of, tiny
@@ -402,6 +403,34 @@ def test_official_validation_warns_that_it_is_too_small_to_select(phantoms: Path
     run = train(tiny(phantoms, tmp_path / "run", epochs=1, image_size=32, val="official"), events.append)
     assert len(run.manifest().of("val")) == 8
     assert any(isinstance(event, Remark) and "too few to select" in event.text for event in events)
+
+
+def films_of_a_table(num_val: int) -> Manifest:
+    rows = [
+        ManifestRow.model_validate(
+            {"image": f"{split}{n}.png", "patient": f"{split}{n}", "label": n % 2, "kind": "unknown", "split": split}
+            | {"sha256": ""}
+        )
+        for split, count in (("train", 200), ("val", num_val))
+        for n in range(count)
+    ]
+    return Manifest(Path("films"), tuple(rows))
+
+
+@pytest.mark.parametrize(("num_val", "too_few"), [(8, True), (99, True), (100, False), (500, False)])
+def test_given_validation_films_are_too_few_only_where_one_of_them_decides(num_val: int, too_few: bool):
+    events: list[Event] = []
+    config = TrainConfig.model_validate({"manifest": "films.csv", "val": "official"})
+    _check_and_describe_split(config, films_of_a_table(num_val), 0.2, events.append)
+    assert any("too few to select" in str(event) for event in events) == too_few
+
+
+@pytest.mark.parametrize("settings", [{"manifest": "films.csv"}, {}])
+def test_only_of_a_table_its_own_validation_films_are_proposed(settings: dict[str, str]):
+    events: list[Event] = []
+    _check_and_describe_split(TrainConfig.model_validate(settings), films_of_a_table(100), 0.4, events.append)
+    (said,) = [event.text for event in events if isinstance(event, Remark) and "share of the patients" in event.text]
+    assert ("(--val official takes these alone)" in said) == bool(settings)
 
 
 class TestResumeRefuses:
