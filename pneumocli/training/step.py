@@ -1,5 +1,6 @@
 """Forward, backward, step: one epoch of training, and scoring the validation films. Plain functions, no trainer."""
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -179,6 +180,8 @@ class _Compiled:
     def __init__(self, network: ResNet, listener: Listener) -> None:
         self._network = network
         self._listener = listener
+        # Where nvcc is installed without a GPU, torch says so in the middle of the progress: nobody asked for one.
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
         self._forward: Callable[[Tensor], Tensor] = torch.compile(network)
 
     def __call__(self, inputs: Tensor) -> Tensor:

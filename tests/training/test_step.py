@@ -1,6 +1,10 @@
 """A training step: what a learner holds, and how it continues from a checkpoint."""
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -210,3 +214,21 @@ def test_too_little_memory_is_reported_wherever_the_device_is_used(monkeypatch: 
     monkeypatch.setattr(torch.nn.Module, "to", fail)
     with pytest.raises(OutOfMemory, match="for the network and its optimiser"):
         learner_of()
+
+
+@pytest.mark.slow
+def test_a_compiler_of_cuda_without_a_gpu_is_no_news(tmp_path: Path):
+    """What torch says of it, once the network is compiled, would stand in the middle of the progress."""
+    program = (
+        "from torch import nn\nfrom pneumocli.core.events import ignore\n"
+        "from pneumocli.training.step import _Compiled\n{}\nimport torch.utils.cpp_extension"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", program.format(made)], capture_output=True, text=True, check=True,
+            env={**os.environ, "CUDA_HOME": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""},
+        ).stderr
+        for made in ("", "_Compiled(nn.Identity(), ignore)")
+    ]  # fmt: skip
+    assert "No CUDA runtime is found" in said[0], "torch says it no more: the line that silences it can go"
+    assert said[1] == ""
