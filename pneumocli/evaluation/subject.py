@@ -78,7 +78,10 @@ def subject_of(run: RunFolder, config: EvaluateConfig | CompareConfig, listener:
 def _test_films(folder: Path, table: Path | None, listener: Listener) -> Manifest:
     films = scan(folder, table, listener).of("test")
     if not films.rows:
-        raise DataError(f"{folder} has no test films", "--split val scores the run's validation films")
+        raise DataError(
+            f"{folder if table is None else table} has no test films",
+            "--split val scores the run's validation films, --manifest FILE.csv or --data DIR others",
+        )
     return with_hashes(films, listener)
 
 

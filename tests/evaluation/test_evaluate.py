@@ -15,13 +15,13 @@ from matplotlib.figure import Figure
 from pneumocli import run_folder
 from pneumocli.core.config import CompareConfig, EvaluateConfig
 from pneumocli.core.errors import DataError, ModelFileError, RunError
-from pneumocli.core.events import Remark
+from pneumocli.core.events import Remark, ignore
 from pneumocli.data.acquisition_cache import acquisitions
 from pneumocli.data.manifest import Manifest
 from pneumocli.evaluation.compare import compare
 from pneumocli.evaluation.evaluate import evaluate
 from pneumocli.evaluation.store import current_evaluation, read_evaluation
-from pneumocli.evaluation.subject import subject_of
+from pneumocli.evaluation.subject import _test_films, subject_of
 from pneumocli.inference import classifier
 from pneumocli.metrics.records import Evaluation
 from pneumocli.model.card import OperatingPoint, Shortcut, ShortcutModel
@@ -230,7 +230,12 @@ def test_no_test_films_are_refused(trained: RunFolder, phantoms: Path, tmp_path:
     shutil.copytree(phantoms / "train", tmp_path / "data" / "train")
     with pytest.raises(DataError, match="no test films") as caught:
         evaluate(EvaluateConfig(run=trained.path, data=tmp_path / "data"))
-    assert caught.value.hint == "--split val scores the run's validation films"
+    assert "--split val scores the run's validation films" in (caught.value.hint or "")
+    table = tmp_path / "data" / "own.csv"
+    film = next(table.parent.rglob("*.jpeg")).relative_to(table.parent)
+    table.write_text(f"image,label,split\n{film.as_posix()},0,train\n")
+    with pytest.raises(DataError, match=r"own\.csv has no test films"):
+        _test_films(table.parent, table, ignore)
 
 
 def test_predictions_that_are_not_those_of_the_metrics(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
