@@ -78,7 +78,7 @@ def write_suspect_labels(folder: Path, films: Sequence[OutOfFoldFilm], manifest:
         sources=sources,
         twins=twins,
         table=TABLE_NAME,
-        folder=shell_word(manifest.folder.as_posix()),
+        given=f"--data {shell_word(manifest.folder)} --manifest {shell_word(folder / TABLE_NAME)}",
     )
     write_text(folder / PAGE_NAME, page)
     return found

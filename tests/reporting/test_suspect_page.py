@@ -96,7 +96,7 @@ def test_names_are_escaped_and_films_are_shown(manifest: Manifest, tmp_path: Pat
     assert "&lt;script&gt;" in page
     assert page.count("data:image/jpeg;base64,") == 3 + 2  # two of the three are doubles, each beside the other
     assert page.count("Its double") == 2
-    assert f"--data {manifest.folder}" in page
+    assert f"--data {manifest.folder} --manifest {tmp_path / TABLE_NAME}<" in page
 
 
 def test_a_film_that_is_gone_is_named_without_a_picture(manifest: Manifest, tmp_path: Path):
