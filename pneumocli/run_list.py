@@ -1,7 +1,7 @@
 """``runs()``: the runs of a folder at a glance, finished, unfinished and broken; torch is never loaded."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,7 +10,7 @@ from pydantic import Field
 from pneumocli.core.config import RunsConfig, RunSort, TrainConfig
 from pneumocli.core.errors import PneumoError, RunError, shell_word
 from pneumocli.core.files import read_record
-from pneumocli.core.records import Count, Finite, Fraction, Record
+from pneumocli.core.records import Count, EpochRecord, Finite, Fraction, Record
 from pneumocli.metrics.records import Evaluation, Metric
 from pneumocli.run_folder import RunFolder
 
@@ -36,7 +36,7 @@ class RunAtAGlance(Record):
     num_epochs_planned: Count
     best_epoch: Annotated[int, Field(ge=1)] | None
     val_auroc: Fraction | None
-    """At the best epoch."""
+    """At the best epoch, of an unfinished run the best so far."""
     val_accuracy: Fraction | None
     val_intervals: dict[str, tuple[Fraction, Fraction]]
     """Ends of the 95 % intervals of both, those that are known."""
@@ -98,7 +98,10 @@ def _glance(run: RunFolder) -> RunAtAGlance:
     state: RunState = "finished" if run.finished else "unfinished"
     try:
         config = run.config()
-        num_epochs = max(len(one.history()) for one in (run, *run.folds))
+        history = run.history()
+        num_epochs = max(len(history), *(len(fold.history()) for fold in run.folds), 0)
+        if (best := _best_so_far(history, config)) is not None:
+            best_epoch, val_auroc, val_accuracy = best.epoch, best.val_auroc, best.val_accuracy
         if run.finished:
             result = run.result()
             best_epoch, val_auroc, val_accuracy = result.best_epoch, result.val_auroc, result.val_accuracy
@@ -126,6 +129,14 @@ def _glance(run: RunFolder) -> RunAtAGlance:
         size_bytes=sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file()),
         age_seconds=max(0.0, time.time() - _last_written(run)),
     )
+
+
+def _best_so_far(history: Sequence[EpochRecord], config: TrainConfig) -> EpochRecord | None:
+    best = None
+    for record in history:
+        if record.beats(best, config.select):
+            best = record
+    return best
 
 
 def _check_files(run: RunFolder) -> None:

@@ -42,6 +42,9 @@ def test_every_state_is_named_with_what_to_do(folder: Path, evaluated: tuple[Run
     assert found["unfinished"].todo == f"pneumo train --resume {folder / 'unfinished'}"
     assert "model.onnx is missing" in (found["incomplete"].problem or "")
     assert "config.json" in (found["damaged"].problem or "")
+    finished, unfinished = found["plain"], found["unfinished"]
+    assert unfinished.val_auroc is not None, "the best so far"
+    assert (unfinished.best_epoch, unfinished.val_auroc) == (finished.best_epoch, finished.val_auroc)
     assert found["evaluated"].evaluations["test"]["auroc"] == evaluated[1].metrics["auroc"]
     assert found["evaluated"].recipe == "scratch 64 px"
     assert set(found["plain"].val_intervals) == {"val_auroc", "val_accuracy"}

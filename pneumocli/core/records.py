@@ -47,6 +47,9 @@ Finite = Annotated[float, AfterValidator(_finite)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 
+Select = Literal["auroc", "hard"]
+"""What decides the best epoch."""
+
 
 class Record(BaseModel):
     """Base of everything that is written to disk."""
@@ -100,6 +103,23 @@ class EpochRecord(Record):
     """Mean of the two: decides the best epoch with ``--select hard``."""
     val_hard_auroc: Fraction | None = None
     """``None`` with fewer than 5 hard validation films of a class."""
+
+    def beats(self, best: "EpochRecord | None", select: Select = "auroc") -> bool:
+        """Whether it beats the best so far: higher validation AUROC, then lower validation loss, then the earlier.
+
+        Where the AUROC is undefined (one class among the validation films) the loss decides alone. With ``hard`` the
+        balanced accuracy on hard films comes first; it steps from film to film, so that ties are common.
+        """
+        if best is None:
+            return True
+        if select == "hard":
+            here, there = self.val_hard_balanced_accuracy, best.val_hard_balanced_accuracy
+            if here is not None and there is not None and here != there:
+                return here > there
+        ours, theirs = self.val_auroc, best.val_auroc
+        if ours is not None and theirs is not None and ours != theirs:
+            return ours > theirs
+        return self.val_loss < best.val_loss
 
 
 class Environment(Record):

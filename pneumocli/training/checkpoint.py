@@ -8,13 +8,13 @@ repairs a run that was killed between the two. ``within-epoch.pt`` is there whil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
 from pneumocli.core.errors import ModelFileError, RunError, shell_word
 from pneumocli.core.events import Listener, Remark, ignore
-from pneumocli.core.records import EpochRecord
+from pneumocli.core.records import EpochRecord, Select
 from pneumocli.model.network import StateDict, check_state_dict, load_tensors
 from pneumocli.model.weights import on_cpu, save_tensors
 from pneumocli.run_folder import RunFolder
@@ -23,8 +23,6 @@ from pneumocli.training.step import Learner
 from pneumocli.training.tally import EpochPart
 
 _VERSION = 1
-
-Select = Literal["auroc", "hard"]
 
 
 @dataclass
@@ -57,29 +55,11 @@ class Progress:
 
     def add(self, record: EpochRecord, select: Select = "auroc") -> bool:
         """Counts a finished epoch; whether it is the best so far, as ``--select`` decides."""
-        best = is_better(record, self.history[self.best_epoch - 1] if self.best_epoch else None, select)
+        best = record.beats(self.history[self.best_epoch - 1] if self.best_epoch else None, select)
         self.history.append(record)
         if best:
             self.best_epoch = self.epoch
         return best
-
-
-def is_better(record: EpochRecord, best: EpochRecord | None, select: Select = "auroc") -> bool:
-    """Whether an epoch beats the best so far: higher validation AUROC, then lower validation loss, then the earlier.
-
-    Where the AUROC is undefined (one class among the validation films) the loss decides alone. With ``hard`` the
-    balanced accuracy on hard films comes first; it steps from film to film, so that ties are common.
-    """
-    if best is None:
-        return True
-    if select == "hard":
-        here, there = record.val_hard_balanced_accuracy, best.val_hard_balanced_accuracy
-        if here is not None and there is not None and here != there:
-            return here > there
-    ours, theirs = record.val_auroc, best.val_auroc
-    if ours is not None and theirs is not None and ours != theirs:
-        return ours > theirs
-    return record.val_loss < best.val_loss
 
 
 def save_checkpoint(run: RunFolder, learner: Learner, progress: Progress, plan: Plan) -> None:

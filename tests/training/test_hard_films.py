@@ -13,7 +13,6 @@ from pneumocli.data.manifest import Manifest, scan, with_hashes
 from pneumocli.model.card import ShortcutModel
 from pneumocli.model.weights import load_best
 from pneumocli.run_folder import RunFolder
-from pneumocli.training.checkpoint import is_better
 from pneumocli.training.hard_films import HardFilms, find_hard_films
 from tests.helpers.released import write_films
 
@@ -106,10 +105,10 @@ def epoch(auroc: float, hard: float | None) -> EpochRecord:
 
 
 def test_the_best_epoch_is_the_one_that_was_asked_for():
-    assert is_better(epoch(0.8, 0.9), epoch(0.9, 0.7), "hard")
-    assert not is_better(epoch(0.8, 0.9), epoch(0.9, 0.7), "auroc")
-    assert is_better(epoch(0.95, 0.7), epoch(0.9, 0.7), "hard")
-    assert is_better(epoch(0.95, None), epoch(0.9, None), "hard")
+    assert epoch(0.8, 0.9).beats(epoch(0.9, 0.7), "hard")
+    assert not epoch(0.8, 0.9).beats(epoch(0.9, 0.7), "auroc")
+    assert epoch(0.95, 0.7).beats(epoch(0.9, 0.7), "hard")
+    assert epoch(0.95, None).beats(epoch(0.9, None), "hard")
 
 
 def test_a_history_of_an_old_run_is_read(tmp_path: Path):

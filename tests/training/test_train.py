@@ -18,7 +18,6 @@ from pneumocli.model.device import cpu_multiplies_bf16
 from pneumocli.model.network import DeployableNet, build_network
 from pneumocli.model.weights import load_best
 from pneumocli.run_folder import RunFolder
-from pneumocli.training.checkpoint import is_better
 from pneumocli.training.dataset import _check_and_describe_split, prepare_again
 from pneumocli.training.loader import stacked
 from pneumocli.training.train import resume, train, train_until_done
@@ -488,9 +487,9 @@ def record(auroc: float | None, loss: float) -> EpochRecord:
 
 
 def test_the_best_epoch_rule():
-    assert is_better(record(0.5, 1), None)
-    assert is_better(record(0.9, 2), record(0.8, 1))
-    assert not is_better(record(0.8, 1), record(0.9, 2))
-    assert is_better(record(0.9, 1), record(0.9, 2))
-    assert not is_better(record(0.9, 1), record(0.9, 1))
-    assert is_better(record(None, 1), record(None, 2))
+    assert record(0.5, 1).beats(None)
+    assert record(0.9, 2).beats(record(0.8, 1))
+    assert not record(0.8, 1).beats(record(0.9, 2))
+    assert record(0.9, 1).beats(record(0.9, 2))
+    assert not record(0.9, 1).beats(record(0.9, 1))
+    assert record(None, 1).beats(record(None, 2))
