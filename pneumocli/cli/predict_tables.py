@@ -13,7 +13,7 @@ from pneumocli.cli.lines import shortened
 from pneumocli.core.amounts import counted
 from pneumocli.core.records import NOTICE, POSITIVE_CLASS, REFER
 from pneumocli.inference.records import Prediction, ReferringPrediction
-from pneumocli.inference.tally import UNCERTAIN, Tally
+from pneumocli.inference.tally import Tally, uncertain_range
 from pneumocli.model.card import ModelCard, OperatingPoint
 
 if TYPE_CHECKING:  # only joining tables needs it
@@ -172,7 +172,8 @@ def _summary(tally: Tally) -> Iterator[RenderableType]:
     """Counts, then the films that a person should look at: uncertain, unlike the training films, unreadable."""
     yield _shares(tally)
     if tally.num_uncertain:
-        near = f"within {UNCERTAIN * 100:.0f} points of the threshold"
+        low, high = uncertain_range(tally.uncertain[0].threshold)
+        near = f"close to the threshold ({low:.1%} to {high:.1%})"
         yield Text(f"\nuncertain: {counted(tally.num_uncertain, 'film')} {near}")
         yield _examples((film, f"{film.prediction}  {film.probability:.1%}") for film in tally.uncertain)
     if tally.num_warned:

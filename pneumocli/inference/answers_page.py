@@ -20,7 +20,7 @@ from pneumocli.data.thumbnails import data_url
 from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.heat_map import LARGE_CUT, class_activation, overlay, share_outside
 from pneumocli.inference.records import Prediction, ReferringPrediction
-from pneumocli.inference.tally import UNCERTAIN, Tally
+from pneumocli.inference.tally import Tally, uncertain_range
 from pneumocli.model.card import FINE_CELLS, map_cells
 
 MOST_PICTURES = 240
@@ -74,7 +74,7 @@ def answers_page(  # noqa: PLR0913 - all that is shown
             shift=shift,
             folder=_printable(folder),
             tally=tally,
-            band=UNCERTAIN,
+            close=" to ".join(f"{end:.1%}" for end in uncertain_range(threshold)),
             uncertain=[shown[film.image] for film in uncertain],
             unlike=[shown[film.image] for film in unlike],
             referred=tally.counts.get(REFER, 0),

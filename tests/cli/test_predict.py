@@ -174,7 +174,7 @@ def test_many_films_are_summed_up(trained: RunFolder):
     films += [answer("close.png", 0.45, prediction="NORMAL"), answer("closest.png", 0.51), answer("far.png", 0.1)]
     films += [answer("[bold]c.png", None, prediction=None, error="is empty")]
     text = summed_up(films, trained)
-    assert "uncertain: 2 films within 10 points of the threshold" in text
+    assert "uncertain: 2 films close to the threshold (40.0% to 60.0%)" in text
     assert text.index("closest.png") < text.index("close.png")
     assert "far.png" not in text
     assert "unlike the training films: 76 of 80" in text
@@ -183,6 +183,11 @@ def test_many_films_are_summed_up(trained: RunFolder):
     assert "is empty" in text
     assert len(text.splitlines()) < 25
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_at_a_high_threshold_not_every_positive_is_uncertain(trained: RunFolder):
+    films = [answer(f"{n}.png", 0.9 + n / 1000).model_copy(update={"threshold": 0.9}) for n in range(100)]
+    assert "uncertain: 32 films close to the threshold (85.7% to 93.1%)" in summed_up(films, trained)
 
 
 def test_every_film_is_listed_when_asked_for_and_few_are_anyway(trained: RunFolder):

@@ -76,7 +76,7 @@ def test_uncertain_films_stand_first(trained: RunFolder, films: Path, tmp_path: 
     page = page_of(trained, films, tmp_path / "page.html", threshold=certain.probability)
     gallery = page[page.index('id="uncertain"') : page.index("unlike the training films?</h2>")]
     assert Path(certain.image).name.replace("<", "&lt;").replace(">", "&gt;") in gallery
-    assert "points of the threshold" in page
+    assert "close to the threshold (" in page
 
 
 def test_a_page_of_many_films_is_bounded(
