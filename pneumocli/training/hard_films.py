@@ -17,6 +17,8 @@ from pneumocli.model.card import GroupFigure, GroupSummary, ShortcutModel
 from pneumocli.reporting.text import listed
 from pneumocli.shift.shortcut import fit_shortcuts, hard_films
 
+_NO_SHORTCUT = "nothing of how the training films were made predicts their class"
+
 
 @dataclass(frozen=True)
 class HardFilms:
@@ -60,7 +62,7 @@ class HardFilms:
         if not needing or min(self.counts()) >= LEAST_FILMS:
             return
         found = " and ".join(f"{count} {name}" for count, name in zip(self.counts(), CLASS_NAMES, strict=True))
-        why = "none: nothing of how the training films were made predicts their class" if self.hard is None else found
+        why = f"none: {_NO_SHORTCUT}" if self.hard is None else found
         raise DataError(
             f"{listed(list(needing))} {'needs' if len(needing) == 1 else 'need'} {LEAST_FILMS} hard validation films "
             f"of each class, found {why}",
@@ -123,6 +125,8 @@ def find_hard_films(manifest: Manifest, listener: Listener) -> HardFilms:
                 f"made: {normal:,} {CLASS_NAMES[0]}, {ill:,} {CLASS_NAMES[1]}"
             )
         )
+    else:
+        listener(Remark(f"no film is hard: {_NO_SHORTCUT}"))
     return found
 
 

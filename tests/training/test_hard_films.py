@@ -53,6 +53,16 @@ def test_the_films_that_contradict_the_training_films_are_hard(tmp_path: Path):
     found.check(TrainConfig(select="hard"))
 
 
+def test_where_nothing_tells_the_class_that_is_said(tmp_path: Path):
+    events: list[Event] = []
+    for name in ("NORMAL", "PNEUMONIA"):
+        for split, count in (("train", 30), ("val", 8)):
+            write_films(tmp_path, [f"{split}/{name}/{name[0]}{n}{split}.png" for n in range(count)], form="PNG")
+    assert find_hard_films(with_hashes(scan(tmp_path)), events.append).hard is None
+    (remark,) = [event for event in events if isinstance(event, Remark)]
+    assert remark.text == "no film is hard: nothing of how the training films were made predicts their class"
+
+
 def test_select_hard_is_refused_with_too_few_hard_films():
     config = TrainConfig(select="hard")
     few = marks([True] * 4 + [False] * 4 + [True] * 8, [0] * 8 + [1] * 8)
