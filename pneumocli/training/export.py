@@ -31,6 +31,7 @@ _BATCH = 16
 
 # Largest logit that float32 holds to a tenth of the tolerance.
 _FLOAT32_HOLDS = 100.0
+_LEARNT = 1e4  # logits of networks that have learnt anything stay far below
 
 
 def graph_of(net: DeployableNet, side: int) -> bytes:
@@ -108,9 +109,13 @@ def proven(
     )
     difference = _largest_difference(net, [quick, full], pixels)
     if not difference < _LARGEST_DIFFERENCE:  # "not <" catches nan, too
+        with torch.no_grad():
+            reach = float(net(torch.from_numpy(pixels))[0].abs().max())
+        came_apart = f"its logits reach {reach:.0e}: the training came apart, train again with a smaller --lr"
         raise CheckFailed(
             f"the exported graph of {of} gives logits that differ from the network's by {difference:.2g}, "
-            f"expected less than {_LARGEST_DIFFERENCE:g}: model.onnx was not written"
+            f"expected less than {_LARGEST_DIFFERENCE:g}: model.onnx was not written",
+            came_apart if reach > _LEARNT else None,
         )
     return full, difference
 

@@ -47,6 +47,12 @@ def test_an_export_that_differs_is_not_written(
     assert target.read_bytes() == graph
     weights["fc.bias"] = weights["fc.bias"] + 0.01
     save_best(tmp_path / "best.pt", weights, card)
-    with pytest.raises(CheckFailed, match=r"differ from the network's by 0\.01"):
+    with pytest.raises(CheckFailed, match=r"differ from the network's by 0\.01") as refusal:
         export(tmp_path / "best.pt", tmp_path / "other.onnx", card, pixels)
+    assert refusal.value.hint is None
+    weights["fc.weight"] = weights["fc.weight"] * 1e12
+    save_best(tmp_path / "best.pt", weights, card)
+    with pytest.raises(CheckFailed, match="differ") as refusal:
+        export(tmp_path / "best.pt", tmp_path / "other.onnx", card, pixels)
+    assert "the training came apart, train again with a smaller --lr" in (refusal.value.hint or "")
     assert not (tmp_path / "other.onnx").exists()
