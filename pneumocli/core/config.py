@@ -192,6 +192,10 @@ class TrainConfig(Settings):
             raise ValueError(
                 f"--accumulate {self.accumulate} splits a batch of {self.batch_size} into less than one film each"
             )
+        # BatchNorm needs two numbers of a channel: at this size the last layers see one of each film.
+        if self.batch_size // self.accumulate < 2 and self.image_size == 32 and self.freeze == "none":
+            parts = "" if self.accumulate == 1 else f" --accumulate {self.accumulate}"
+            raise ValueError(f"--batch-size {self.batch_size}{parts} at --image-size 32: expected two films at a time")
         return self
 
     @model_validator(mode="after")

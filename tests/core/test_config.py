@@ -55,6 +55,8 @@ def test_nothing_edits_a_config():
         ({"operating_point": "best"}, "expected 0.5, youden"),
         ({"weights": "w.pth", "pretrained": False}, "--scratch and --weights contradict each other"),
         ({"batch_size": 4, "accumulate": 8}, "less than one film each"),
+        ({"batch_size": 1, "image_size": 32}, "--batch-size 1 at --image-size 32: expected two films at a time"),
+        ({"batch_size": 3, "accumulate": 2, "image_size": 32}, "--batch-size 3 --accumulate 2 at --image-size 32"),
         ({"colour": True}, "--colour: there is no such setting"),
     ],
 )
