@@ -49,11 +49,12 @@ def test_draws(run: RunFolder, shared: Path):
     labels = {FilmSample().look_of(row.patient, *_any_film()).patient: row.label for row in val.rows}
     random = np.random.default_rng(0)
     flagged = {"own": 0, "held out": 0, "other": 0}
+    ours, theirs = own.kept(), other.kept()
     for _ in range(DRAWS):
-        mixed = random.permutation(len(own.kept()))
-        drawn, rest = [own.kept()[i] for i in mixed[:50]], [own.kept()[i] for i in mixed[50:]]
+        mixed = random.permutation(len(ours))
+        drawn, rest = [ours[i] for i in mixed[:50]], [ours[i] for i in mixed[50:]]
         reference = _reference(sorted(rest, key=lambda film: film.patient), labels)
-        elsewhere = [other.kept()[i] for i in random.permutation(len(other.kept()))[:50]]
+        elsewhere = [theirs[i] for i in random.permutation(len(theirs))[:50]]
         for name, films, against in (
             ("own", drawn, classifier.reference),
             ("held out", drawn, reference),
