@@ -98,15 +98,15 @@ def _glance(run: RunFolder) -> RunAtAGlance:
     state: RunState = "finished" if run.finished else "unfinished"
     try:
         config = run.config()
-        history = run.history()
-        num_epochs = max(len(history), *(len(fold.history()) for fold in run.folds), 0)
-        if (best := _best_so_far(history, config)) is not None:
-            best_epoch, val_auroc, val_accuracy = best.epoch, best.val_auroc, best.val_accuracy
+        histories = [one.history() for one in (run, *run.folds)]
+        num_epochs = max(map(len, histories))
         if run.finished:
             result = run.result()
             best_epoch, val_auroc, val_accuracy = result.best_epoch, result.val_auroc, result.val_accuracy
             val_intervals, num_epochs = result.val_intervals, result.num_epochs
             _check_files(run)
+        elif (best := _best_so_far(histories[0], config)) is not None:
+            best_epoch, val_auroc, val_accuracy = best.epoch, best.val_auroc, best.val_accuracy
         evaluations = _evaluations(run)
     except PneumoError as error:
         problem, state = error, "broken"

@@ -11,7 +11,7 @@ from pneumocli.cli.output import Output
 from pneumocli.core.errors import DriveLost, PneumoError, SettingError
 from pneumocli.core.files import drive_is_gone
 from pneumocli.core.parallel import process_number
-from pneumocli.core.signals import Stopped, interrupted
+from pneumocli.core.signals import Stopped, interrupts_restored
 
 EXIT_INTERRUPTED = 130
 _INTERRUPTED = "interrupted", EXIT_INTERRUPTED
@@ -38,17 +38,11 @@ def _leave_the_report_to_the_first_process() -> None:
 
 
 def _run(run: Callable[[], int | None]) -> int | None:
-    """Runs a command; a package that is left out of a smaller installation becomes one sentence and how to get it.
-
-    What a library made of Ctrl-C becomes Ctrl-C again.
-    """
+    """Runs a command; a package that is left out of a smaller installation becomes one sentence and how to get it."""
     try:
-        return run()
-    except Exception as error:
-        if interrupted():
-            raise KeyboardInterrupt from error
-        if not isinstance(error, ModuleNotFoundError):
-            raise
+        with interrupts_restored():
+            return run()
+    except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _LEFT_OUT:
             raise

@@ -15,7 +15,7 @@ from pneumocli.cli.lines import PLAIN_COLUMNS, columns, hint_line, labelled
 from pneumocli.cli.progress import PlainProgress, Progress, RichProgress
 from pneumocli.core.events import Event, FileWritten, Remark, RunStarted
 from pneumocli.core.files import dump_json
-from pneumocli.core.signals import interrupted
+from pneumocli.core.signals import raise_lost_interrupt
 from pneumocli.run_folder import RunFolder
 
 _Result = TypeVar("_Result")
@@ -71,8 +71,7 @@ class Output:
         Raises:
             KeyboardInterrupt: Ctrl-C came, and a library dropped what it raised.
         """
-        if interrupted():
-            raise KeyboardInterrupt
+        raise_lost_interrupt()
         if isinstance(event, RunStarted):
             self._run = RunFolder(event.path)
         if isinstance(event, FileWritten):

@@ -1,7 +1,7 @@
 """Results as tables and text for people."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -12,7 +12,7 @@ from pneumocli.core.config import SELECTED_BY, TrainConfig
 from pneumocli.core.errors import shell_word
 from pneumocli.core.records import NOTICE, RunResult
 from pneumocli.model.card import map_cells
-from pneumocli.reporting.text import percent
+from pneumocli.reporting.text import percent, with_ends
 from pneumocli.run_folder import RunFolder, default_run
 
 if TYPE_CHECKING:  # a prediction starts without these records
@@ -43,7 +43,8 @@ def training_summary(run: RunFolder, result: RunResult) -> RenderableType:
     config, stopped = run.config(), ", stopped early" if result.stopped_early else ""
     chosen_by = f"by {SELECTED_BY[config.select]} on validation films"
     table.add_row("best epoch", f"{result.best_epoch} of {result.num_epochs}, {chosen_by}{stopped}")
-    table.add_row("validation", f"AUROC {_validated(result, 'auroc')}, accuracy {_validated(result, 'accuracy')}")
+    area, right = _validated(result, "auroc", result.val_auroc), _validated(result, "accuracy", result.val_accuracy)
+    table.add_row("validation", f"AUROC {area}, accuracy {right}")
     table.add_row("time", f"{duration(result.seconds)}, {result.images_per_second:,.1f} images/s")
     table.add_row("spent on", ", ".join(f"{_SPENT[name]} {share:.0%}" for name, share in result.time_shares.items()))
     if result.peak_memory_bytes is not None:
@@ -56,13 +57,12 @@ def training_summary(run: RunFolder, result: RunResult) -> RenderableType:
     return Group(Text(f"Run {run.path}", "bold"), table, *remarks, Text(following), Text(NOTICE, "dim"))
 
 
-def _validated(result: RunResult, metric: Literal["auroc", "accuracy"]) -> str:
-    """A validation figure with its interval, as :func:`pneumocli.reporting.text.with_ends` has it."""
-    name = f"val_{metric}"
-    value = percent(getattr(result, name))
-    if name not in result.val_intervals:
-        return value
-    return "{} ({} to {})".format(value, *map(percent, result.val_intervals[name]))
+def _validated(result: RunResult, name: str, value: float | None) -> str:
+    """A validation figure with its interval."""
+    from pneumocli.metrics.records import Metric  # loaded by then: a training has just ended
+
+    low, high = result.val_intervals.get(f"val_{name}", (None, None))
+    return with_ends(name, Metric(value=value, low=low, high=high, method=""))
 
 
 def _doubts(run: RunFolder, config: TrainConfig, result: RunResult) -> Iterator[str]:

@@ -48,7 +48,7 @@ _received = _Received()
 def answer_signals() -> None:
     """Turns SIGTERM and SIGUSR1 into :class:`Stopped` in the main thread, at once or where :func:`postponed` ends.
 
-    Ctrl-C raises KeyboardInterrupt at once, as ever, and is remembered for :func:`interrupted`.
+    Ctrl-C raises KeyboardInterrupt at once, as ever, and is remembered, in case it is lost.
     """
     _received.interrupted = False
     for number in _STOPS:
@@ -57,13 +57,33 @@ def answer_signals() -> None:
         signal.signal(signal.SIGINT, _interrupt)
 
 
-def interrupted() -> bool:
-    """Whether Ctrl-C came since :func:`answer_signals`.
+def raise_lost_interrupt() -> None:
+    """Raises what Ctrl-C has raised since :func:`answer_signals` once more, where work goes on all the same.
 
-    Its KeyboardInterrupt may rise in a callback of a library's C++ code, which drops it, or fails in its own words:
-    matplotlib with "ValueError: Invalid bounding box". Whoever meets an error, or still works, asks here.
+    It may have risen in a callback of a library's C++ code, which drops it.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came.
     """
-    return _received.interrupted
+    if _received.interrupted:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupts_restored() -> Iterator[None]:
+    """Has errors that a library's C++ code made of Ctrl-C become Ctrl-C again.
+
+    Such as matplotlib's "ValueError: Invalid bounding box", or torch's RuntimeError: it may be of any kind.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came, and the block failed.
+    """
+    try:
+        yield
+    except Exception as error:
+        if _received.interrupted:
+            raise KeyboardInterrupt from error
+        raise
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

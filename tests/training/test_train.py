@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torchvision.models import resnet18
 from pneumocli.core.config import ResumeConfig, TrainConfig
 from pneumocli.core.errors import DataError, DeviceError, ModelFileError, RunError, TrainingDiverged
 from pneumocli.core.events import EpochFinished, Event, Remark, RunStarted
-from pneumocli.core.records import EpochRecord, ManifestRow
+from pneumocli.core.records import EpochRecord
 from pneumocli.data.manifest import Manifest
 from pneumocli.model.device import cpu_multiplies_bf16
 from pneumocli.model.network import DeployableNet, build_network
@@ -22,6 +23,7 @@ from pneumocli.training.dataset import _check_and_describe_split, prepare_again
 from pneumocli.training.loader import stacked
 from pneumocli.training.train import resume, train, train_until_done
 from tests.conftest import copy_of, tiny
+from tests.data.test_splits import film
 from tests.training.test_augmentation import OFF_BY
 
 RUN_FILES = {
@@ -405,14 +407,11 @@ def test_official_validation_warns_that_it_is_too_small_to_select(phantoms: Path
 
 
 def films_of_a_table(num_val: int) -> Manifest:
-    rows = [
-        ManifestRow.model_validate(
-            {"image": f"{split}{n}.png", "patient": f"{split}{n}", "label": n % 2, "kind": "unknown", "split": split}
-            | {"sha256": ""}
-        )
+    rows = (
+        film(f"{kind}:{split}{n}", kind, split, n)
         for split, count in (("train", 200), ("val", num_val))
-        for n in range(count)
-    ]
+        for n, kind in zip(range(count), cycle(("normal", "virus")), strict=False)
+    )
     return Manifest(Path("films"), tuple(rows))
 
 
