@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
-from pneumocli.cli.render import metric_text
+from pneumocli.cli.render import below, group_tables, metric_text
 from pneumocli.core.config import CompareConfig
 from pneumocli.core.records import NOTICE
 from pneumocli.reporting.text import difference_text, metric_label, p_text
@@ -53,6 +53,8 @@ def comparison_table(comparison: "Comparison") -> RenderableType:
     """
     parts: list[RenderableType] = []
     parts += _both_runs(comparison) if len(comparison.runs) == 2 else _many_runs(comparison)
+    hard = {_in_lines(run.name): run.subgroups["hard"] for run in comparison.runs if "hard" in run.subgroups}
+    parts += group_tables("Hard films: how they were made suggests the other class", "run", hard)
     if comparison.name:
         from pneumocli.reporting.carry_over import shifts_text
 
@@ -66,7 +68,7 @@ def _both_runs(comparison: "Comparison") -> list[Table]:
     for run in comparison.runs:
         runs.add_column(run.name, justify="right", overflow="fold")
     for name in _SHOWN:
-        runs.add_row(metric_label(name), *(_below(*metric_text(run.metrics[name], name)) for run in comparison.runs))
+        runs.add_row(metric_label(name), *(below(*metric_text(run.metrics[name], name)) for run in comparison.runs))
     return [runs, _difference_table(comparison, *(run.name for run in comparison.runs))]
 
 
@@ -77,7 +79,7 @@ def _many_runs(comparison: "Comparison") -> list[Table]:
         runs.add_column(metric_label(name), justify="right")
     for run in comparison.runs:
         shown = (metric_text(run.metrics[name]) for name in _SHOWN_OF_MANY)
-        runs.add_row(_in_lines(run.name), *(_below(value, interval.replace("%", "")) for value, interval in shown))
+        runs.add_row(_in_lines(run.name), *(below(value, interval.replace("%", "")) for value, interval in shown))
     tables = [runs, _pairs_table(comparison)]
     if comparison.seed_groups:
         tables.append(_seeds_table(comparison))
@@ -111,7 +113,7 @@ def _pairs_table(comparison: "Comparison") -> Table:
         (*amount, _), (*area, _) = _cells(accuracy), _cells(auroc)
         by_rate = p_text((comparison.holm_p_values or {}).get(accuracy.pair))
         by_area = p_text(of_areas.get(auroc.pair))
-        table.add_row(f"{second} minus {first}", _below(*amount), by_rate, _below(*area), by_area)
+        table.add_row(f"{second} minus {first}", below(*amount), by_rate, below(*area), by_area)
     return table
 
 
@@ -131,10 +133,6 @@ def _seeds_table(comparison: "Comparison") -> Table:
 def _in_lines(name: str) -> str:
     """A run's name in lines that fit beside four columns of numbers, broken at its hyphens where it has some."""
     return "\n".join(textwrap.wrap(name, _NAME_WIDTH))
-
-
-def _below(value: str, interval: str) -> str:
-    return f"{value}\n[dim]{interval}[/]"
 
 
 def _difference_table(comparison: "Comparison", a: str, b: str) -> Table:

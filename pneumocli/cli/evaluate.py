@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pneumocli.cli.options import parameters_of, register_command
 from pneumocli.cli.output import Output
-from pneumocli.cli.render import metric_text
+from pneumocli.cli.render import group_tables, metric_text
 from pneumocli.core.amounts import counted
 from pneumocli.core.config import EvaluateConfig, PredictionsConfig
 from pneumocli.core.errors import SettingError
@@ -93,6 +93,7 @@ def evaluation_tables(evaluation: "Evaluation") -> RenderableType:
         Text(f"It {verdict(evaluation)}.", "bold"),
         table,
         _class_table(evaluation),
+        *group_tables("Hard films: how they were made suggests the other class", "films", evaluation.subgroups),
         *_refer(evaluation),
         *_carry_over(evaluation),
         NOTICE,

@@ -1,6 +1,6 @@
 """Results as tables and text for people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -12,11 +12,11 @@ from pneumocli.core.config import SELECTED_BY, TrainConfig
 from pneumocli.core.errors import shell_word
 from pneumocli.core.records import NOTICE, RunResult
 from pneumocli.model.card import map_cells
-from pneumocli.reporting.text import percent, with_ends
+from pneumocli.reporting.text import HARD_METRICS, metric_label, percent, with_ends
 from pneumocli.run_folder import RunFolder, default_run
 
 if TYPE_CHECKING:  # a prediction starts without these records
-    from pneumocli.metrics.records import Metric
+    from pneumocli.metrics.records import Metric, Subgroup
     from pneumocli.training.records import SeedSummary
 
 # What a training spends its time on, by the names of RunResult.time_shares.
@@ -45,6 +45,9 @@ def training_summary(run: RunFolder, result: RunResult) -> RenderableType:
     table.add_row("best epoch", f"{result.best_epoch} of {result.num_epochs}, {chosen_by}{stopped}")
     area, right = _validated(result, "auroc", result.val_auroc), _validated(result, "accuracy", result.val_accuracy)
     table.add_row("validation", f"AUROC {area}, accuracy {right}")
+    hard = _hard_films(run)
+    if hard is not None:
+        table.add_row("hard films", hard)
     table.add_row("time", f"{duration(result.seconds)}, {result.images_per_second:,.1f} images/s")
     table.add_row("spent on", ", ".join(f"{_SPENT[name]} {share:.0%}" for name, share in result.time_shares.items()))
     if result.peak_memory_bytes is not None:
@@ -55,6 +58,24 @@ def training_summary(run: RunFolder, result: RunResult) -> RenderableType:
     remarks = [Text(f"note: {text}", style="yellow") for text in _doubts(run, config, result)]
     following = f"next: pneumo evaluate {shell_word(run.path)}"
     return Group(Text(f"Run {run.path}", "bold"), table, *remarks, Text(following), Text(NOTICE, "dim"))
+
+
+def _hard_films(run: RunFolder) -> str | None:
+    """The figures of the validation films whose label a shortcut contradicts, at the stored threshold, if any is so."""
+    from pneumocli.inference.classifier import card_of_run  # loaded by then: a training has just ended
+    from pneumocli.metrics.records import Metric
+
+    card = card_of_run(run)
+    hard = card.validation.hard
+    if hard is None:
+        return None
+    found = {"auroc": hard.auroc, "sensitivity": hard.sensitivity, "specificity": hard.specificity}
+    figures = (
+        f"{metric_label(name)} {with_ends(name, Metric(value=one.value, low=one.low, high=one.high, method=''))}"
+        for name, one in found.items()
+    )
+    counts = f"{hard.num_normal:,} NORMAL, {hard.num_pneumonia:,} PNEUMONIA"
+    return f"{counts}; threshold {percent(card.operating_point.threshold)}: {', '.join(figures)}"
 
 
 def _validated(result: RunResult, name: str, value: float | None) -> str:
@@ -84,7 +105,9 @@ def _doubts(run: RunFolder, config: TrainConfig, result: RunResult) -> Iterator[
 def group_summary(group: RunFolder, result: RunResult) -> RenderableType:
     """The runs of a group of folds, what they give together, and the next command."""
     table = Table(title=f"Group {group.path}", title_justify="left", caption_justify="left")
-    table.caption = f"{NOTICE}\nnext: pneumo evaluate {shell_word(group.path)}"
+    hard = _hard_films(group)
+    of_hard = "" if hard is None else f"hard films: {hard}\n"
+    table.caption = f"{of_hard}{NOTICE}\nnext: pneumo evaluate {shell_word(group.path)}"
     for name in ("run", "films held out", "best epoch", "val AUROC", "val accuracy"):
         table.add_column(name, justify="left" if name == "run" else "right", overflow="fold")
     for fold in result.folds:
@@ -105,6 +128,25 @@ def metric_text(metric: "Metric", name: str = "") -> tuple[str, str]:
     value = "undefined" if metric.value is None else format(metric.value, form)
     interval = "" if metric.low is None or metric.high is None else f"{metric.low:{form}} to {metric.high:{form}}"
     return value, interval
+
+
+def below(value: str, interval: str) -> str:
+    """A value and, in a line below it, its interval: as much as a column of a terminal holds."""
+    return f"{value}\n[dim]{interval}[/]"
+
+
+def group_tables(title: str, column: str, groups: Mapping[str, "Subgroup"]) -> list[Table]:
+    """A table of groups of films with a row for each, by the names to show; none where no group was counted."""
+    table = Table(title=title, title_justify="left")
+    table.add_column(column, overflow="fold")
+    for name in HARD_METRICS:
+        table.add_column(metric_label(name), justify="right")
+    for name, group in groups.items():
+        if group.num_normal is not None:
+            shown = (metric_text(group.metrics[metric]) for metric in HARD_METRICS)
+            counts = f"{group.num_normal:,} NORMAL, {group.num_pneumonia:,} PNEUMONIA"
+            table.add_row(below(name, counts), *(below(value, interval.replace("%", "")) for value, interval in shown))
+    return [table] if table.row_count else []
 
 
 def seeds_summary(summary: "SeedSummary") -> RenderableType:

@@ -179,15 +179,18 @@ def with_ends(name: str, metric: "Metric") -> str:
     return value if metric.low is None or metric.high is None else f"{value} ({ends_text(name, metric)})"
 
 
+HARD_METRICS = ("sensitivity", "specificity", "auroc")
+"""What is shown of hard and of easy films."""
+
+
 def hard_rows(subgroups: Mapping[str, "Subgroup"]) -> list[list[str]]:
     """Hard and easy films: counts by class, then sensitivity, specificity and AUROC with their intervals."""
-    shown = ("sensitivity", "specificity", "auroc")
     return [
         [
             name,
             f"{group.num_normal:,}",
             f"{group.num_pneumonia:,}",
-            *(with_ends(metric, group.metrics[metric]) for metric in shown),
+            *(with_ends(metric, group.metrics[metric]) for metric in HARD_METRICS),
         ]
         for name, group in subgroups.items()
         if group.num_normal is not None

@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pneumocli.cli.render import metric_text, seeds_summary, training_summary
+from pneumocli.cli.render import group_tables, metric_text, seeds_summary, training_summary
 from pneumocli.core.records import EpochRecord
+from pneumocli.inference.classifier import card_of_run
+from pneumocli.metrics.groups import group_of
 from pneumocli.metrics.records import Metric
+from pneumocli.model.card import GroupFigure, GroupSummary
 from pneumocli.run_folder import RunFolder
 from pneumocli.training.records import SeedRun, SeedSummary
-from tests.conftest import copy_of
+from tests.conftest import change_card, copy_of
 
 
 def shown(renderable: object) -> str:
@@ -39,6 +42,46 @@ def test_the_best_epoch_says_by_what_and_names_a_more_accurate_one(trained: RunF
     assert "--operating-point youden" in text
     run.write_history((epoch(1, 0.785, 0.90), epoch(2, 0.781, 0.95)))
     assert "more accurate" not in shown(training_summary(run, result))
+
+
+def test_a_summary_has_the_hard_films_of_its_best_epoch(trained: RunFolder, tmp_path: Path):
+    run = copy_of(trained, tmp_path / "run")
+    figures = {"sensitivity": 0.952, "specificity": 0.864, "balanced_accuracy": 0.908, "auroc": 0.97}
+    hard = GroupSummary(
+        num_normal=44, num_pneumonia=1105,
+        **{name: GroupFigure(value=value, low=value - 0.1, high=None if name == "auroc" else 0.981)
+           for name, value in figures.items()},
+    )  # fmt: skip
+    validation, point = card_of_run(run).validation, card_of_run(run).operating_point
+    change_card(
+        run,
+        validation=validation.model_copy(update={"hard": hard}),
+        operating_point=point.model_copy(update={"threshold": 0.811}),
+    )
+    text = " ".join(shown(training_summary(run, run.result())).split())
+    assert (
+        "hard films 44 NORMAL, 1,105 PNEUMONIA; threshold 81.1%: AUROC 97.0%, sensitivity 95.2% (85.2% to 98.1%), "
+        "specificity 86.4% (76.4% to 98.1%) time"
+    ) in text
+    change_card(run, validation=validation.model_copy(update={"hard": None}))
+    assert "hard films" not in shown(training_summary(run, run.result()))
+
+
+def test_groups_of_films_fit_a_terminal():
+    labels, patients = [0] * 5 + [1] * 5, list("abcdefghij")
+    called = [False] * 4 + [True] * 6
+    group = group_of(labels, range(10), called, patients)
+    few = group_of(labels[4:], range(6), called[4:], patients[4:])
+    old = group.model_copy(update={"num_normal": None})
+    (table,) = group_tables("Hard films", "run", {"runs/a": group, "runs/b": few, "runs/of-before": old})
+    text = shown(table)
+    assert max(map(len, text.splitlines())) <= 80
+    first, counts, second, fewer = (line.strip("│ ").split("│") for line in text.splitlines() if line.startswith("│"))
+    assert [cell.strip() for cell in first] == ["runs/a", "100.0%", "80.0%", "100.0%"]
+    assert counts[0].strip() == "5 NORMAL, 5 PNEUMONIA"
+    assert [cell.strip() for cell in second] == ["runs/b", "100.0%", "undefined", "undefined"]
+    assert fewer[0].strip() == "1 NORMAL, 5 PNEUMONIA"
+    assert not group_tables("Hard films", "run", {"runs/of-before": old})
 
 
 def test_a_run_in_a_folder_of_another_name_reports_it_last(
