@@ -176,7 +176,7 @@ class RunFolder:
         if not run.finished:
             raise RunError(
                 f"the run {path} has not finished: it has no result.json after {len(run.history())} epochs",
-                resume_command(path),
+                run.continue_hint,
             )
         return run
 
@@ -377,6 +377,9 @@ class RunFolder:
             can_resume = True
         if can_resume:
             return resume_command(self.path)
+        if self.config_file.is_file():
+            path = shell_word(self.path)
+            return f"pneumo train --config {shell_word(self.config_file)} --run-dir {path} --continue"
         return "no epoch is finished: the same command with --continue starts again"
 
     def write_config(self, config: TrainConfig) -> None:

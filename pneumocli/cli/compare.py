@@ -15,7 +15,7 @@ from pneumocli.cli.output import Output
 from pneumocli.cli.render import below, group_tables, metric_text
 from pneumocli.core.config import CompareConfig
 from pneumocli.core.records import NOTICE
-from pneumocli.reporting.text import difference_text, metric_label, p_text
+from pneumocli.reporting.text import difference_text, metric_label, p_text, percent
 from pneumocli.run_folder import RunFolder, is_table_evaluation
 
 if TYPE_CHECKING:  # a prediction starts without these records
@@ -125,7 +125,7 @@ def _seeds_table(comparison: "Comparison") -> Table:
         table.add_column(metric_label(name), justify="right")
     for group in comparison.seed_groups:
         spreads = (group.metrics.get(name) for name in _SHOWN_OF_MANY)
-        cells = (f"{found['mean']:.1%} ± {found['sd'] * 100:.1f}" if found else "undefined" for found in spreads)
+        cells = (f"{percent(found['mean'])} ± {found['sd'] * 100:.1f}" if found else "undefined" for found in spreads)
         table.add_row("\n".join(map(_in_lines, group.runs)), *cells)
     return table
 

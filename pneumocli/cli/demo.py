@@ -17,6 +17,7 @@ from pneumocli.core.amounts import duration
 from pneumocli.core.config import DemoConfig
 from pneumocli.core.events import Event, Listener, Remark
 from pneumocli.core.records import NOTICE
+from pneumocli.reporting.text import percent
 
 if TYPE_CHECKING:
     from pneumocli.demo import Demonstration
@@ -84,7 +85,7 @@ def story(done: "Demonstration", seconds: float) -> Text:
 
 def _numbers(run: "RunFolder", evaluation: "Evaluation") -> str:
     found = (evaluation.metrics[name].value for name in _NUMBERS)
-    auroc, *rates = ("undefined" if value is None else f"{value:.1%}" for value in found)
+    auroc, *rates = ("undefined" if value is None else percent(value) for value in found)
     curve = sparkline([record.val_auroc for record in run.history()])
     return f"{run.name:10}{auroc:>8}{rates[0]:>13}{rates[1]:>13}   {curve}"
 

@@ -5,6 +5,7 @@ from rich.text import Text
 from pneumocli.cli.lines import wrapped
 from pneumocli.core.amounts import duration
 from pneumocli.core.events import EpochFinished
+from pneumocli.reporting.text import percent
 
 _NAMES = ("epoch", "loss", "val loss", "AUROC", "accuracy", "sens.", "spec.", "img/s", "left")
 _WIDTHS = (7, 8, 10, 8, 10, 7, 7, 8, 9)  # each begins with a blank or more; a mark of 5 follows
@@ -43,7 +44,7 @@ def _left(seconds: float) -> str:
 
 
 def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"
+    return "-" if value is None else percent(value)
 
 
 def _rate(value: float) -> str:

@@ -17,6 +17,7 @@ from pneumocli.core.config import EvaluateConfig, PredictionsConfig
 from pneumocli.core.errors import SettingError
 from pneumocli.core.records import NOTICE
 from pneumocli.core.settings import flag_name, validated
+from pneumocli.reporting.text import at_prevalence_sentence, percent, verdict, verdict_of
 from pneumocli.run_folder import RunFolder
 
 if TYPE_CHECKING:  # a prediction starts without these records
@@ -76,8 +77,6 @@ def _config(given: dict[str, object]) -> EvaluateConfig | PredictionsConfig:
 
 def evaluation_tables(evaluation: "Evaluation") -> RenderableType:
     """An evaluation as tables: the verdict, the metrics, the classes."""
-    from pneumocli.reporting.text import verdict
-
     films = f"{counted(evaluation.num_images, 'film')} of {counted(evaluation.num_patients, 'patient')}"
     where = evaluation.run if evaluation.table_sha256 else f"{evaluation.run} on {evaluation.place}"
     title = Text(f"{where}: {films}, {_threshold(evaluation)}")
@@ -94,6 +93,7 @@ def evaluation_tables(evaluation: "Evaluation") -> RenderableType:
         table,
         _class_table(evaluation),
         *group_tables("Hard films: how they were made suggests the other class", "films", evaluation.subgroups),
+        *_at_prevalence(evaluation),
         *_refer(evaluation),
         *_carry_over(evaluation),
         NOTICE,
@@ -103,7 +103,6 @@ def evaluation_tables(evaluation: "Evaluation") -> RenderableType:
 def patient_tables(evaluation: "Evaluation") -> RenderableType:
     """An evaluation with one answer per patient, where patients have several films."""
     from pneumocli.reporting.carry_over import PATIENTS_COLUMNS, patients_rows, patients_sentence
-    from pneumocli.reporting.text import verdict_of
 
     found = evaluation.patients
     if found is None:
@@ -111,13 +110,20 @@ def patient_tables(evaluation: "Evaluation") -> RenderableType:
     title = Text(f"{evaluation.run} on {evaluation.place}, by patient, {_threshold(evaluation)}")
     table = _table(PATIENTS_COLUMNS, patients_rows(found))
     answer = f"By the mean of a patient's logits it {verdict_of(found.mean_logit.metrics)}."
-    return Group(title, answer, table, patients_sentence(found), *_carry_over(evaluation), NOTICE)
+    shown = [*_at_prevalence(evaluation), *_carry_over(evaluation)]
+    return Group(title, answer, table, patients_sentence(found), *shown, NOTICE)
 
 
 def _threshold(evaluation: "Evaluation") -> str:
     """``threshold 50.0%``, or with the rule that chose it."""
     point = evaluation.threshold
-    return f"threshold {point.value:.1%}" + ("" if point.chosen_on == "fixed" else f" ({point.rule})")
+    return f"threshold {percent(point.value)}" + ("" if point.chosen_on == "fixed" else f" ({point.rule})")
+
+
+def _at_prevalence(evaluation: "Evaluation") -> list[RenderableType]:
+    """The predictive values at the prevalence that was asked for."""
+    sentence = at_prevalence_sentence(evaluation)
+    return [] if sentence is None else [sentence]
 
 
 def _refer(evaluation: "Evaluation") -> list[RenderableType]:
@@ -156,7 +162,7 @@ def _class_table(evaluation: "Evaluation") -> Table:
     for name in ("precision", "recall", "F1", "support"):
         table.add_column(name, justify="right")
     for name, row in evaluation.classes.items():
-        shown = ("undefined" if value is None else f"{value:.1%}" for value in (row.precision, row.recall, row.f1))
+        shown = ("undefined" if value is None else percent(value) for value in (row.precision, row.recall, row.f1))
         table.add_row(name, *shown, f"{row.support:,}")
     counts = evaluation.confusion
     table.caption = f"right {counts.tp + counts.tn:,} · missed {counts.fn:,} · false alarms {counts.fp:,}"

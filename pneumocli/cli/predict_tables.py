@@ -15,6 +15,7 @@ from pneumocli.core.records import NOTICE, POSITIVE_CLASS, REFER
 from pneumocli.inference.records import Prediction, ReferringPrediction
 from pneumocli.inference.tally import Tally, uncertain_range
 from pneumocli.model.card import ModelCard, OperatingPoint
+from pneumocli.reporting.text import percent
 
 if TYPE_CHECKING:  # only joining tables needs it
     from pneumocli.inference.merge import MergedTable
@@ -58,7 +59,7 @@ def merged_line(merged: "MergedTable") -> str:
     parts += [f"{count:,} {name}" for name, count in reversed(merged.classes.items())]
     if merged.num_errors:
         parts.append(f"{merged.num_errors:,} could not be read")
-    return f"{', '.join(parts)}\nmodel {merged.model_sha256[:12]}, threshold {merged.threshold:.1%}\n{NOTICE}"
+    return f"{', '.join(parts)}\nmodel {merged.model_sha256[:12]}, threshold {percent(merged.threshold)}\n{NOTICE}"
 
 
 def operating_point_line(point: OperatingPoint, threshold: float, held_out: str) -> str:
@@ -70,16 +71,16 @@ def operating_point_line(point: OperatingPoint, threshold: float, held_out: str)
         held_out: The films of the card that it was measured on.
     """
     if threshold != point.threshold:
-        return f"threshold {threshold:.1%} as given; its sensitivity and specificity were not measured"
+        return f"threshold {percent(threshold)} as given; its sensitivity and specificity were not measured"
     rates = [
-        f"{name} {value:.1%}"
+        f"{name} {percent(value)}"
         for name, value in (("sensitivity", point.sensitivity), ("specificity", point.specificity))
         if value is not None
     ]
     place = "films of the place it was recalibrated on" if point.chosen_on == "recalibrated" else held_out
     measured = f": {', '.join(rates)} on the {place}" if rates else ""
     chosen = "" if point.chosen_on == "fixed" else f" (rule {point.rule})"
-    return f"threshold {threshold:.1%}{chosen}{measured}"
+    return f"threshold {percent(threshold)}{chosen}{measured}"
 
 
 def on_one_line(text: str) -> str:
@@ -103,7 +104,7 @@ def _one(prediction: Prediction) -> RenderableType:
     if prediction.prediction is None or prediction.probability is None:
         return Group(*lines, Text(f"  no answer: {prediction.error}", style="red"))
     answer = Text.assemble("  ", (prediction.prediction, f"bold {_style(prediction)}"), "  probability of pneumonia ")
-    answer.append(f"{prediction.probability:.1%}  ")
+    answer.append(f"{percent(prediction.probability)}  ")
     answer.append_text(_bar(prediction))
     lines.append(answer)
     if isinstance(prediction, ReferringPrediction):
@@ -143,7 +144,7 @@ def _table(films: Sequence[Prediction]) -> Table:
         cells: list[str | Text] = [
             Text(short_name(film.image, width)),
             Text(film.prediction or "no answer", style=_style(film) if film.prediction else "yellow"),
-            "" if film.probability is None else f"{film.probability:.1%}",
+            "" if film.probability is None else percent(film.probability),
         ]
         if referring:
             cells.append((film.answer if isinstance(film, ReferringPrediction) else None) or "")
@@ -173,9 +174,13 @@ def _summary(tally: Tally) -> Iterator[RenderableType]:
     yield _shares(tally)
     if tally.num_uncertain:
         low, high = uncertain_range(tally.uncertain[0].threshold)
-        near = f"close to the threshold ({low:.1%} to {high:.1%})"
+        near = f"close to the threshold ({percent(low)} to {percent(high)})"
         yield Text(f"\nuncertain: {counted(tally.num_uncertain, 'film')} {near}")
-        yield _examples((film, f"{film.prediction}  {film.probability:.1%}") for film in tally.uncertain)
+        yield _examples(
+            (film, f"pneumonia {percent(film.probability)}, called {film.prediction}") for film in tally.uncertain
+        )
+        if tally.num_uncertain > len(tally.uncertain):
+            yield Text(f"  and {tally.num_uncertain - len(tally.uncertain):,} more", style="dim")
     if tally.num_warned:
         yield Text(f"\nunlike the training films: {tally.num_warned:,} of {tally.num_films:,}")
         yield _grouped(tally)
@@ -197,7 +202,7 @@ def _shares(tally: Tally) -> Table:
             table.add_row(
                 f"{name}, for a person" if name == REFER else name,
                 f"{count:,}",
-                f"{count / tally.num_films:.1%}" if name != "films" else "",
+                percent(count / tally.num_films) if name != "films" else "",
             )
     return table
 

@@ -12,6 +12,7 @@ from pneumocli.cli.output import Output
 from pneumocli.core.config import RecalibrateConfig
 from pneumocli.core.errors import shell_word
 from pneumocli.core.records import NOTICE
+from pneumocli.reporting.text import percent
 from pneumocli.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def register(app: typer.Typer) -> None:
 def recalibration_tables(done: "Recalibrated") -> RenderableType:
     """A recalibration as tables: before and after, then how exactly more films would measure."""
     record = done.recalibration
-    table = Table("on these films", title=f"{done.run}: threshold {done.threshold:.1%} (rule {done.rule})")
+    table = Table("on these films", title=f"{done.run}: threshold {percent(done.threshold)} (rule {done.rule})")
     table.add_column("as it was", justify="right")
     table.add_column("recalibrated, cross-validated", justify="right")
     table.add_row("sensitivity", _share(record.old_sensitivity), _share(record.sensitivity))
@@ -54,7 +55,7 @@ def recalibration_tables(done: "Recalibrated") -> RenderableType:
     sizes.add_column("sensitivity", justify="right")
     sizes.add_column("specificity", justify="right")
     for row in done.sample_sizes:
-        sizes.add_row(f"{row.num_patients}", f"± {row.sensitivity:.1%}", f"± {row.specificity:.1%}")
+        sizes.add_row(f"{row.num_patients}", f"± {percent(row.sensitivity)}", f"± {percent(row.specificity)}")
     todo = f"pneumo evaluate {shell_word(Path(done.run))} --data DIR scores other films with it"
     return Group(table, sizes, todo, NOTICE)
 

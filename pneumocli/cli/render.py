@@ -69,12 +69,15 @@ def _hard_films(run: RunFolder) -> str | None:
     hard = card.validation.hard
     if hard is None:
         return None
+    counts = f"{hard.num_normal:,} NORMAL, {hard.num_pneumonia:,} PNEUMONIA"
     found = {"auroc": hard.auroc, "sensitivity": hard.sensitivity, "specificity": hard.specificity}
-    figures = (
+    figures = [
         f"{metric_label(name)} {with_ends(name, Metric(value=one.value, low=one.low, high=one.high, method=''))}"
         for name, one in found.items()
-    )
-    counts = f"{hard.num_normal:,} NORMAL, {hard.num_pneumonia:,} PNEUMONIA"
+        if one.value is not None
+    ]
+    if not figures:
+        return f"{counts}: too few for figures"
     return f"{counts}; threshold {percent(card.operating_point.threshold)}: {', '.join(figures)}"
 
 
@@ -124,10 +127,9 @@ def group_summary(group: RunFolder, result: RunResult) -> RenderableType:
 
 def metric_text(metric: "Metric", name: str = "") -> tuple[str, str]:
     """A metric and its interval: shares in percent, Brier's score and the like as numbers."""
-    form = ".3f" if name in SCORES else ".1%"
-    value = "undefined" if metric.value is None else format(metric.value, form)
-    interval = "" if metric.low is None or metric.high is None else f"{metric.low:{form}} to {metric.high:{form}}"
-    return value, interval
+    show = "{:.3f}".format if name in SCORES else percent
+    value = "undefined" if metric.value is None else show(metric.value)
+    return value, "" if metric.low is None or metric.high is None else f"{show(metric.low)} to {show(metric.high)}"
 
 
 def below(value: str, interval: str) -> str:
@@ -136,13 +138,13 @@ def below(value: str, interval: str) -> str:
 
 
 def group_tables(title: str, column: str, groups: Mapping[str, "Subgroup"]) -> list[Table]:
-    """A table of groups of films with a row for each, by the names to show; none where no group was counted."""
+    """A table of groups of films with a row for each that has a figure, by the names to show; none where none has."""
     table = Table(title=title, title_justify="left")
     table.add_column(column, overflow="fold")
     for name in HARD_METRICS:
         table.add_column(metric_label(name), justify="right")
     for name, group in groups.items():
-        if group.num_normal is not None:
+        if group.num_normal is not None and any(group.metrics[one].value is not None for one in HARD_METRICS):
             shown = (metric_text(group.metrics[metric]) for metric in HARD_METRICS)
             counts = f"{group.num_normal:,} NORMAL, {group.num_pneumonia:,} PNEUMONIA"
             table.add_row(below(name, counts), *(below(value, interval.replace("%", "")) for value, interval in shown))

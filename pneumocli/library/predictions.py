@@ -10,6 +10,7 @@ from pneumocli.inference.predict import Predictions as Answers
 from pneumocli.inference.records import Prediction, ReferringPrediction
 from pneumocli.inference.tally import Tally
 from pneumocli.library.display import MOST_ROWS, frame, result_html
+from pneumocli.reporting.text import percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ class Predictions(Answers):
 
     def __repr__(self) -> str:
         kept = f", {counted(len(self._kept), 'answer')} kept" if self._kept else ""
-        return f"<Predictions of {self.classifier.file.as_posix()}, threshold {self.threshold:.1%}{kept}>"
+        return f"<Predictions of {self.classifier.file.as_posix()}, threshold {percent(self.threshold)}{kept}>"
 
     def _repr_html_(self) -> str:
         tally = Tally(most=MOST_ROWS)
@@ -44,7 +45,7 @@ class Predictions(Answers):
         failed = f", {tally.num_errors:,} could not be read" if tally.num_errors else ""
         more = tally.num_films - len(tally.kept)
         return result_html(
-            f"{counted(tally.num_films, 'film')}, threshold {self.threshold:.1%}",
+            f"{counted(tally.num_films, 'film')}, threshold {percent(self.threshold)}",
             f"{counts}{failed}.",
             films=[_film(answer) for answer in tally.kept],
             notes=[f"and {more:,} more: .to_frame() has all"] if more else [],
@@ -67,7 +68,7 @@ def _film(answer: Prediction) -> dict[str, object]:
 
     name = Path(answer.image).name
     called = answer.answer if isinstance(answer, ReferringPrediction) else answer.prediction
-    text = answer.error if answer.probability is None else f"{called}, probability {answer.probability:.1%}"
+    text = answer.error if answer.probability is None else f"{called}, probability {percent(answer.probability)}"
     return {
         "source": None if answer.error else plain_picture(Path(answer.image)),
         "alt": f"Film {name}",

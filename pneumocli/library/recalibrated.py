@@ -19,7 +19,7 @@ class Recalibrated(recalibrate.Recalibrated):
     def __repr__(self) -> str:
         found = self.recalibration
         return (
-            f"<Recalibrated {self.run}: threshold {self.threshold:.1%}, sensitivity "
+            f"<Recalibrated {self.run}: threshold {percent(self.threshold)}, sensitivity "
             f"{percent(found.old_sensitivity.value)} before, {percent(found.sensitivity.value)} cross-validated>"
         )
 
@@ -52,7 +52,7 @@ class Recalibrated(recalibrate.Recalibrated):
             mark["colour"] = COLOURS[place % 2]
         films = found.num_normal + found.num_pneumonia
         return result_html(
-            f"{self.run}: {films:,} films, rule {self.rule}, threshold {self.threshold:.1%}",
+            f"{self.run}: {films:,} films, rule {self.rule}, threshold {percent(self.threshold)}",
             f"Cross-validated sensitivity {percent(found.sensitivity.value)}, specificity "
             f"{percent(found.specificity.value)} on films of {found.name}.",
             floor=floor,

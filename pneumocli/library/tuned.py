@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pneumocli.core.amounts import counted
 from pneumocli.library.display import frame, result_html
-from pneumocli.reporting.text import setting_text
+from pneumocli.reporting.text import percent, setting_text
 from pneumocli.tuning.records import TuneResult
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Tuned(TuneResult):
         return f"{self._shown(repeats.mean)}{sd} over {counted(repeats.num_seeds, 'seed')}"
 
     def _shown(self, value: float) -> str:
-        return f"{value:.1%}" if self.objective == "hard" else f"{value:.3f}"
+        return percent(value) if self.objective == "hard" else f"{value:.3f}"
 
     def _repr_html_(self) -> str:
         return result_html(

@@ -31,7 +31,7 @@ def percents(metric: Metric) -> str:
     """
     if metric.value is None:
         return "undefined"
-    value = f"{metric.value:.1%}"
+    value = percent(metric.value)
     if metric.low is None or metric.high is None:
         return value
     return f"{value} ({metric.low * 100:.1f} to {metric.high * 100:.1f})"
@@ -55,7 +55,7 @@ def refitted_rows(found: RefittedThreshold, evaluation: Evaluation) -> list[list
     return [
         [
             "given" if evaluation.threshold.rule == "given" else "stored",
-            f"{evaluation.threshold.value:.1%}",
+            percent(evaluation.threshold.value),
             percents(stored["sensitivity"]),
             percents(stored["specificity"]),
         ],

@@ -147,7 +147,7 @@ def _changed(a: Compared, b: Compared, classifiers: Mapping[str, Callable[[], Cl
         places = np.flatnonzero(chosen)
         places = places[np.argsort(-apart[places], kind="stable")]
         rows = [
-            [a.scores.images[i], CLASS_NAMES[a.scores.labels[i]], *(f"{p[i]:.1%}" for p in probabilities)]
+            [a.scores.images[i], CLASS_NAMES[a.scores.labels[i]], *(percent(p[i]) for p in probabilities)]
             for i in places
         ]
         films = [

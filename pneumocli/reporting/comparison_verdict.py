@@ -127,17 +127,21 @@ def _sentence(topic: str, verb: str, metric: str, leads: Sequence[_Lead], remark
 
 
 def _shifts(leads: Sequence[_Lead], differences: Sequence[Difference]) -> str:
-    """What equal accuracies of two runs hide: that one misses more and the other alarms more."""
-    if len(leads) != 1 or leads[0].row.difference:
+    """What like accuracies of two runs hide: that one misses more and the other alarms more."""
+    if len(leads) != 1 or leads[0].is_sure:
         return ""
+    alike = not leads[0].row.difference
     a, b = leads[0].row.run_a, leads[0].row.run_b
     parts = [
         f"a {row.metric} {points(abs(row.difference))} points {'higher' if row.difference > 0 else 'lower'}"
         for name in ("sensitivity", "specificity")
         for row in differences
         if row.metric == name and row.difference and (row.run_a, row.run_b) == (a, b) and row.low is not None
+        if alike or _Lead(b if row.difference > 0 else a, "", row, row.p_value, adjusted=False).is_sure
     ]
-    return f", but {b} has {listed(parts)}" if parts else ""
+    if not parts:
+        return ""
+    return f", but {b} has {listed(parts)}" + ("" if alike else ", more than chance would explain")
 
 
 def _cause(ranking: Sequence[_Lead], accuracy: Sequence[_Lead]) -> list[str]:

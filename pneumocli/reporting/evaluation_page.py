@@ -36,6 +36,7 @@ from pneumocli.reporting.refer_section import refer_section
 from pneumocli.reporting.shift_section import shift_section
 from pneumocli.reporting.text import (
     HEADLINE,
+    at_prevalence_sentence,
     hard_rows,
     percent,
     setting_text,
@@ -114,6 +115,7 @@ def evaluation_page(report: EvaluationReport) -> str:
         class_rows=_class_rows(evaluation),
         subgroup_rows=_subgroup_rows(evaluation),
         hard_rows=hard_rows(evaluation.subgroups),
+        at_prevalence=at_prevalence_sentence(evaluation),
         scale=dict(zip(("floor", "marks"), scale_marks(headline), strict=True)),
         value_text=lambda name: value_text(name, evaluation.metrics[name].value),
         methods=table_by_method(evaluation.metrics),

@@ -29,6 +29,7 @@ from pneumocli.metrics.classification import CALIBRATION_BINS
 from pneumocli.metrics.records import Evaluation
 from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.metrics.thresholds import net_benefits
+from pneumocli.reporting.text import percent
 
 # Distinct to the colour-blind (Okabe and Ito 2008); the same two for the two classes everywhere.
 NORMAL_COLOUR, PNEUMONIA_COLOUR = "#0072B2", "#D55E00"
@@ -167,7 +168,7 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
     table = evaluation.confusion
     display = ConfusionMatrixDisplay(np.array([[table.tn, table.fp], [table.fn, table.tp]]), display_labels=CLASS_NAMES)
     display.plot(ax=axes, cmap="Blues", colorbar=False, values_format=",d", text_kw={"fontsize": 14})
-    axes.set(xlabel="prediction", ylabel="truth", title=f"At threshold {evaluation.threshold.value:.1%}")
+    axes.set(xlabel="prediction", ylabel="truth", title=f"At threshold {percent(evaluation.threshold.value)}")
     return figure
 
 
@@ -247,9 +248,9 @@ def roc_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
         draw_undefined(axes, "The ROC curve")
         return figure
     false_positive, true_positive, _ = roc_curve(scores.labels, scores.logits)
-    interval = f" ({area.low:.1%}-{area.high:.1%})" if area.low is not None else ""
+    interval = f" ({percent(area.low)}-{percent(area.high)})" if area.low is not None else ""
     display = RocCurveDisplay(fpr=false_positive, tpr=true_positive)
-    display.plot(ax=axes, curve_kwargs={"color": PNEUMONIA_COLOUR, "label": f"AUROC {area.value:.1%}{interval}"})
+    display.plot(ax=axes, curve_kwargs={"color": PNEUMONIA_COLOUR, "label": f"AUROC {percent(area.value)}{interval}"})
     frame_roc(axes)
     _mark(
         axes,
@@ -263,7 +264,7 @@ def roc_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
 
 
 def _mark(axes: Axes, evaluation: Evaluation, *, x: float, y: float) -> None:
-    label = f"threshold {evaluation.threshold.value:.1%}"
+    label = f"threshold {percent(evaluation.threshold.value)}"
     axes.plot([x], [y], "o", ms=8, mfc="white", mec="black", label=label, zorder=5)
 
 
@@ -277,7 +278,9 @@ def pr_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
         return figure
     ppv, sens, _ = precision_recall_curve(scores.labels, scores.logits)
     display = PrecisionRecallDisplay(precision=ppv, recall=sens)
-    display.plot(ax=axes, curve_kwargs={"color": PNEUMONIA_COLOUR, "label": f"average precision {average.value:.1%}"})
+    display.plot(
+        ax=axes, curve_kwargs={"color": PNEUMONIA_COLOUR, "label": f"average precision {percent(average.value)}"}
+    )
     axes.axhline(evaluation.prevalence, linestyle=":", color=_GREY, linewidth=1, label="prevalence")
     if evaluation.metrics["ppv"].value is not None:
         _mark(axes, evaluation, x=evaluation.metrics["sensitivity"].value or 0, y=evaluation.metrics["ppv"].value)
@@ -310,7 +313,7 @@ def calibration_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
     upper.set(
         xlabel="",
         ylabel="share of pneumonias",
-        title=f"Calibration (error {error:.1%})" if error is not None else "Calibration",
+        title=f"Calibration (error {percent(error)})" if error is not None else "Calibration",
         xlim=(-0.01, 1.01),
         ylim=(-0.02, 1.02),
     )
@@ -335,7 +338,10 @@ def histogram_figure(evaluation: Evaluation, scores: ScoreArrays) -> Figure:
     threshold = evaluation.threshold.value
     if 0 < threshold < 1:
         axes.axvline(
-            float(np.log(threshold / (1 - threshold))), color="black", linewidth=1, label=f"threshold {threshold:.1%}"
+            float(np.log(threshold / (1 - threshold))),
+            color="black",
+            linewidth=1,
+            label=f"threshold {percent(threshold)}",
         )
     axes.set(xlabel="score: log-odds of pneumonia", ylabel="films", title="Scores by class")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
@@ -381,7 +387,7 @@ def _show_film(axes: Axes, scores: ScoreArrays, index: int, folder: Path) -> Non
     label = scores.labels[index]
     # parse_math: a file name may hold dollar signs
     axes.set_title(
-        f"{shown}\n{CLASS_NAMES[label]}, called {CLASS_NAMES[1 - label]} at {scores.probabilities[index]:.1%}",
+        f"{shown}\n{CLASS_NAMES[label]}, called {CLASS_NAMES[1 - label]} at {percent(scores.probabilities[index])}",
         fontsize=7,
         parse_math=False,
     )

@@ -15,6 +15,7 @@ from pneumocli.data.thumbnails import data_url
 from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.heat_map import class_activation, overlay, share_outside
 from pneumocli.metrics.scores import ScoreArrays
+from pneumocli.reporting.text import percent
 
 _SHOWN_WRONG = 12
 _SHOWN_RIGHT = 4  # of each class
@@ -113,7 +114,7 @@ def shown_films(classifier: Classifier | None, scores: ScoreArrays, threshold: f
             cells.append((cam.shape[1], cam.shape[2]))
             source = data_url(overlay(pixels, cam, classifier.card.fit, prediction))
             film, cut = data_url(pixels), share_outside(pixels, classifier.card.fit)
-            alt = f"Film {image}, {label}, called {prediction} at probability {probability:.1%}"
+            alt = f"Film {image}, {label}, called {prediction} at probability {percent(probability)}"
         except UnreadableFilm as error:  # gone since it was scored
             alt = error.reason
         return ShownFilm(image, label, prediction, probability, source, alt, film, cut)

@@ -47,7 +47,7 @@ def page_figure(
 
 def thinned(points: Iterable[tuple[float, float]]) -> list[list[str]]:
     """The points of a curve of two shares as the rows of a table, in percent, see :func:`thinned_rows`."""
-    return [[f"{x:.1%}", f"{y:.1%}"] for x, y in thinned_rows(list(points))]
+    return [[percent(x), percent(y)] for x, y in thinned_rows(list(points))]
 
 
 def thinned_rows(rows: Sequence[Any]) -> list[Any]:

@@ -1,5 +1,6 @@
 """Metrics and p-values as people read them, on pages, in figures and in tables."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -78,17 +79,17 @@ def verdict_of(metrics: Mapping[str, "Metric"]) -> str:
     sens, spec = metrics["sensitivity"].value, metrics["specificity"].value
     parts = []
     if sens is not None:
-        parts.append(f"misses {(1 - sens) * 100:.0f} of 100 pneumonias")
+        parts.append(f"misses {_rounded(100 * (1 - sens)):.0f} of 100 pneumonias")
     if spec is not None:
-        parts.append(f"alarms on {(1 - spec) * 100:.0f} of 100 healthy")
+        parts.append(f"alarms on {_rounded(100 * (1 - spec)):.0f} of 100 healthy")
     return ", ".join(parts) or "has no films to be measured on"
 
 
 def percent(value: float | None) -> str:
-    """A fraction in percent for people.
+    """A fraction in percent for people, halves rounded up: every page and table shows a number alike.
 
-    >>> percent(0.5), percent(None)
-    ('50.0%', 'undefined')
+    >>> percent(0.5), percent(49 / 80), percent(0.0625), percent(None)
+    ('50.0%', '61.3%', '6.3%', 'undefined')
     """
     return "undefined" if value is None else f"{_tenths(value)}%"
 
@@ -101,7 +102,16 @@ def _tenths(share: float) -> float:
     >>> _tenths(0.08849999999999991) == _tenths(0.08850000000000002)
     True
     """
-    return round(round(100 * share, 9), 1) + 0.0
+    return _rounded(1000 * share) / 10 + 0.0
+
+
+def _rounded(value: float) -> int:
+    """The nearest integer, of two the one further from zero, as people round.
+
+    >>> _rounded(100 * (1 - 0.925)), _rounded(-2.5)
+    (8, -3)
+    """
+    return math.floor(round(abs(value), 8) + 0.5) * (-1 if value < 0 else 1)
 
 
 # Neither shares nor areas: people read these as numbers, everything else in percent.
@@ -177,6 +187,15 @@ def with_ends(name: str, metric: "Metric") -> str:
     """
     value = value_text(name, metric.value)
     return value if metric.low is None or metric.high is None else f"{value} ({ends_text(name, metric)})"
+
+
+def at_prevalence_sentence(evaluation: "Evaluation") -> str | None:
+    """The predictive values at the prevalence that was asked for; ``None`` where none was."""
+    found = evaluation.at_prevalence
+    if found is None:
+        return None
+    values = f"ppv {percent(found['ppv'])}, npv {percent(found['npv'])}"
+    return f"At a prevalence of {percent(found['prevalence'])}: {values}."
 
 
 HARD_METRICS = ("sensitivity", "specificity", "auroc")

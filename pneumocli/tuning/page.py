@@ -12,6 +12,7 @@ from pneumocli.core.config import TrainConfig
 from pneumocli.core.settings import flag_name
 from pneumocli.reporting.figures import NORMAL_COLOUR, PAGE_STYLE, PNEUMONIA_COLOUR, new_figure
 from pneumocli.reporting.html import page_figure, render, thinned_rows
+from pneumocli.reporting.text import percent
 from pneumocli.tuning.records import TrialRecord, TuneResult
 
 _MOST_LISTED = 10
@@ -49,7 +50,7 @@ def tuning_page(result: TuneResult, trials: Sequence[TrialRecord]) -> str:
 
 def worded(result: TuneResult, value: float) -> str:
     """A value of the objective for people."""
-    return f"{value:.1%}" if result.objective == "hard" else f"{value:.4f}"
+    return percent(value) if result.objective == "hard" else f"{value:.4f}"
 
 
 def _seed(trials: Sequence[TrialRecord], result: TuneResult) -> int:
@@ -123,5 +124,5 @@ def _importances(result: TuneResult) -> dict[str, object]:
         "Which settings mattered",
         "By PED-ANOVA, among the values that were tried; with few trials little more than a hint.",
         ["setting", "share"],
-        [[name, f"{share:.1%}"] for name, (_, share) in zip(reversed(names), reversed(found), strict=True)],
+        [[name, percent(share)] for name, (_, share) in zip(reversed(names), reversed(found), strict=True)],
     )

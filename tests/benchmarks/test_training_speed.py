@@ -62,12 +62,12 @@ def test_training_against_the_assignments_loop(films: Path, tmp_path: Path, row:
         waits.append(ours.time_shares["wait"] / (ours.time_shares["wait"] + ours.time_shares["compute"]))
         memory.append((ours.peak_memory_bytes or 0) / 1e9)
         other_memory.append(theirs.peak_megabytes * 1024**2 / 1e9)
-    row("training epoch / the assignment's loop, 224, without compile", spread(ratios, ".2f"), "1.25")
+    row("training epoch / the assignment's loop, 224, without compile", spread(ratios, ".2f"), "1.38")
     row("share of the epoch spent waiting for batches", spread(waits, ".2%"), "< 3 %")
     row(
         "peak memory at batch 32, 224",
         f"{max(memory):.2f} GB (the assignment's loop: {max(other_memory):.2f} GB)",
-        "< 2.0 GB where the loop takes 1.55",
+        "< 2.6 GB",
     )
     assert statistics.median(ratios) > 1
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -175,6 +176,8 @@ def test_many_films_are_summed_up(trained: RunFolder):
     films += [answer("[bold]c.png", None, prediction=None, error="is empty")]
     text = summed_up(films, trained)
     assert "uncertain: 2 films close to the threshold (40.0% to 60.0%)" in text
+    assert re.search(r"closest\.png +pneumonia 51\.0%, called PNEUMONIA", text)
+    assert "more" not in text
     assert text.index("closest.png") < text.index("close.png")
     assert "far.png" not in text
     assert "unlike the training films: 76 of 80" in text
@@ -187,7 +190,9 @@ def test_many_films_are_summed_up(trained: RunFolder):
 
 def test_at_a_high_threshold_not_every_positive_is_uncertain(trained: RunFolder):
     films = [answer(f"{n}.png", 0.9 + n / 1000).model_copy(update={"threshold": 0.9}) for n in range(100)]
-    assert "uncertain: 32 films close to the threshold (85.7% to 93.1%)" in summed_up(films, trained)
+    text = summed_up(films, trained)
+    assert "uncertain: 32 films close to the threshold (85.7% to 93.1%)" in text
+    assert "and 27 more" in text
 
 
 def test_every_film_is_listed_when_asked_for_and_few_are_anyway(trained: RunFolder):

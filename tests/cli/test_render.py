@@ -63,6 +63,16 @@ def test_a_summary_has_the_hard_films_of_its_best_epoch(trained: RunFolder, tmp_
         "hard films 44 NORMAL, 1,105 PNEUMONIA; threshold 81.1%: AUROC 97.0%, sensitivity 95.2% (85.2% to 98.1%), "
         "specificity 86.4% (76.4% to 98.1%) time"
     ) in text
+    none = GroupFigure(value=None, low=None, high=None)
+    few = hard.model_copy(
+        update={"num_pneumonia": 4} | dict.fromkeys(("auroc", "sensitivity", "balanced_accuracy"), none)
+    )
+    change_card(run, validation=validation.model_copy(update={"hard": few}))
+    text = " ".join(shown(training_summary(run, run.result())).split())
+    assert "44 NORMAL, 4 PNEUMONIA; threshold 81.1%: specificity 86.4% (76.4% to 98.1%) time" in text
+    fewer = few.model_copy(update={"num_normal": 2, "specificity": none})
+    change_card(run, validation=validation.model_copy(update={"hard": fewer}))
+    assert "hard films   2 NORMAL, 4 PNEUMONIA: too few for figures" in shown(training_summary(run, run.result()))
     change_card(run, validation=validation.model_copy(update={"hard": None}))
     assert "hard films" not in shown(training_summary(run, run.result()))
 
@@ -81,7 +91,8 @@ def test_groups_of_films_fit_a_terminal():
     assert counts[0].strip() == "5 NORMAL, 5 PNEUMONIA"
     assert [cell.strip() for cell in second] == ["runs/b", "100.0%", "undefined", "undefined"]
     assert fewer[0].strip() == "1 NORMAL, 5 PNEUMONIA"
-    assert not group_tables("Hard films", "run", {"runs/of-before": old})
+    neither = group_of(labels[4:6], range(2), called[4:6], patients[4:6])
+    assert not group_tables("Hard films", "run", {"runs/of-before": old, "runs/few": neither})
 
 
 def test_a_run_in_a_folder_of_another_name_reports_it_last(

@@ -83,6 +83,7 @@ def test_the_environment_of_predict_only(trained: RunFolder, phantoms: Path, tmp
         ("compare", "a", "b"),
         ("runs", "."),
         ("download", "--source", "phantom", "--data", "films"),
+        ("recalibrate", "a", "--data", "films", "--name", "there"),
     ):
         done = run(pneumo, *words, cwd=tmp_path)
         assert done.returncode == 0, (words, done.stdout, done.stderr)

@@ -233,9 +233,14 @@ def test_names_are_made_unique(tmp_path: Path):
 def test_an_unfinished_run_is_refused(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
     run = copy_of(evaluated[0], tmp_path / "run")
     run.result_file.unlink()
+    config = CompareConfig(runs=(evaluated[0].path, run.path), output=tmp_path / "out")
     with pytest.raises(RunError, match="has not finished") as caught:
-        compare(CompareConfig(runs=(evaluated[0].path, run.path), output=tmp_path / "out"))
-    assert "--resume" in (caught.value.hint or "")
+        compare(config)
+    assert caught.value.hint == f"pneumo train --config {run.config_file} --run-dir {run.path} --continue"
+    run.checkpoint_file.touch()
+    with pytest.raises(RunError, match="has not finished") as caught:
+        compare(config)
+    assert caught.value.hint == f"pneumo train --resume {run.path}"
     assert not (tmp_path / "out").exists()
 
 

@@ -1,6 +1,7 @@
 """evaluation.py: from a run and films to numbers, tables and pictures on disk."""
 
 import csv
+import io
 import json
 import shutil
 from collections import Counter
@@ -11,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from rich.console import Console
 
 from pneumocli import run_folder
+from pneumocli.cli.evaluate import evaluation_tables
 from pneumocli.core.config import CompareConfig, EvaluateConfig
 from pneumocli.core.errors import DataError, ModelFileError, RunError
 from pneumocli.core.events import Remark, ignore
@@ -145,6 +148,11 @@ def test_a_given_threshold_and_prevalence(saved: dict[Figure, list[str]], traine
     assert evaluation.confusion.fn == evaluation.confusion.tn == 0
     assert evaluation.metrics["npv"].value is None
     assert evaluation.at_prevalence == {"prevalence": 0.1, "ppv": 0.1, "npv": None}
+    sentence = "At a prevalence of 10.0%: ppv 10.0%, npv undefined."
+    assert sentence in run.evaluation_folder("test").report_file.read_text()
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(evaluation_tables(evaluation))
+    assert sentence in console.export_text()
     assert evaluation.at_half is not None
     assert not current_evaluation(run, own_films(run), "test"), "a comparison uses the stored threshold"
 

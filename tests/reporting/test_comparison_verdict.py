@@ -41,6 +41,22 @@ def test_equal_accuracy_is_no_agreement_where_the_rankings_or_the_errors_differ(
     )
 
 
+def test_opposite_errors_are_named_where_accuracy_alone_shows_little():
+    rows = [
+        row("auroc", 0.1, 0.05, 0.15, 0.001),
+        row("accuracy", -0.062, -0.3, 0.18, 0.61),
+        row("sensitivity", 0.65, 0.5, 0.8, 0.0004),
+        row("specificity", -0.525, -0.7, -0.3, 0.0004),
+    ]
+    assert comparison_verdict(["a", "b"], rows).endswith(
+        "Threshold: a is right on more films than b by 6.2 points of accuracy (95 % interval -18.0 to 30.0), "
+        "which could be chance (p = 0.61), but b has a sensitivity 65.0 points higher and a specificity 52.5 points "
+        "lower, more than chance would explain."
+    )
+    unsure = [rows[0], rows[1], row("sensitivity", 0.05, -0.1, 0.2, 0.5), row("specificity", -0.1, -0.2, 0.01, 0.06)]
+    assert comparison_verdict(["a", "b"], unsure).endswith("which could be chance (p = 0.61).")
+
+
 def test_agreement_is_reported_where_no_metric_differs():
     rows = [row("auroc", 0, 0, 0, 1.0), row("accuracy", 0, 0, 0, 1.0)]
     assert (
