@@ -58,13 +58,25 @@ def runs(config: RunsConfig) -> tuple[RunAtAGlance, ...]:
     """
     folder = config.folder
     if not folder.is_dir():
-        raise RunError(f"no folder of runs at {folder}", "pneumo train makes one: runs/scratch or runs/transfer")
+        hint = _elsewhere(folder.parent) or "pneumo train makes one: runs/scratch or runs/transfer"
+        raise RunError(f"no folder of runs at {folder}", hint)
     folders = [folder] if RunFolder(folder).config_file.is_file() else sorted(filter(_is_run, folder.iterdir()))
     if not folders:
         raise RunError(
-            f"no runs in {folder}: none of its folders holds what a training writes", "pneumo train makes one"
+            f"no runs in {folder}: none of its folders holds what a training writes",
+            _elsewhere(folder) or "pneumo train makes one",
         )
     return tuple(sorted((_glance(RunFolder(path)) for path in folders), key=lambda run: _place(run, config.sort)))
+
+
+def _elsewhere(folder: Path) -> str | None:
+    """The command that lists runs a folder further below, such as those of the demo, where there are some."""
+    try:
+        found = next((path for path in sorted(folder.glob("*/*/")) if _is_run(path)), None)
+        found = found or next((path for path in sorted(folder.glob("*/runs/*/")) if _is_run(path)), None)
+    except OSError:
+        return None
+    return None if found is None else f"pneumo runs {shell_word(found.parent)}"
 
 
 def _is_run(path: Path) -> bool:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,19 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path):
         runs(RunsConfig(folder=tmp_path))
     with pytest.raises(RunError, match="no folder of runs"):
         runs(RunsConfig(folder=tmp_path / "none"))
+
+
+@pytest.mark.parametrize("below", ["demo/runs", "seeds"])
+def test_runs_a_folder_further_below_are_found(folder: Path, tmp_path: Path, below: str):
+    place = tmp_path / "place"
+    shutil.copytree(folder / "plain", place / below / "plain")
+    for asked in (place, place / "runs"):
+        with pytest.raises(RunError) as caught:
+            runs(RunsConfig(folder=asked))
+        assert caught.value.hint == f"pneumo runs {place / below}"
+    with pytest.raises(RunError) as caught:
+        runs(RunsConfig(folder=place / "none" / "none"))
+    assert caught.value.hint == "pneumo train makes one: runs/scratch or runs/transfer"
 
 
 def test_the_list_fits_80_columns(folder: Path):

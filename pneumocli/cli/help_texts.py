@@ -16,7 +16,7 @@ _MEMBERS = {
     "Device": "device precision compile workers cache accumulate low_memory",
     "Output": (
         "storage run_dir tensorboard resume until_done checkpoint_minutes output report csv explain every shift merge"
-        " sort json quiet debug help"
+        " sort open json quiet debug help"
     ),
 }
 _GROUP_OF = {name: group for group, names in _MEMBERS.items() for name in names.split()}

@@ -1,12 +1,17 @@
 """Text that fits the screen: whole words, no line wider than it is."""
 
 import os
+import re
 import textwrap
 
 from rich.console import Console
 from rich.text import Text
 
 PLAIN_COLUMNS = 80  # of what goes into a file or a pipe
+
+_GLUE = "\0"  # a space at which no line may end
+# A command with its options, a value of each, and what else is no plain word of a sentence: paths, numbers, RUN.
+_COMMAND = re.compile(r"(?:^hint: )?pneumo [a-z-]+(?: (?:-[\w-]+(?: [^\s;,]+)?|[^\s;,]*[^a-z\s;,][^\s;,]*))*")
 
 
 def columns(console: Console) -> int:
@@ -40,8 +45,18 @@ def labelled(label: str, text: str, width: int, style: str) -> Text:
 
 
 def hint_line(hint: str, width: int) -> Text:
-    """A hint; a command that is wider than the screen stays in one line, so that it can be pasted."""
-    return labelled("hint:", hint, max(width, len(hint) + 6) if hint.startswith("pneumo ") else width, "bold")
+    """A hint; a command in it stays in one line, so that it can be pasted, even if it is wider than the screen.
+
+    >>> print(hint_line("pneumo train --resume 'my runs/scratch' continues it; otherwise choose another --run-dir", 40))
+    hint: pneumo train --resume 'my runs/scratch'
+      continues it; otherwise choose another
+      --run-dir
+    """
+    label = "hint:"
+    glued = _COMMAND.sub(lambda found: found[0].replace(" ", _GLUE), f"{label} {hint}")
+    message = Text(wrapped(glued, width).replace(_GLUE, " "))
+    message.stylize("bold", 0, len(label))
+    return message
 
 
 def shortened(path: str, width: int) -> str:

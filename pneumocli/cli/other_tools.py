@@ -1,6 +1,7 @@
 """Commands, flags and values as people from other tools type them, and what they are called here."""
 
 import re
+from collections.abc import Container, Sequence
 
 COMMANDS = {
     "val": "evaluate", "validate": "evaluate", "validation": "evaluate", "test": "evaluate", "eval": "evaluate",
@@ -19,10 +20,15 @@ OPTIONS = {
     "--output-dir": "--run-dir", "--conf": "--threshold", "--ckpt": "--weights", "--checkpoint": "--weights",
     "--model": "--weights", "--wd": "--weight-decay", "--val-split": "--val-fraction", "--gpu": "--device cuda",
     "--cuda": "--device cuda", "--cpu": "--device cpu", "--table": "--csv", "--heatmap": "--explain",
-    "--cam": "--explain", "--visualize": "--explain", "--out": "--output", "--exist-ok": "--run-dir",
+    "--weights": "--model", "--cam": "--explain", "--visualize": "--explain", "--out": "--output",
+    "--exist-ok": "--run-dir",
 }  # fmt: skip
 """Our flag for each, where the command has it; with a value where the other is a switch."""
 
+POSITIONAL = {"--source": "INPUT", "--input": "INPUT", "--image": "INPUT", "--images": "INPUT", "--runs": "RUN"}
+"""What stands without a flag here, where the command has such an argument."""
+
+_GPUS = re.compile(r"\d+(,\d+)+")
 _GPU = re.compile(r"(?:gpu|cuda|cuda:)?[:\s]?(\d+)", re.IGNORECASE)
 
 
@@ -42,9 +48,14 @@ def suggested_value(flag: str, value: object) -> str | None:
 
     >>> suggested_value("--device", "0"), suggested_value("--split", "valid")
     ('--device cuda:0', '--split val')
+    >>> suggested_value("--device", "0,1")
+    'torchrun --nproc-per-node 2 -m pneumocli train trains on several GPUs, one process for each'
     """
     word = str(value)
     meant = None
+    if flag == "--device" and _GPUS.fullmatch(word):
+        number = word.count(",") + 1
+        return f"torchrun --nproc-per-node {number} -m pneumocli train trains on several GPUs, one process for each"
     if flag == "--device":
         meant = suggested_device(word)
     elif flag == "--split":
@@ -52,14 +63,24 @@ def suggested_value(flag: str, value: object) -> str | None:
     return None if meant is None else f"{flag} {meant}"
 
 
-def suggested_flags(arguments: list[str]) -> str | None:
-    """``data=films epochs=3`` of other tools as flags.
+def suggested_flags(arguments: Sequence[str], own: Container[str] = ()) -> str | None:
+    """``data=films epochs=3`` of other tools as flags; what stands without a flag here comes first.
+
+    Args:
+        arguments: What was typed.
+        own: Flags that the command has itself, whatever they mean elsewhere.
 
     >>> suggested_flags(["data=films", "lr0=0.1"]), suggested_flags(["films"])
     ('--data films --learning-rate 0.1', None)
+    >>> suggested_flags(["model=best.onnx", "source=films"], {"--model"})
+    'films --model best.onnx'
     """
     pairs = [argument.partition("=") for argument in arguments]
     if not all(name.isidentifier() and separator and value for name, separator, value in pairs):
         return None
     flags = [(f"--{name.replace('_', '-')}", value) for name, _, value in pairs]
-    return " ".join(f"{OPTIONS.get(flag, flag)} {value}" for flag, value in flags)
+    first = [value for flag, value in flags if flag in POSITIONAL and flag not in own]
+    others = ((flag, value) for flag, value in flags if flag not in POSITIONAL or flag in own)
+    return " ".join(
+        [*first, *(f"{flag if flag in own else OPTIONS.get(flag, flag)} {value}" for flag, value in others)]
+    )

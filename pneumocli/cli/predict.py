@@ -1,10 +1,13 @@
 """``pneumo predict``."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
 from pneumocli.cli.options import parameters_of, register_command
+from pneumocli.cli.other_tools import suggested_flags
 from pneumocli.cli.output import Output
 from pneumocli.cli.predict_tables import MOST_LISTED, answers, merged_line, on_one_line, prediction_table
 from pneumocli.core.config import MergeConfig, PredictConfig
@@ -33,6 +36,7 @@ def _predict(output: Output, given: dict[str, object]) -> None:
         _merge(output, given)
         return
     config = validated(PredictConfig, given)
+    _refuse_pairs(config.inputs)
     from pneumocli.inference.predict import predict
 
     tally = Tally(most=None if config.every else MOST_LISTED)
@@ -47,6 +51,16 @@ def _predict(output: Output, given: dict[str, object]) -> None:
         output.print(answers(tally, predictions.classifier.card, every=config.every))
     if tally.num_errors:
         raise DataError(*_failure(tally, config.csv))
+
+
+def _refuse_pairs(inputs: Sequence[str]) -> None:
+    """``source=x.jpeg``, as other tools have it, is no film."""
+    own = {flag_name(PredictConfig, name) for name in PredictConfig.model_fields}
+    flags = suggested_flags(inputs, own)
+    if flags is not None and not any(map(os.path.lexists, inputs)):
+        raise SettingError(
+            f"{inputs[0]} is no film: expected films by their paths, then flags", f"pneumo predict {flags}"
+        )
 
 
 def _merge(output: Output, given: dict[str, object]) -> None:

@@ -15,7 +15,6 @@ from rich.progress import (
     TaskID,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
     TransferSpeedColumn,
 )
 from rich.progress import Progress as RichBars
@@ -37,6 +36,7 @@ from pneumocli.core.events import (
     TaskStarted,
 )
 
+_WIDE = 100  # columns from which a bar has room for the time it has taken beside the time that is left
 _LONG_SECONDS = 3.0  # a plain line reports the end of a task only when it took at least this long
 
 
@@ -169,18 +169,17 @@ class _AmountColumn(ProgressColumn):
         unit = task.fields["unit"]
         if unit == "bytes":
             return Text.assemble(self._bytes.render(task), " ", self._speed.render(task))
-        rate = f"  {task.speed:,.1f} {unit}/s" if task.speed else ""
+        rate = f"  {task.speed:,.1f}/s" if task.speed else ""
         return Text.assemble(self._count.render(task), f" {unit}{rate}")
 
 
-class _TimeLeftColumn(TimeRemainingColumn):
+class _TimeLeftColumn(ProgressColumn):
     """rich's estimate from the last half minute, or the core's where it knows better what is still to come."""
 
     def render(self, task: Task) -> Text:
         ends_at = task.fields.get("ends_at")
-        if ends_at is None:
-            return super().render(task)
-        return Text(duration(max(0.0, ends_at - time.monotonic())), style="progress.remaining")
+        left = task.time_remaining if ends_at is None else max(0.0, ends_at - time.monotonic())
+        return Text("" if left is None or task.finished else f"{duration(left)} left", style="progress.remaining")
 
 
 class _Bars(RichBars):
@@ -206,10 +205,9 @@ class RichProgress(Progress):
         if self._bars is None:
             self._bars = _Bars(
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=24 if self._console.width >= _WIDE else 12),
                 _AmountColumn(),
-                TimeElapsedColumn(),
-                TextColumn("left"),
+                *([TimeElapsedColumn()] if self._console.width >= _WIDE else []),
                 _TimeLeftColumn(table_column=Column(no_wrap=True)),
                 TextColumn("[dim]{task.fields[detail]}"),
                 console=self._console,

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from pneumocli.cli.help_texts import GROUPS, group_of, place_of
-from pneumocli.cli.other_tools import COMMANDS, OPTIONS, suggested_flags, suggested_value
+from pneumocli.cli.other_tools import COMMANDS, OPTIONS, POSITIONAL, suggested_flags, suggested_value
 from pneumocli.cli.output import Output
 from pneumocli.core.errors import SettingError
 from pneumocli.core.setting_faults import one_of
@@ -53,14 +53,22 @@ class Command(TyperCommand):
         param: Any = error.param
         return None if param is None else suggested_value(max(param.opts, key=len), given.get(param.name))
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401 - click's own, vendored
+        """The usage line: arguments by their names alone, which say themselves that there may be several."""
+        arguments = (param for param in self.get_params(ctx) if param.param_type_name == "argument")
+        names = (str(param.metavar).strip("[]") for param in arguments)
+        return [str(self.options_metavar), *(f"[{name}]" for name in names)]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's own, vendored
         """Writes arguments, then options in the groups of :mod:`pneumocli.cli.help_texts`."""
         sections: dict[str, list[tuple[str, str]]] = {name: [] for name in ("Arguments", *GROUPS)}
         for param in sorted(self.get_params(ctx), key=lambda param: place_of(param.name or "")):
             record = param.get_help_record(ctx)
             if record is not None:
-                group = "Arguments" if param.param_type_name == "argument" else group_of(param.name or "")
-                sections[group].append(record)
+                if param.param_type_name == "argument":
+                    sections["Arguments"].append((str(param.metavar), record[1]))
+                else:
+                    sections[group_of(param.name or "")].append(record)
         for name, records in sections.items():
             if records:
                 with formatter.section(name):
@@ -99,7 +107,9 @@ class Group(TyperGroup):
             SettingError: There is none of this name; other tools' names lead to ours.
         """
         name = args[0]
-        ours = COMMANDS.get(name)
+        # Where the task comes first, as in "yolo classify train", the next word is the command.
+        following = next((word for word in args[1:2] if word in COMMANDS or word in self.commands), None)
+        ours = COMMANDS.get(name) if following is None else COMMANDS.get(following, following)
         if name not in self.commands and ours in self.commands:
             raise SettingError(f"no such command {name!r}; is it {ours}?", f"pneumo {ours} --help")
         return super().resolve_command(ctx, args)
@@ -130,8 +140,12 @@ def _refuse(error: Any, ctx: Any) -> Never:  # noqa: ANN401 - click's error and 
     if type(error).show is not _UsageError.show:
         raise error
     extra = re.fullmatch(r"Got unexpected extra arguments? \((.*)\)|.*argument\(s\) \((.*)\)", error.format_message())
-    flags = suggested_flags((extra[1] or extra[2]).split()) if extra else None
-    raise SettingError(_sentence(error), _help_of(ctx) if flags is None else f"{ctx.command_path} {flags}") from error
+    words = (extra[1] or extra[2]).split() if extra else []
+    flags = suggested_flags(words, _options_of(ctx)) if extra else None
+    hint = _help_of(ctx) if flags is None else f"{ctx.command_path} {flags}"
+    if len(words) == 1 and words[0].lower() in ("true", "false"):
+        hint = f"leave {words[0]} out: a switch takes no value"
+    raise SettingError(_sentence(error), hint) from error
 
 
 def _sentence(error: Any) -> str:  # noqa: ANN401 - click's error, vendored
@@ -144,6 +158,8 @@ def _sentence(error: Any) -> str:  # noqa: ANN401 - click's error, vendored
         return f"more arguments than expected: {extra[1]}"
     if name is not None and text.startswith("No such option"):
         known = OPTIONS.get(name)
+        if POSITIONAL.get(name) in {str(param.metavar).split(".")[0] for param in error.ctx.command.params}:
+            return f"no such option: {name}; {POSITIONAL[name]} is written without it"
         likely = [known] if known and known.split()[0] in _options_of(error.ctx) else error.possibilities or ()
         shown = one_of([option for option in likely if option != "--help"][:2] or [""])
         return f"no such option: {name}" + (f"; is it {shown}?" if shown else "")

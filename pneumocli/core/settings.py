@@ -53,6 +53,12 @@ def flag_name(model: type[Settings], field: str) -> str:
     return flag.names[0].split("/")[0] if flag.names else "--" + field.replace("_", "-")
 
 
+def _said(model: type[Settings], field: int | str) -> str:
+    """A setting's name in a sentence: of an argument that may stand there several times the name alone."""
+    name = flag_name(model, str(field))
+    return name if name.startswith("-") else name.split()[0].rstrip(".")
+
+
 def validated(model: type[_Settings], values: Mapping[str, object]) -> _Settings:
     """Builds a config from what the user gave.
 
@@ -69,10 +75,10 @@ def validated(model: type[_Settings], values: Mapping[str, object]) -> _Settings
                 continue
             message = fault(item["type"], item.get("ctx", {}), item["msg"])
             if item["loc"] and item["type"] == "missing":
-                message = f"{flag_name(model, str(item['loc'][0]))} {message}"
+                message = f"{_said(model, item['loc'][0])} {message}"
             elif item["loc"]:
                 found = f" (found {item['input']!r})" if isinstance(item["input"], int | float | str) else ""
-                message = f"{flag_name(model, str(item['loc'][0]))}: {message}{found}"
+                message = f"{_said(model, item['loc'][0])}: {message}{found}"
             faults.append(message)
         raise SettingError("; ".join(faults)) from error
 

@@ -7,6 +7,7 @@ import re
 import pytest
 from pydantic import BaseModel
 from rich.console import Console
+from rich.progress import ProgressSample
 
 from pneumocli.cli.output import Output
 from pneumocli.cli.progress import PlainProgress, Progress, RichProgress
@@ -90,7 +91,7 @@ def test_plain_lines_hold_one_line_per_epoch_and_no_carriage_return(tmp_path):
 
 def test_a_terminal_gets_bars_with_loss_rate_and_the_gpu(tmp_path):
     text = plain(shown(RichProgress, recorded(tmp_path), terminal=True))
-    for words in ("training", "1/3", "best", "NVIDIA T4  3.0 of 15.0 GiB", "left 30 s"):
+    for words in ("training", "1/3", "best", "NVIDIA T4  3.0 of 15.0 GiB", "30 s left"):
         assert words in text, words
 
 
@@ -105,6 +106,23 @@ def test_a_bar_stays_one_line_on_a_narrow_terminal(width: int):
     lines = console.render_lines(bars.make_tasks_table(bars.tasks))
     progress.close()
     assert len(lines) == 1
+
+
+def test_80_columns_show_amount_rate_time_left_and_loss_beside_a_bar():
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    progress = RichProgress(console)
+    progress.show(TaskStarted("training", 4320, "films"))
+    progress.show(epoch(1))
+    progress.show(TaskAdvanced("training", 160, "epoch 11/20  loss 0.7257"))
+    bars = progress._drawn()
+    bars.tasks[0]._progress.clear()
+    bars.tasks[0]._progress.extend([ProgressSample(0, 0), ProgressSample(1.05, 160)])
+    (line,) = console.render_lines(bars.make_tasks_table(bars.tasks))
+    progress.close()
+    text = "".join(segment.text for segment in line).rstrip()
+    assert re.fullmatch(
+        r"training [━╸╺ ]{10,} +160/4320 films  152\.4/s (1:00|59 s) left epoch 11/20  loss 0\.7257", text
+    ), text
 
 
 def test_an_epoch_of_extreme_numbers_fits_80_columns():

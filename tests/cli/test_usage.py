@@ -34,9 +34,9 @@ def error_of(*argv: str) -> tuple[str, str]:
         (["predict", "x", "--shard", "3"], "--shard: expected I/N, such as 2/8 (found '3')"),
         (["predict", "x", "--modle", "y"], "no such option: --modle; is it --model?"),
         (["predict", "x", "--model"], "--model: expected a value, found none"),
-        (["predict"], "INPUT... is missing"),
+        (["predict"], "INPUT is missing"),
         (["evaluate"], "RUN is missing"),
-        (["compare", "one"], "RUN RUN...: expected 2 or more, found 1"),
+        (["compare", "one"], "RUN: expected 2 or more, found 1"),
         (["download", "a", "b"], "more arguments than expected: a b"),
     ],
 )
@@ -84,6 +84,29 @@ def test_an_option_once_and_arguments_many_times_are_right(tmp_path):
             ["train", "data=films", "imgsz=64"],
             "more arguments than expected: data=films imgsz=64",
             "pneumo train --data films --image-size 64",
+        ),
+        (["classify", "train", "data=x"], "no such command 'classify'; is it train?", "pneumo train --help"),
+        (["classify", "x"], "no such command 'classify'; is it predict?", "pneumo predict --help"),
+        (
+            ["predict", "model=m.onnx", "source=x.jpeg"],
+            "model=m.onnx is no film: expected films by their paths, then flags",
+            "pneumo predict x.jpeg --model m.onnx",
+        ),
+        (["predict", "x", "--weights", "m"], "no such option: --weights; is it --model?", "pneumo predict --help"),
+        (
+            ["predict", "--source", "x"],
+            "no such option: --source; INPUT is written without it",
+            "pneumo predict --help",
+        ),
+        (
+            ["train", "--pretrained", "True"],
+            "more arguments than expected: True",
+            "leave True out: a switch takes no value",
+        ),
+        (
+            ["train", "--device", "0,1"],
+            "--device: expected auto, cpu, cuda, cuda:N or mps (found '0,1')",
+            "torchrun --nproc-per-node 2 -m pneumocli train trains on several GPUs, one process for each",
         ),
     ],
 )  # fmt: skip
