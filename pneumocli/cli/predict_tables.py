@@ -25,6 +25,7 @@ MOST_LISTED = 12
 
 _BAR_CELLS = 24
 _PATH_COLUMNS = 44
+_PLURALS = {"is": "are", "has": "have", "looks": "look"}
 _REMARKS = 5  # wordings in a summary
 
 
@@ -216,12 +217,22 @@ def _examples(films: Iterable[tuple[Prediction, str]]) -> Table:
     return table
 
 
+def _of_films(remark: str, count: int) -> str:
+    """A remark on one film as the end of a sentence on so many.
+
+    >>> _of_films("has an aspect of 1.48", 3), _of_films("has an aspect of 1.48", 1)
+    ('have an aspect of 1.48', 'has an aspect of 1.48')
+    """
+    verb, _, rest = remark.partition(" ")
+    return remark if count == 1 else f"{_PLURALS.get(verb, verb)} {rest}"
+
+
 def _grouped(tally: Tally) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column(justify="right", no_wrap=True)
     table.add_column()
     for remark, count in tally.remarks.most_common(_REMARKS):
-        table.add_row(f"  {count:,} of {tally.num_films:,}:", Text(on_one_line(remark)))
+        table.add_row(f"  {count:,} of {tally.num_films:,}", Text(_of_films(on_one_line(remark), count)))
     if len(tally.remarks) > _REMARKS:
         table.add_row("", Text(f"and {counted(len(tally.remarks) - _REMARKS, 'other remark')}"))
     return table

@@ -33,6 +33,15 @@ def resume_command(run: Path) -> str:
     return f"pneumo train --resume {shell_word(run)}"
 
 
+def bytes_text(content: bytes) -> str:
+    r"""The first bytes of a file for a message, as text in quotes; what is no printable ASCII is an escape.
+
+    >>> print(bytes_text(b"Rar!\x1a"))
+    'Rar!\x1a'
+    """
+    return repr(content)[1:]
+
+
 def first_few(items: Sequence[str], separator: str = ", ", most: int = 3) -> str:
     """The first items of a list that a message names, and how many more there are.
 

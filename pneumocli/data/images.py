@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageChops, ImageFile, ImageOps, Jpeg2KImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
+from pneumocli.core.errors import bytes_text
 from pneumocli.core.records import Fit
 from pneumocli.data.film import MOST_PIXELS, Film, Pixels, UnreadableFilm, check_size
 from pneumocli.data.film_files import film_content
@@ -86,7 +87,7 @@ def read_film(source: Path | bytes, *, draft_side: int | None = None) -> Film:
     try:
         return _read_picture(content, head, draft_side)
     except UnidentifiedImageError as error:
-        raise UnreadableFilm(f"is no picture that can be read: it begins with {content[:8]!r}") from error
+        raise UnreadableFilm(f"is no picture that can be read: it begins with {bytes_text(content[:8])}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableFilm(f"claims more than {MOST_PIXELS:,} pixels") from error
     except (

@@ -122,8 +122,8 @@ def _stored(address: str, listener: Listener) -> Iterator[Named]:
     if not found:
         yield Named(shown_address(address), None, PurePath("none"), "there are no films below this address")
     if rest:
-        are = "object is no film" if rest == 1 else "objects are no films"
-        listener(Remark(f"{rest:,} {are}, such as {shown(first)}"))
+        named, many = f"1 object is no film: {shown(first)}", f"{rest:,} objects are no films, such as {shown(first)}"
+        listener(Remark(named if rest == 1 else many))
 
 
 def _matches(pattern: str, listener: Listener, *, read: bool) -> Iterator[Named]:
@@ -165,12 +165,13 @@ def _below(folder: str, listener: Listener, *, read: bool) -> Iterator[Named]:
             rest[item.kind] += 1
             first.setdefault(item.kind, shown(path))
     if not found:
-        yield _nothing(folder, "the folder holds no films")
+        yield _nothing(folder, "holds no films")
     if rest["system"]:
         listener(Remark(left_out(rest["system"], first["system"])))
     if rest["file"]:
-        are = "file is no film" if rest["file"] == 1 else "files are no films"
-        listener(Remark(f"{rest['file']:,} {are}, such as {first['file']}"))
+        named = f"1 file is no film: {first['file']}"
+        many = f"{rest['file']:,} files are no films, such as {first['file']}"
+        listener(Remark(named if rest["file"] == 1 else many))
 
 
 def _nothing(name: str, error: str) -> Named:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from pneumocli.core.errors import DownloadError
+from pneumocli.core.errors import DownloadError, bytes_text
 from pneumocli.core.events import Listener, TaskAdvanced, TaskFinished, TaskStarted, ignore
 from pneumocli.core.files import write_failure
 from pneumocli.core.records import CLASS_NAMES
@@ -143,7 +143,7 @@ def _not_whole(archive: Path) -> BadArchive:
             f"{archive} is cut off: it begins as a zip and ends after {size:,} bytes without a sound table of contents",
             "fetch it again",
         )
-    return BadArchive(f"{archive} is no zip: it begins with {start!r}", "name the zip of a release")
+    return BadArchive(f"{archive} is no zip: it begins with {bytes_text(start)}", "name the zip of a release")
 
 
 def contents(archive: Path, zip_file: zipfile.ZipFile) -> Contents:

@@ -129,12 +129,11 @@ def judge_probe(probe: ShortcutProbe) -> Iterator[Verdict]:
     )
     strong = sorted((name for name in known if known[name] > STRONG_AUROC), key=lambda name: -known[name])
     if strong:
-        named = ", ".join(f"{PROPERTY_WORDS[name]} {known[name]:.1%}" for name in strong)
-        predict = "predicts" if len(strong) == 1 else "predict"
+        named = ", ".join(f"{PROPERTY_WORDS[name]} (AUROC {known[name]:.1%})" for name in strong)
+        tells = "alone tells" if len(strong) == 1 else "each alone tell"
         yield note(
             "shortcut-property",
-            f"by {'itself' if len(strong) == 1 else 'themselves'} {predict} the class of the {probe.split} films "
-            f"(AUROC): {named}; {_WHAT_TO_DO}",
+            f"{named} {tells} the class of most {probe.split} films; {_WHAT_TO_DO}",
         )
 
 

@@ -40,7 +40,7 @@ def in_this_process(argv: list[str]) -> Result:
         (["train", "--run-dir", "none", "--continue"], 1, "no data folder at data/chest_xray", "pneumo download"),
         (["evaluate", "none"], 1, "no run folder at none", "pneumo train"),
         (["compare", "none", "neither"], 1, "no run folder at none", "pneumo train"),
-        (["compare", "one"], 2, "RUN RUN...", "pneumo compare --help"),
+        (["compare", "one"], 2, "RUN: expected 2 or more, found 1", "pneumo compare --help"),
         (["predict", "none.jpeg"], 1, "no finished run under runs", "pneumo train"),
         (["verify-data", "none"], 1, "none", "pneumo download"),
         (["download", "--archive", "none.zip"], 1, "none.zip", ""),

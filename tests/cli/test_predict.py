@@ -181,7 +181,7 @@ def test_many_films_are_summed_up(trained: RunFolder):
     assert text.index("closest.png") < text.index("close.png")
     assert "far.png" not in text
     assert "unlike the training films: 76 of 80" in text
-    assert " ".join(text.split()).count("76 of 80: has an aspect (width / height) far outside the training films") == 1
+    assert " ".join(text.split()).count("76 of 80 have an aspect (width / height) far outside the training films") == 1
     assert "[bold]c.png" in text
     assert "is empty" in text
     assert len(text.splitlines()) < 25

@@ -226,7 +226,7 @@ def refused(content: bytes) -> str:
 def test_files_that_are_no_films():
     assert refused(b"") == "is empty (0 bytes)"
     assert refused(b"hello world" * 10).startswith("is text, expected JPEG")
-    assert refused(b"\x01hello \x02" * 10) == "is no picture that can be read: it begins with b'\\x01hello \\x02'"
+    assert refused(b"\x01hello \x02" * 10) == "is no picture that can be read: it begins with '\\x01hello \\x02'"
     assert refused(encoded(Image.fromarray(picture(31, 60)), "PNG")) == "is 60 x 31 pixels, too small for a film"
 
 

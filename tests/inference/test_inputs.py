@@ -64,7 +64,7 @@ def test_what_leads_to_no_film_has_its_own_error(folder: Path):
     errors = {film.image: film.error for film in find_films(["no*match", "empty", "films/b.png"])}
     assert errors == {
         "no*match": "no file matches this pattern",
-        "empty": "the folder holds no films",
+        "empty": "holds no films",
         "films/b.png": None,
     }
 
@@ -126,7 +126,7 @@ def test_what_is_left_out_is_counted(folder: Path):
     assert len(list(find_films(["films"], events.append))) == 3
     assert [event.text for event in events if isinstance(event, Remark)] == [
         "3 hidden or system files and folders are left out, such as films/.x",
-        "1 file is no film, such as films/notes.txt",
+        "1 file is no film: films/notes.txt",
     ]
     assert [film.error for film in find_films(["films/**/*.jpg"])] == ["no file matches this pattern"]
     assert names("films/@eaDir/*.jpg") == ["films/@eaDir/SYNOPHOTO_THUMB.jpg"]
