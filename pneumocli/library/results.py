@@ -69,8 +69,12 @@ class Comparison(records.Comparison):
         floor, marks = scale_marks({f"{metric_label(name)}, {run.name}": run.metrics[name] for name, _, run in of_runs})
         for mark, (name, index, run) in zip(marks, of_runs, strict=True):
             mark |= {"label": f"{metric_label(name)}, {run.name}", "colour": COLOURS[index % len(COLOURS)]}
-        headline = {(row.run_a, row.run_b, row.metric): row for row in reversed(self.differences)}  # the first method
-        shown = [row for key, row in reversed(headline.items()) if key[2] in HEADLINE]
+        headline: dict[tuple[str, str, str], records.Difference] = {}
+        for row in self.differences:  # by the first method, AUROC by DeLong's, as in the sentence
+            if row.metric == "auroc" and "DeLong" in row.method:
+                headline[row.run_a, row.run_b, row.metric] = row
+            headline.setdefault((row.run_a, row.run_b, row.metric), row)
+        shown = [row for key, row in headline.items() if key[2] in HEADLINE]
         return result_html(
             f"{listed([run.name for run in self.runs])} on {self.place}: {counted(self.num_images, 'film')} of "
             f"{counted(self.num_patients, 'patient')}",

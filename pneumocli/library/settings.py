@@ -26,6 +26,16 @@ class _Shown:
         return f"<{self._text}>"
 
 
+def _short_names(model: type[Settings]) -> dict[str, str]:
+    """Other names of settings, as the command line has them: ``lr`` for ``learning_rate``."""
+    flags = (
+        (name, flag) for name, field in model.model_fields.items() for flag in field.metadata if isinstance(flag, Flag)
+    )
+    # Behind a slash stands what switches the setting off.
+    spelled = ((name, names.partition("/")[0]) for name, flag in flags for names in flag.names)
+    return {one.removeprefix("--").replace("-", "_"): name for name, one in spelled if one.startswith("--")}
+
+
 def config_of(model: type[_Config], first: object, given: Mapping[str, object], field: str = "") -> _Config:
     """The config of a call.
 
@@ -38,6 +48,8 @@ def config_of(model: type[_Config], first: object, given: Mapping[str, object], 
     Raises:
         SettingError: There is no such setting, or a value is out of range.
     """
+    short = _short_names(model)
+    given = {short.get(name, name): value for name, value in given.items()}
     for name in given:
         if name not in model.model_fields:
             close = difflib.get_close_matches(name, model.model_fields, 1)

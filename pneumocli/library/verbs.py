@@ -5,7 +5,7 @@ Every function takes, beside its settings, ``listener``, which gets events (:mod
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -208,7 +208,7 @@ def _model(settings: dict[str, Any]) -> dict[str, Any]:
 
 @takes(CompareConfig, without=("runs",))
 def compare(
-    *runs: AnyPath | CompareConfig,
+    *runs: AnyPath | CompareConfig | Sequence[AnyPath],
     listener: Listener | None = None,
     progress: bool | None = None,
     **settings: Any,  # noqa: ANN401
@@ -216,7 +216,7 @@ def compare(
     """Compare runs on the same films and write the folder of the comparison: ``compare("runs/a", "runs/b")``.
 
     Args:
-        runs: Two or more runs, or folders of evaluated tables; or a config.
+        runs: Two or more runs, or folders of evaluated tables, one by one or as a list; or a config.
         listener: Gets progress and warnings.
         progress: Whether to draw progress; by default in a notebook.
         **settings: By name, see below.
@@ -226,7 +226,8 @@ def compare(
     """
     from pneumocli.evaluation.compare import compare as room
 
-    first = runs[0] if runs and isinstance(runs[0], CompareConfig) else runs
+    alone = runs[0] if len(runs) == 1 else None
+    first = alone if isinstance(alone, CompareConfig | list | tuple) else runs
     with shown(listener, progress=progress) as listen:
         chosen = config_of(CompareConfig, first, settings, "runs")
         return Comparison.model_construct(**dict(room(chosen, listen)))

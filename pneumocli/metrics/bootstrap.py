@@ -21,6 +21,7 @@ from pneumocli.metrics.records import Metric
 LEVEL = 0.95
 RESAMPLES = 2000
 RATE_METHOD = "Wilson on the effective number of films (patients as clusters)"
+_ROUNDING = 1e-12
 BOOTSTRAP_METHOD = f"patient-cluster bootstrap, {RESAMPLES} resamples, percentiles"
 
 # Resamples are worked through in blocks of about this many weights: 1 MB each, which stay in a core's cache.
@@ -108,8 +109,11 @@ def percentiles(value: float | None, drawn: Floats, method: str = BOOTSTRAP_METH
     if known.size < drawn.size / 2:
         return Metric(value=value, low=None, high=None, method="no interval: undefined in most resamples")
     low, high = np.quantile(known, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    if high - low < 1e-12:
+    if high - low < _ROUNDING:
         return Metric(value=value, low=None, high=None, method="no interval: the resamples do not differ")
+    if not low - _ROUNDING <= value <= high + _ROUNDING:
+        # Of few films, the calibration error: it is a sum of absolute values, so every resample adds to it.
+        return Metric(value=value, low=None, high=None, method="no interval: the resamples lie beside the value")
     return Metric(value=value, low=float(low), high=float(high), method=method)
 
 

@@ -10,6 +10,7 @@ import pytest
 import pneumocli as pneumo
 from pneumocli.library.display import result_html
 from pneumocli.library.quantized import Quantized
+from pneumocli.library.results import Comparison
 from pneumocli.library.tuned import Tuned
 from pneumocli.metrics.records import Evaluation
 from pneumocli.model.card import GroupFigure, Int8Card, Int8Proof
@@ -96,6 +97,20 @@ def test_the_html_holds_the_verdict_and_the_four_numbers_with_intervals_and_a_pi
     assert results["comparison"].sentence in results["comparison"]._repr_html_()
     assert "AUROC, b_2" in results["comparison"]._repr_html_()
     assert "<polyline" in results["run"]._repr_html_()
+
+
+def test_a_comparison_shows_auroc_by_the_method_of_its_sentence(results: dict[str, object]):
+    comparison = results["comparison"]
+    assert isinstance(comparison, Comparison)
+    rows = [
+        row.model_copy(update={"difference": 0.149, "low": 0.072 if "DeLong" in row.method else 0.082, "high": 0.226})
+        for row in comparison.differences
+        if row.metric == "auroc"
+    ]
+    assert len(rows) > 1
+    html = comparison.model_copy(update={"differences": tuple(rows)})._repr_html_()
+    assert "+7.2 to +22.6" in html
+    assert "+8.2" not in html
 
 
 def test_predictions_show_films_and_still_hand_them_all_out(trained: RunFolder, phantoms: Path):

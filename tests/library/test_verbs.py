@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 import pneumocli as pneumo
+from pneumocli.core.config import PredictConfig, TrainConfig
 from pneumocli.core.errors import SettingError
 from pneumocli.core.events import FileWritten, Remark
 from pneumocli.data.phantom import write_phantoms
+from pneumocli.library.settings import config_of
 from pneumocli.metrics.records import Evaluation
 from pneumocli.run_folder import RunFolder
 from tests.conftest import copy_of, tiny
@@ -60,8 +62,11 @@ def test_compare_takes_runs_one_by_one(evaluated: tuple[RunFolder, Evaluation], 
     assert [item.name for item in found.runs] == ["a", "b"]
     assert found.bootstrap_seed == 3
     assert (tmp_path / "comparison" / "comparison.html").is_file()
-    with pytest.raises(pneumo.PneumoError, match="expected 2 or more, found 1"):
-        pneumo.compare(str(run.path))
+    listed = pneumo.compare([str(run.path), other], output=str(tmp_path / "comparison"), seed=3)
+    assert listed == found
+    for alone in (str(run.path), [run.path]):
+        with pytest.raises(pneumo.PneumoError, match="expected 2 or more, found 1"):
+            pneumo.compare(alone)
 
 
 @pytest.mark.slow
@@ -91,6 +96,14 @@ def test_recalibrate_takes_a_run_as_text(trained: RunFolder, tmp_path: Path):
     with pytest.raises(pneumo.PneumoError, match=r"expected at least 10|does not tell these films apart") as caught:
         pneumo.recalibrate(str(run.path), data=str(tmp_path / "other"))
     assert any(note.startswith("hint: ") for note in caught.value.__notes__)
+
+
+def test_settings_have_the_short_names_of_the_command_line():
+    short = config_of(TrainConfig, None, {"lr": 0.01, "mirror": False})
+    assert (short.learning_rate, short.mirror) == (0.01, False)
+    assert config_of(PredictConfig, ("a.png",), {"all": True}, "inputs").every
+    with pytest.raises(pneumo.PneumoError, match="no_mirror is no setting here"):
+        config_of(TrainConfig, None, {"no_mirror": True})
 
 
 def test_a_setting_that_is_none_is_named_with_the_one_that_was_meant():

@@ -128,6 +128,9 @@ def test_one_class_has_no_ranking_interval():
     assert (metric.value, metric.low, metric.high) == (1.0, None, None)
     assert "undefined in most resamples" in metric.method
     assert percentiles(None, drawn["auroc"]).method.startswith("undefined")
+    beside = percentiles(0.059, np.linspace(0.06, 0.16, 1001))
+    assert (beside.value, beside.low, beside.high) == (0.059, None, None)
+    assert beside.method == "no interval: the resamples lie beside the value"
     metric = percentiles(0.5, np.linspace(0, 1, 1001))
     assert (metric.low, metric.high) == pytest.approx((0.025, 0.975))
 
