@@ -17,7 +17,7 @@ from pneumocli.core.config import EvaluateConfig, PredictionsConfig
 from pneumocli.core.errors import SettingError
 from pneumocli.core.records import NOTICE
 from pneumocli.core.settings import flag_name, validated
-from pneumocli.reporting.text import at_prevalence_sentence, percent, verdict, verdict_of
+from pneumocli.reporting.text import at_prevalence_sentence, percent, ranking_doubt, verdict, verdict_of
 from pneumocli.run_folder import RunFolder
 
 if TYPE_CHECKING:  # a prediction starts without these records
@@ -90,6 +90,7 @@ def evaluation_tables(evaluation: "Evaluation") -> RenderableType:
     return Group(
         title,
         Text(f"It {verdict(evaluation)}.", "bold"),
+        *([doubt] if (doubt := ranking_doubt(evaluation)) else []),
         table,
         _class_table(evaluation),
         *group_tables("Hard films: how they were made suggests the other class", "films", evaluation.subgroups),

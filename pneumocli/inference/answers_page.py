@@ -103,6 +103,8 @@ def _verdict(tally: Tally) -> str:
     ]
     if tally.num_errors:
         parts.append(f"{tally.num_errors:,} could not be read")
+    if tally.num_warned:
+        parts.append(f"{tally.num_warned:,} unlike the training films")
     return f"{counted(tally.num_films, 'film')}: {', '.join(parts)}."
 
 

@@ -17,6 +17,7 @@ LABEL_SHIFT_NOTE = (
 CONTRADICTED_NOTE = (
     "The labels contradict it: their interval excludes the estimate, so more than the prevalence has changed here."
 )
+_USELESS = 0.05  # specificity
 PATIENTS_COLUMNS = ("patients", "by the mean of the logits", "by any positive film")
 
 
@@ -70,6 +71,11 @@ def refitted_rows(found: RefittedThreshold, evaluation: Evaluation) -> list[list
 
 def refitted_sentence(found: RefittedThreshold) -> str:
     """What keeping the stored sensitivity would cost on these films."""
+    if found.specificity.value is not None and found.specificity.value < _USELESS:
+        return (
+            f"No threshold helps here: for the stored sensitivity of {percent(found.wanted_sensitivity)} nearly every "
+            f"healthy film would be called PNEUMONIA (specificity {percents(found.specificity)})."
+        )
     return (
         f"For the stored sensitivity of {percent(found.wanted_sensitivity)} the threshold would be "
         f"{percents(found.threshold)} here, with specificity {percents(found.specificity)}. {REFITTED_NOTE}"

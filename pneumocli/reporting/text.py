@@ -189,6 +189,17 @@ def with_ends(name: str, metric: "Metric") -> str:
     return value if metric.low is None or metric.high is None else f"{value} ({ends_text(name, metric)})"
 
 
+def ranking_doubt(evaluation: "Evaluation") -> str | None:
+    """Where films are ranked the wrong way round, more than chance explains: what may be the reason."""
+    area = evaluation.metrics["auroc"]
+    if area.high is None or area.high >= 0.5:
+        return None
+    return (
+        f"It ranks these films the wrong way round: AUROC {with_ends('auroc', area)}, 50% is chance. Are the labels "
+        "swapped, or the films inverted or of another kind than the training films?"
+    )
+
+
 def at_prevalence_sentence(evaluation: "Evaluation") -> str | None:
     """The predictive values at the prevalence that was asked for; ``None`` where none was."""
     found = evaluation.at_prevalence

@@ -11,7 +11,7 @@ from pneumocli.cli.evaluate import evaluation_tables, patient_tables
 from pneumocli.evaluation.measure import Choices, Origin, evaluate_predictions
 from pneumocli.evaluation.store import evaluation_report
 from pneumocli.inference.classifier import Classifier
-from pneumocli.metrics.records import Evaluation, ScoredFilm
+from pneumocli.metrics.records import Evaluation, Metric, ScoredFilm
 from pneumocli.model.card import ModelCard, OperatingPoint
 from pneumocli.model.weights import load_best
 from pneumocli.reporting.carry_over import places_rows
@@ -55,6 +55,31 @@ def test_the_terminal_shows_what_the_stored_sensitivity_costs_elsewhere(elsewher
     assert "by the answers, 70.0% at the training" in text
     own = elsewhere.model_copy(update={"name": ""})
     assert "Fitted on these very films" not in printed(evaluation_tables(own))
+
+
+def test_a_threshold_that_would_call_everyone_ill_is_no_offer(elsewhere: Evaluation):
+    found = elsewhere.at_stored_sensitivity
+    assert found is not None
+    useless = found.model_copy(update={"specificity": Metric(value=0.02, low=0.0, high=0.06, method="")})
+    text = printed(evaluation_tables(elsewhere.model_copy(update={"at_stored_sensitivity": useless})))
+    assert "No threshold helps here" in text
+    assert "(specificity 2.0% (0.0 to 6.0))" in text
+    assert "the threshold would be" not in text
+
+
+def test_a_ranking_below_chance_is_named(trained: RunFolder, elsewhere: Evaluation, films: list[ScoredFilm], tmp_path):
+    area = Metric(value=0.184, low=0.1, high=0.27, method="DeLong")
+    upside_down = elsewhere.model_copy(update={"metrics": elsewhere.metrics | {"auroc": area}})
+    words = "It ranks these films the wrong way round: AUROC 18.4% (10.0% to 27.0%), 50% is chance."
+    assert words in printed(evaluation_tables(upside_down))
+    assert words in evaluation_page(
+        evaluation_report(trained, Classifier.of_run(trained), upside_down, films, tmp_path)
+    )
+    assert "wrong way round" not in printed(evaluation_tables(elsewhere))
+    unsure = {"auroc": area.model_copy(update={"high": 0.51})}
+    assert "wrong way round" not in printed(
+        evaluation_tables(elsewhere.model_copy(update={"metrics": elsewhere.metrics | unsure}))
+    )
 
 
 def test_the_terminal_by_patient(elsewhere: Evaluation):
