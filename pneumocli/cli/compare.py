@@ -59,7 +59,8 @@ def comparison_table(comparison: "Comparison") -> RenderableType:
         from pneumocli.reporting.carry_over import shifts_text
 
         parts.append(f"These are other films than the runs' own; {shifts_text(comparison.runs)}.")
-    return Group(Text(comparison.sentence, "bold"), *parts, NOTICE)
+    verdict = comparison.sentence.replace(" Threshold: ", "\nThreshold: ")
+    return Group(Text(verdict, "bold"), *parts, NOTICE)
 
 
 def _both_runs(comparison: "Comparison") -> list[Table]:

@@ -10,6 +10,7 @@ from rich.text import Text
 PLAIN_COLUMNS = 80  # of what goes into a file or a pipe
 
 _GLUE = "\0"  # a space at which no line may end
+_FIGURE = re.compile(r"(?<=\bp) (?=[<=] \d)|(?<=\bp [<=]) (?=\d)|(?<=\d) (?=%)")  # blanks within p < 0.001 and 95 %
 # A command with its options, a value of each, and what else is no plain word of a sentence: paths, numbers, RUN.
 _COMMAND = re.compile(r"(?:^hint: )?pneumo [a-z-]+(?: (?:-[\w-]+(?: [^\s;,]+)?|[^\s;,]*[^a-z\s;,][^\s;,]*))*")
 
@@ -32,9 +33,12 @@ def wrapped(text: str, width: int, indent: str = "  ") -> str:
 
     >>> wrapped("no data folder at none", 15)
     'no data folder\n  at none'
+    >>> wrapped("by chance (p < 0.001)", 16)
+    'by chance\n  (p < 0.001)'
     """
     wrapper = textwrap.TextWrapper(width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-    return "\n".join(wrapper.fill(line) for line in text.splitlines())
+    glued = _FIGURE.sub(_GLUE, text)
+    return "\n".join(wrapper.fill(line) for line in glued.splitlines()).replace(_GLUE, " ")
 
 
 def labelled(label: str, text: str, width: int, style: str) -> Text:
@@ -54,7 +58,7 @@ def hint_line(hint: str, width: int) -> Text:
     """
     label = "hint:"
     glued = _COMMAND.sub(lambda found: found[0].replace(" ", _GLUE), f"{label} {hint}")
-    message = Text(wrapped(glued, width).replace(_GLUE, " "))
+    message = Text(wrapped(glued, width))
     message.stylize("bold", 0, len(label))
     return message
 
