@@ -1,7 +1,7 @@
 """The notebook for Colab and Kaggle, ``docs/colab.ipynb``, made from the cells below by ``python -m docs.generate``.
 
-Cells tagged ``colab`` need Google's machine and are left out where a test runs the notebook; the cell tagged
-``parameters`` gets other values there.
+Cells tagged ``colab`` get what is installed already where a test runs the notebook, and are left out there; the cell
+tagged ``parameters`` gets other values.
 """
 
 import json
@@ -25,24 +25,31 @@ memory: add `accumulate=2` to `pneumo.train`.""",
         "colab",
         """REPOSITORY = ""  # the address that you cloned pneumo from
 assert REPOSITORY, "put the address of the repository between the quotes"
-![ -d pneumo-source ] || git clone -q $REPOSITORY pneumo-source
-!pip install -q ./pneumo-source""",
+![ -d /tmp/pneumo-source ] || git clone -q $REPOSITORY /tmp/pneumo-source
+!pip install -q /tmp/pneumo-source""",
     ),
     (
         "markdown",
         "",
-        "Runs are kept on Drive, so that a disconnect loses one epoch at most. "
-        "The films stay on the machine's disk: Drive is slow.",
+        "Colab: runs are kept on Drive, so that a disconnect loses one epoch at most; the films stay on the machine's disk, "
+        "since Drive is slow. Kaggle: runs are kept as the notebook's output.",
     ),
     (
         "code",
-        "colab",
-        """from google.colab import drive
+        "",
+        """import os
+import sys
+from pathlib import Path
 
-drive.mount("/content/drive")
-%cd /content/drive/MyDrive
-%mkdir -p pneumo
-%cd pneumo""",
+ON_COLAB = "google.colab" in sys.modules
+if ON_COLAB:
+    from google.colab import drive
+
+    drive.mount("/content/drive")
+    Path("/content/drive/MyDrive/pneumo").mkdir(exist_ok=True)
+    os.chdir("/content/drive/MyDrive/pneumo")
+elif Path("/kaggle/working").is_dir():
+    os.chdir("/kaggle/working")""",
     ),
     (
         "code",
@@ -60,29 +67,25 @@ WEIGHTS = None  # a file of ResNet-18 weights; None: ImageNet's, fetched by torc
         "",
         """## 2. The films
 In this order: Kaggle's own folder where it is mounted, what is there already, else a download of 2.3 GB. Kaggle usually
-hands this set out without an account; with one, put the token under the key at the left as `KAGGLE_API_TOKEN`, or
-upload `kaggle.json`. Where it refuses: `source="mendeley"`.""",
-    ),
-    (
-        "code",
-        "colab",
-        """import os
-from pathlib import Path
-
-from google.colab import userdata
-
-try:
-    os.environ["KAGGLE_API_TOKEN"] = userdata.get("KAGGLE_API_TOKEN")
-except (userdata.SecretNotFoundError, userdata.NotebookAccessError):
-    if Path("kaggle.json").exists():
-        os.environ["KAGGLE_CONFIG_DIR"] = str(Path.cwd())""",
+hands this set out without an account; with one, put the token under the key at the left of Colab as `KAGGLE_API_TOKEN`,
+or upload `kaggle.json`. Where it refuses: `source="mendeley"`.""",
     ),
     (
         "code",
         "",
-        """from pathlib import Path
+        """if ON_COLAB:
+    from google.colab import userdata
 
-import pneumocli as pneumo
+    try:
+        os.environ["KAGGLE_API_TOKEN"] = userdata.get("KAGGLE_API_TOKEN")
+    except (userdata.SecretNotFoundError, userdata.NotebookAccessError):
+        if Path("kaggle.json").exists():
+            os.environ["KAGGLE_CONFIG_DIR"] = str(Path.cwd())""",
+    ),
+    (
+        "code",
+        "",
+        """import pneumocli as pneumo
 
 mounted = sorted(Path("/kaggle/input").glob("**/chest_xray/train")) if Path("/kaggle/input").is_dir() else []
 if mounted:
@@ -135,11 +138,18 @@ Image(next(Path("maps").rglob("*.png")))""",
     ("markdown", "", "## 8. Take it home"),
     (
         "code",
-        "colab",
-        """!zip -qr results.zip comparison runs/*/evaluations runs/*/MODEL_CARD.md runs/*/model.onnx runs/*/history.csv
-from google.colab import files
+        "",
+        """from zipfile import ZIP_DEFLATED, ZipFile
 
-files.download("results.zip")""",
+with ZipFile("results.zip", "w", ZIP_DEFLATED) as archive:
+    for wanted in ("comparison", f"{RUNS}/*/evaluations", f"{RUNS}/*/MODEL_CARD.md", f"{RUNS}/*/model.onnx"):
+        for place in sorted(Path().glob(wanted)):
+            for file in [place, *sorted(place.rglob("*"))]:
+                archive.write(file)
+if ON_COLAB:
+    from google.colab import files
+
+    files.download("results.zip")""",
     ),
 )
 
