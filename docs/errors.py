@@ -117,6 +117,7 @@ CURES = {
     ),
     "cannot read …: …": "look at the file's permissions; restore it from a backup if the disk is damaged",
     "cannot read …, line …: …": "open the table at this line; saved anew as CSV UTF-8 it can usually be read",
+    "… is damaged: it is no whole JSON document": "of a run: train again; of an evaluation or a comparison: repeat it",
     "… is damaged or from another version: …: …": (
         "restore the file from a backup, or train again; update pneumo if a newer one wrote it"
     ),

@@ -31,8 +31,8 @@ assert REPOSITORY, "put the address of the repository between the quotes"
     (
         "markdown",
         "",
-        "Colab: runs are kept on Drive, so that a disconnect loses one epoch at most; the films stay on the machine's disk, "
-        "since Drive is slow. Kaggle: runs are kept as the notebook's output.",
+        "Colab: runs are kept on Drive, so that a disconnect loses one epoch at most; the films stay on the machine's "
+        "disk, since Drive is slow. Kaggle: runs are kept as the notebook's output.",
     ),
     (
         "code",

@@ -17,6 +17,7 @@ from pneumocli.core.settings import (
     Duration,
     EvaluationName,
     Flag,
+    HtmlFile,
     InferenceDevice,
     InferencePrecision,
     JsonOrHtmlFile,
@@ -338,7 +339,7 @@ class PredictConfig(Settings):
     """Write each film with its class activation map into this folder."""
     csv: Annotated[Path | None, Flag(metavar="FILE")] = None
     """Write the answers as a table, row by row."""
-    report: Annotated[Path | None, Flag(metavar="FILE.html")] = None
+    report: Annotated[HtmlFile, Flag(metavar="FILE.html")] = None
     """Also write a page: counts, the uncertain and the unlike films, pictures; with --explain where the evidence
     lies."""
     resume: bool = False
@@ -449,7 +450,7 @@ class VerifyDataConfig(Settings):
     """Data folder, or a run's manifest.csv."""
     quick: bool = False
     """Names and counts only, no decoding."""
-    report: Annotated[Path | None, Flag(metavar="FILE.html")] = None
+    report: Annotated[HtmlFile, Flag(metavar="FILE.html")] = None
     """Also write a page with contact sheets, histograms and duplicates."""
 
 

@@ -24,6 +24,7 @@ from typing import IO, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pneumocli.core.errors import DriveLost, PneumoError, RunError, shell_word
+from pneumocli.core.setting_faults import fault
 
 _BLOCK_BYTES = 1 << 20
 
@@ -233,8 +234,11 @@ def read_record(path: Path, model: type[_Model]) -> _Model:
         raise RunError(f"cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            raise RunError(f"{path} is damaged: it is no whole JSON document") from error
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise RunError(f"{path} is damaged or from another version: {where}: {first['msg']}") from error
+        what = fault(first["type"], first.get("ctx", {}), first["msg"])
+        raise RunError(f"{path} is damaged or from another version: {where}: {what}") from error
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:

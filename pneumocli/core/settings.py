@@ -95,6 +95,12 @@ def _inference_device(value: str) -> str:
     return value
 
 
+def _html_name(value: Path | None) -> Path | None:
+    if value is not None and value.suffix.lower() not in (".html", ".htm"):
+        raise ValueError("expected a name that ends in .html")
+    return value
+
+
 def _json_or_html_name(value: Path | None) -> Path | None:
     if value is not None and value.suffix.lower() not in (".json", ".html"):
         raise ValueError("expected a name that ends in .json or .html")
@@ -148,5 +154,6 @@ InferenceDevice = Annotated[str, AfterValidator(_inference_device)]
 OperatingPointRule = Annotated[str, AfterValidator(_operating_point_rule)]
 EvaluationName = Annotated[str, AfterValidator(_evaluation_name)]
 InferencePrecision = Literal["fp32", "int8"]
+HtmlFile = Annotated[Path | None, AfterValidator(_html_name)]
 JsonOrHtmlFile = Annotated[Path | None, AfterValidator(_json_or_html_name)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

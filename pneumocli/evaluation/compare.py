@@ -176,8 +176,8 @@ def _check_same_films(a: Compared, b: Compared) -> None:
     if found:
         raise RunError(
             f"{a.name} and {b.name} were evaluated on different films: {'; '.join(found)}",
-            "pneumo compare RUN RUN --data DIR evaluates both on the same folder; runs with other validation films "
-            "can be compared on --split test only",
+            "pneumo compare RUN RUN --data DIR, or --manifest FILE.csv, evaluates both on the same films; runs with "
+            "other validation films can be compared on --split test only",
         )
 
 

@@ -77,7 +77,7 @@ def comparison_page(report: ComparisonReport) -> str:
         scores=_score_figures(report),
         training=_training_figures(report),
         pairs=[
-            _changed(a, b, report.classifiers) | {"rows": _difference_rows(comparison, a.name, b.name)}
+            _changed(a, b, report.classifiers) | {"methods": _difference_rows(comparison, a.name, b.name)}
             for a, b in combinations(runs, 2)
         ],
         links=report.links,
@@ -106,9 +106,13 @@ def _metric_rows(comparison: Comparison) -> list[list[str]]:
     ]
 
 
-def _difference_rows(comparison: Comparison, a: str, b: str) -> list[list[str]]:
-    """One row per metric and method of a pair."""
-    return [_difference_row(row) for row in comparison.differences if (row.run_a, row.run_b) == (a, b)]
+def _difference_rows(comparison: Comparison, a: str, b: str) -> dict[str, list[list[str]]]:
+    """By method, one row per metric of a pair."""
+    found: dict[str, list[list[str]]] = {}
+    for row in comparison.differences:
+        if (row.run_a, row.run_b) == (a, b):
+            found.setdefault(row.method, []).append(_difference_row(row))
+    return found
 
 
 def _difference_row(row: Difference) -> list[str]:
@@ -116,16 +120,15 @@ def _difference_row(row: Difference) -> list[str]:
     ends = (
         "-"
         if row.low is None or row.high is None
-        else f"{difference_text(metric, row.low)} to {difference_text(metric, row.high)}"
+        else f"{difference_text(metric, row.low, decimals=3)} to {difference_text(metric, row.high, decimals=3)}"
     )
     return [
         metric_label(metric),
         value_text(metric, row.a),
         value_text(metric, row.b),
-        difference_text(metric, row.difference),
+        difference_text(metric, row.difference, decimals=3),
         ends,
         p_text(row.p_value),
-        row.method,
     ]
 
 

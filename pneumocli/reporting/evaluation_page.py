@@ -250,7 +250,7 @@ def _ranking_figures(report: EvaluationReport) -> list[dict[str, object]]:
                 "roc",
                 "ROC curve",
                 "Sensitivity against false alarms over all thresholds; AUROC "
-                f"{percent(evaluation.metrics['auroc'].value)}. The ring is the operating point.",
+                f"{percent(evaluation.metrics['auroc'].value)}. The dot is the operating point.",
                 ["1 - specificity", "sensitivity"],
                 thinned(zip(false_positive, true_positive, strict=True)),
             ),

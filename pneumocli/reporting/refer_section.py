@@ -12,7 +12,7 @@ from pneumocli.reporting.text import with_ends
 _SIZE = 9.6, 3.4  # inches: as wide as the page
 _CAPTION = (
     "Error among the answered films as fewer of them are referred: the band of referred logits about the middle of the "
-    "two limits narrows from left to right. The ring is the model as it is stored."
+    "two limits narrows from left to right. The dot is the model as it is stored."
 )
 
 

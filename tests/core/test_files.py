@@ -86,7 +86,10 @@ def test_not_a_number_never_reaches_a_json_file():
 def test_a_damaged_record_names_the_file_and_the_field(tmp_path: Path):
     file = tmp_path / "metric.json"
     file.write_text('{"value": 1, "low": 0, "high": "much", "method": "x"}')
-    with pytest.raises(RunError, match=r"metric\.json is damaged or from another version: high"):
+    with pytest.raises(RunError, match=r"metric\.json is damaged or from another version: high: expected a number$"):
+        read_record(file, Metric)
+    file.write_text('{"value": 1,')
+    with pytest.raises(RunError, match=r"metric\.json is damaged: it is no whole JSON document$"):
         read_record(file, Metric)
     with pytest.raises(RunError, match="cannot read"):
         read_record(tmp_path / "none.json", Metric)
