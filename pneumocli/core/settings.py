@@ -77,7 +77,8 @@ def validated(model: type[_Settings], values: Mapping[str, object]) -> _Settings
             if item["loc"] and item["type"] == "missing":
                 message = f"{_said(model, item['loc'][0])} {message}"
             elif item["loc"]:
-                found = f" (found {item['input']!r})" if isinstance(item["input"], int | float | str) else ""
+                given = str(item["input"]) if isinstance(item["input"], Path) else item["input"]
+                found = f" (found {given!r})" if isinstance(given, int | float | str) else ""
                 message = f"{_said(model, item['loc'][0])}: {message}{found}"
             faults.append(message)
         raise SettingError("; ".join(faults)) from error
