@@ -60,8 +60,9 @@ SHARED = Path(os.environ.get("PNEUMO_SHARED", Path(__file__).parents[1] / ".." /
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need the trained run come last: of two processes one would wait while the other trains it."""
+    """One test that needs the trained run comes first and the others last: of two processes none waits for the other."""
     items.sort(key=lambda item: "trained" in getattr(item, "fixturenames", ()))
+    items[:0] = [items.pop()] if items else []
 
 
 @pytest.fixture(autouse=True, scope="session")
