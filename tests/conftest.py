@@ -60,8 +60,13 @@ SHARED = Path(os.environ.get("PNEUMO_SHARED", Path(__file__).parents[1] / ".." /
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One test that needs the trained run comes first and the others last: of two processes none waits for the other."""
-    items.sort(key=lambda item: "trained" in getattr(item, "fixturenames", ()))
+    """Of the tests that need the trained run one comes first, the others last: none waits while another trains it."""
+
+    def needs(item: pytest.Item) -> int:
+        names = getattr(item, "fixturenames", ())
+        return ("trained" in names) + ("evaluated" in names)
+
+    items.sort(key=needs)
     items[:0] = [items.pop()] if items else []
 
 
