@@ -8,7 +8,7 @@ from pneumocli.reporting.figures import NORMAL_COLOUR, PNEUMONIA_COLOUR, new_fig
 from pneumocli.reporting.html import page_figure
 from pneumocli.reporting.text import p_text
 
-_WIDTH, _BAR = 9.6, 0.3  # inches: as wide as the page, and for each property
+_WIDTH, _BAR = 6.2, 0.3  # inches: what a phone can show with words that can be read, and for each property
 
 _CAPTION = (
     "How far each property of these films lies from the {films}: 0 where the two distributions are equal, 1 "
