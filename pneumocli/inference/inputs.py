@@ -8,13 +8,15 @@ import glob
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePath
 
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.data.film_files import MOST_FILM_BYTES, left_out, system_file, walk
 from pneumocli.inference.remote import RemoteFilm, is_remote, remote_items, shown_address
+from pneumocli.run_folder import RunFolder
 
 STANDARD_INPUT = "-"
 
@@ -144,17 +146,37 @@ def _is_system(match: str, pattern: str) -> bool:
     return any(system_file(part) is not None for part in PurePath(match).parts if part not in spelled)
 
 
+def _runs_below(folder: str) -> Callable[[str], str | None]:
+    """Gives the run that a folder below ``folder`` is, or lies in."""
+
+    @lru_cache(maxsize=1024)
+    def run_of(path: str) -> str | None:
+        if len(path) <= len(folder):
+            return None
+        run = RunFolder(Path(path))
+        if run.config_file.is_file() and run.manifest_file.is_file():
+            return path
+        return run_of(os.path.dirname(path))  # noqa: PTH120 - paths are text here
+
+    return run_of
+
+
 def _below(folder: str, listener: Listener, *, read: bool) -> Iterator[Named]:
     """The films below a folder, by the rule of :mod:`pneumocli.data.film_files`.
 
-    A picture in a format that is not read gets an error of its own: a folder of them does not hold nothing.
+    A picture in a format that is not read gets an error of its own: a folder of them does not hold nothing. What lies
+    in a run below the folder is left out: its pictures are drawn, or are films with marks.
     """
     found = False
     rest: Counter[str] = Counter()
     first: dict[str, str] = {}
+    run_of = _runs_below(folder)
     for item in walk(folder, look=read):
         path = item.path
-        if item.kind in ("film", "picture"):
+        run = run_of(os.path.dirname(path))  # noqa: PTH120 - paths are text here
+        if run is not None:
+            first.setdefault("run", shown(run))
+        elif item.kind in ("film", "picture"):
             found = True
             place = PurePath(os.path.relpath(path, folder))
             yield Named(shown(path), Path(path) if item.kind == "film" else None, place, item.reason or None)
@@ -166,6 +188,8 @@ def _below(folder: str, listener: Listener, *, read: bool) -> Iterator[Named]:
             first.setdefault(item.kind, shown(path))
     if not found:
         yield _nothing(folder, "holds no films")
+    if "run" in first:
+        listener(Remark(f"pictures in runs are left out, such as those in {first['run']}"))
     if rest["system"]:
         listener(Remark(left_out(rest["system"], first["system"])))
     if rest["file"]:

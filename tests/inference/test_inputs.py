@@ -10,6 +10,7 @@ import pytest
 
 from pneumocli.core.events import Event, Remark
 from pneumocli.inference.inputs import count_films, find_films, shown
+from pneumocli.run_folder import RunFolder
 from tests.conftest import obey_permissions
 
 
@@ -130,6 +131,22 @@ def test_what_is_left_out_is_counted(folder: Path):
     ]
     assert [film.error for film in find_films(["films/**/*.jpg"])] == ["no file matches this pattern"]
     assert names("films/@eaDir/*.jpg") == ["films/@eaDir/SYNOPHOTO_THUMB.jpg"]
+
+
+def test_pictures_in_runs_below_a_folder_are_left_out(folder: Path):
+    for place in ("films/runs/scratch", "alone"):
+        run = RunFolder(folder / place)
+        run.evaluation_folder("test").path.mkdir(parents=True)
+        for file in (run.config_file, run.manifest_file, run.curves_file):
+            file.write_bytes(b"x")
+        (run.evaluation_folder("test").path / "roc.png").write_bytes(b"x")
+    events: list[Event] = []
+    assert [film.image for film in find_films(["films/"], events.append)] == names("films/")
+    assert names("films/") == ["films/a.jpeg", "films/b.png", "films/deep/er/c.TIF"]
+    (text,) = [event.text for event in events if isinstance(event, Remark) and "runs" in event.text]
+    assert text == "pictures in runs are left out, such as those in films/runs/scratch"
+    assert names("alone") == ["alone/curves.png", "alone/evaluations/test/roc.png"], "it was named"
+    assert count_films(["films"]) == 3
 
 
 def test_pictures_that_are_not_read_and_links_to_nowhere_are_named(folder: Path):
