@@ -47,8 +47,9 @@ class Output:
         self._run: RunFolder | None = None
         self._written: list[FileWritten] = []
         width = None if sys.stdout.isatty() else PLAIN_COLUMNS
-        self._results = Console(file=sys.stdout, width=width, highlight=False)
-        self._messages = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        # No markup: names of runs and films are taken as they are, whatever stands in brackets in them.
+        self._results = Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+        self._messages = Console(file=sys.stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
         self._progress: Progress | None = None
         if not quiet:
             drawn = self._messages.is_terminal or (self._messages.is_jupyter and find_spec("ipywidgets") is not None)

@@ -132,9 +132,9 @@ def metric_text(metric: "Metric", name: str = "") -> tuple[str, str]:
     return value, "" if metric.low is None or metric.high is None else f"{show(metric.low)} to {show(metric.high)}"
 
 
-def below(value: str, interval: str) -> str:
+def below(value: str, interval: str) -> Text:
     """A value and, in a line below it, its interval: as much as a column of a terminal holds."""
-    return f"{value}\n[dim]{interval}[/]"
+    return Text.assemble(value, "\n", (interval, "dim"))
 
 
 def group_tables(title: str, column: str, groups: Mapping[str, "Subgroup"]) -> list[Table]:

@@ -11,6 +11,7 @@ from rich.text import Text
 from pneumocli.cli.lines import shortened
 from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
+from pneumocli.cli.render import below
 from pneumocli.core.amounts import age, counted, size
 from pneumocli.core.config import RunsConfig
 from pneumocli.reporting.text import percent
@@ -52,11 +53,11 @@ def runs_table(found: Sequence["RunAtAGlance"]) -> RenderableType:
         epochs = f"{run.num_epochs}" if run.state == "finished" else f"{run.num_epochs}/{run.num_epochs_planned}"
         table.add_row(
             _name(run),
-            f"{epochs}\n[dim]best {run.best_epoch}[/]" if run.best_epoch else epochs,
+            below(epochs, f"best {run.best_epoch}") if run.best_epoch else epochs,
             _figure(run.val_auroc, *run.val_intervals.get("val_auroc", (None, None))),
             _metric(test.get("auroc")),
             _metric(test.get("accuracy")),
-            f"{age(run.age_seconds)}\n[dim]{size(run.size_bytes)}[/]",
+            below(age(run.age_seconds), size(run.size_bytes)),
         )
     return Group(table, *(_todo(run) for run in found if run.todo))
 
@@ -66,17 +67,17 @@ def _name(run: "RunAtAGlance") -> Text:
     return name.append(f"\n{shortened(run.recipe, _NAME_COLUMNS)}", "dim")
 
 
-def _metric(metric: "Metric | None") -> str:
+def _metric(metric: "Metric | None") -> str | Text:
     return "-" if metric is None else _figure(metric.value, metric.low, metric.high)
 
 
-def _figure(value: float | None, low: float | None, high: float | None) -> str:
+def _figure(value: float | None, low: float | None, high: float | None) -> str | Text:
     """A share, and its interval in the line below."""
     if value is None:
         return "-"
     if low is None or high is None:
         return percent(value)
-    return f"{percent(value)}\n[dim]{low * 100:.1f}–{high * 100:.1f}[/]"
+    return below(percent(value), f"{low * 100:.1f}–{high * 100:.1f}")
 
 
 def _todo(run: "RunAtAGlance") -> Text:

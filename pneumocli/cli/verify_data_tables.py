@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -72,7 +71,7 @@ def counts_table(result: Verification) -> Table:
         if before not in (None, cell.split):
             table.add_section()
         first = "" if before == cell.split else cell.split
-        table.add_row(first, escape(cell.label), *_numbers(cell, kinds, against=against))
+        table.add_row(first, cell.label, *_numbers(cell, kinds, against=against))
         before = cell.split
     return table
 
@@ -87,9 +86,10 @@ def encoder_table(cells: Iterable[EncoderCell]) -> Table:
     for split in splits:
         table.add_column(split, justify="right")
     for encoder in encoders[:_ENCODERS]:
-        table.add_row(escape(encoder), *(_by_class(by_place, encoder, split) for split in splits))
+        table.add_row(encoder, *(_by_class(by_place, encoder, split) for split in splits))
     if len(encoders) > _ENCODERS:
-        table.add_row(f"[dim]{len(encoders) - _ENCODERS:,} rarer ones: --json names all[/]", *("" for _ in splits))
+        rest = Text(f"{len(encoders) - _ENCODERS:,} rarer ones: --json names all", "dim")
+        table.add_row(rest, *("" for _ in splits))
     return table
 
 
@@ -102,9 +102,9 @@ def _by_class(by_place: Mapping[tuple[str, str, str], EncoderCell], encoder: str
     return text
 
 
-def _numbers(cell: Cell, kinds: Sequence[Kind], *, against: bool) -> Iterator[str]:
+def _numbers(cell: Cell, kinds: Sequence[Kind], *, against: bool) -> Iterator[str | Text]:
     differs = cell.expected is not None and cell.expected != cell.num_images
-    yield f"[red]{cell.num_images:,}[/]" if differs else f"{cell.num_images:,}"
+    yield Text(f"{cell.num_images:,}", "red" if differs else "")
     if against:
         yield f"{cell.expected or 0:,}"
     yield f"{cell.num_patients:,}"

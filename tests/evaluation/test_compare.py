@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
+from typer.testing import CliRunner
 
+from pneumocli.cli.app import app
 from pneumocli.cli.compare import _cells, _in_lines, comparison_table
 from pneumocli.core.config import CompareConfig
 from pneumocli.core.errors import RunError
@@ -62,6 +64,19 @@ def test_a_comparison_of_three_runs(evaluated: tuple[RunFolder, Evaluation], tmp
     assert "Which films changed sides?" in page
     assert page.count("data:image/svg+xml") == 4
     assert_a_line_per_pair_and_setting(comparison)
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_brackets_and_colons_in_the_names_of_runs_are_no_markup(
+    evaluated: tuple[RunFolder, Evaluation], tmp_path: Path, number: int
+):
+    names = ("a[red]x", "b:smile:", "plain")[:number]
+    runs = [str(copy_of(evaluated[0], tmp_path / name, evaluations=True).path) for name in names]
+    done = CliRunner().invoke(app, ["compare", *runs, "--quiet", "--output", str(tmp_path / "comparison")])
+    assert done.exit_code == 0, done.stderr
+    table = done.stdout.partition("test: 40 films")[2]
+    assert "a[red]x" in table
+    assert "b:smile:" in table
 
 
 def assert_a_line_per_pair_and_setting(comparison: Comparison) -> None:
