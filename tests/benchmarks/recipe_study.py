@@ -1,6 +1,6 @@
 """One setting of a recipe at a time, on frozen folds of the training films.
 
-    python -m tests.benchmarks.recipe_study DATA WEIGHTS FOLDER [--seeds 0 1 2] [--settings robust tone=0.3 ...]
+    python -m tests.benchmarks.recipe_study DATA WEIGHTS FOLDER [--seeds 0 1 2] [--settings NAME ...] [--precision bf16]
 
 Seed s draws four folds of patients; a quarter is trained on, another quarter is validated, no test film is touched.
 Every row is ``pneumo train`` and ``pneumo evaluate --split val`` as users run them; the table at the end is made of
@@ -110,6 +110,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--settings", nargs="*", default=list(SETTINGS))
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     given = parser.parse_args()
     for seed in given.seeds:
         (given.folder / str(seed)).mkdir(parents=True, exist_ok=True)
@@ -120,7 +121,7 @@ def main() -> None:
             if not (path / "evaluations/val/metrics.json").is_file():
                 films = ("--data", str(given.data), "--manifest", str(manifest), "--weights", str(given.weights))
                 seeded = ("--seed", str(seed), "--run-dir", str(path), "--continue")
-                run("train", *films, *COMMON, *SETTINGS[setting], *seeded)
+                run("train", *films, "--precision", given.precision, *COMMON, *SETTINGS[setting], *seeded)
                 run("evaluate", str(path), "--split", "val")
     print(table(given.folder, given.seeds))
 
