@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from pneumocli.inference.classifier import Classifier
 from pneumocli.run_folder import RunFolder
 from tests.conftest import copy_of
+from tests.helpers.labelled import table_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,6 +78,7 @@ def test_the_environment_of_predict_only(trained: RunFolder, phantoms: Path, tmp
     assert run([python, "-c", "import torch"], cwd=tmp_path).returncode == 1
     copy_of(trained, tmp_path / "a")
     copy_of(trained, tmp_path / "b")
+    table_of(tmp_path / "there.csv", phantoms, Classifier.of_run(trained))
     pneumo = [python, "-m", "pneumocli"]
     for words in (
         ("predict", phantoms / "test", "--run", "a", "--csv", "answers.csv", "--explain", "maps"),
@@ -83,7 +86,7 @@ def test_the_environment_of_predict_only(trained: RunFolder, phantoms: Path, tmp
         ("compare", "a", "b"),
         ("runs", "."),
         ("download", "--source", "phantom", "--data", "films"),
-        ("recalibrate", "a", "--data", "films", "--name", "there"),
+        ("recalibrate", "a", "--data", phantoms, "--manifest", "there.csv", "--name", "there"),
     ):
         done = run(pneumo, *words, cwd=tmp_path)
         assert done.returncode == 0, (words, done.stdout, done.stderr)

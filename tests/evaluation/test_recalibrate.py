@@ -1,17 +1,14 @@
 """A model recalibrated on labelled films of another place."""
 
-import csv
 import hashlib
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pneumocli.core.config import EvaluateConfig, RecalibrateConfig
 from pneumocli.core.errors import DataError, ModelFileError, RunError, SettingError
 from pneumocli.core.locks import locked
-from pneumocli.core.records import CLASS_NAMES
 from pneumocli.data.manifest import scan
 from pneumocli.evaluation.evaluate import evaluate
 from pneumocli.evaluation.recalibrate import recalibrate
@@ -20,29 +17,10 @@ from pneumocli.inference.scoring import score_films
 from pneumocli.model.onnx_file import CARD_KEY, card_text, reference_text, with_metadata
 from pneumocli.run_folder import RunFolder
 from tests.conftest import copy_of
+from tests.helpers.labelled import table_of
 
 # Pictures are drawn in tests/reporting, and whole evaluations in the fixture "evaluated" and in the slow tests.
 pytestmark = pytest.mark.usefixtures("saved")
-
-
-def table_of(file: Path, films: Path, classifier: Classifier, *, mixed: bool = False, most: int = 999) -> Path:
-    """The test films with labels that the network's scores give, or that have nothing to do with them."""
-    rows = scan(films).of("test").rows[:most]
-    results = list(score_films(classifier, [films / row.image for row in rows]))
-    order = np.argsort([result.logit for result in results])
-    labels = np.zeros(len(rows), int)
-    labels[order[len(rows) // 2 :]] = 1
-    labels[order[len(rows) // 2 - 2]] = 1
-    if mixed:
-        labels[order] = np.arange(len(rows)) // 2 % 2
-    with file.open("w", encoding="utf-8", newline="") as lines:
-        writer = csv.writer(lines)
-        writer.writerow(["image", "label", "patient"])
-        writer.writerows(
-            [row.image, CLASS_NAMES[label], number]
-            for number, (row, label) in enumerate(zip(rows, labels, strict=True))
-        )
-    return file
 
 
 def hashes(folder: Path) -> dict[str, str]:
