@@ -379,7 +379,7 @@ class RunFolder:
             return resume_command(self.path)
         if self.config_file.is_file():
             path = shell_word(self.path)
-            return f"pneumo train --config {shell_word(self.config_file)} --run-dir {path} --continue"
+            return f"pneumo train --like {path} --run-dir {path} --continue"
         return "no epoch is finished: the same command with --continue starts again"
 
     def write_config(self, config: TrainConfig) -> None:

@@ -268,7 +268,7 @@ def test_ctrl_c_before_the_first_checkpoint_does_not_advise_to_resume(phantoms: 
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
     assert not (run / "last.pt").exists(), "the machine was faster than this test expects"
-    assert f"hint: pneumo train --config {run}/config.json --run-dir {run} --continue\n" in err_of(run).read_text()
+    assert f"hint: pneumo train --like {run} --run-dir {run} --continue\n" in err_of(run).read_text()
 
 
 @pytest.fixture(scope="module")

@@ -251,7 +251,7 @@ def test_an_unfinished_run_is_refused(evaluated: tuple[RunFolder, Evaluation], t
     config = CompareConfig(runs=(evaluated[0].path, run.path), output=tmp_path / "out")
     with pytest.raises(RunError, match="has not finished") as caught:
         compare(config)
-    assert caught.value.hint == f"pneumo train --config {run.config_file} --run-dir {run.path} --continue"
+    assert caught.value.hint == f"pneumo train --like {run.path} --run-dir {run.path} --continue"
     run.checkpoint_file.touch()
     with pytest.raises(RunError, match="has not finished") as caught:
         compare(config)
