@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from pneumocli.cli.options import parameters_of, register_command
-from pneumocli.cli.other_tools import suggested_flags
+from pneumocli.cli.other_tools import OPTIONS, POSITIONAL, suggested_flags
 from pneumocli.cli.output import Output
 from pneumocli.cli.predict_tables import MOST_LISTED, answers, merged_line, on_one_line, prediction_table
 from pneumocli.core.config import MergeConfig, PredictConfig
@@ -57,7 +57,9 @@ def _refuse_pairs(inputs: Sequence[str]) -> None:
     """``source=x.jpeg``, as other tools have it, is no film."""
     own = {flag_name(PredictConfig, name) for name in PredictConfig.model_fields}
     flags = suggested_flags(inputs, own)
-    if flags is not None and not any(map(os.path.lexists, inputs)):
+    # A pattern may have such a form, too, as in day=*/1.png.
+    known = f"--{inputs[0].partition('=')[0]}" in own | OPTIONS.keys() | POSITIONAL.keys()
+    if flags is not None and known and not any(map(os.path.lexists, inputs)):
         raise SettingError(
             f"{inputs[0]} is no film: expected films by their paths, then flags", f"pneumo predict {flags}"
         )

@@ -115,5 +115,11 @@ def test_what_other_tools_call_it_leads_to_our_name(argv: list[str], sentence: s
     assert error_of(*argv) == (sentence, hint)
 
 
+def test_a_pattern_with_an_equals_sign_is_no_word_of_another_tool():
+    done = CliRunner().invoke(app, ["predict", "day=*/1.png", "--run", "none"])
+    assert done.exit_code == 1, "a run that is missing, not wrong usage"
+    assert done.stderr.startswith("error: no run folder at none")
+
+
 def test_no_suggestion_names_an_option_that_the_command_lacks():
     assert error_of("compare", "a", "b", "--imgsz", "1")[0] == "no such option: --imgsz"
