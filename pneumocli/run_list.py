@@ -72,8 +72,8 @@ def runs(config: RunsConfig) -> tuple[RunAtAGlance, ...]:
 def _elsewhere(folder: Path) -> str | None:
     """The command that lists runs a folder further below, such as those of the demo, where there are some."""
     try:
-        found = next((path for path in sorted(folder.glob("*/*/")) if _is_run(path)), None)
-        found = found or next((path for path in sorted(folder.glob("*/runs/*/")) if _is_run(path)), None)
+        below = (path for pattern in ("*/*/", "*/runs/*/") for path in sorted(folder.glob(pattern)))
+        found = next(filter(_is_run, below), None)
     except OSError:
         return None
     return None if found is None else f"pneumo runs {shell_word(found.parent)}"

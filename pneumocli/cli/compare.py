@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
-from pneumocli.cli.render import below, group_tables, metric_text
+from pneumocli.cli.render import below, hard_tables, metric_text
 from pneumocli.core.config import CompareConfig
 from pneumocli.core.records import NOTICE
 from pneumocli.reporting.text import difference_text, metric_label, p_text, percent
@@ -54,7 +54,7 @@ def comparison_table(comparison: "Comparison") -> RenderableType:
     parts: list[RenderableType] = []
     parts += _both_runs(comparison) if len(comparison.runs) == 2 else _many_runs(comparison)
     hard = {_in_lines(run.name): run.subgroups["hard"] for run in comparison.runs if "hard" in run.subgroups}
-    parts += group_tables("Hard films: how they were made suggests the other class", "run", hard)
+    parts += hard_tables("run", hard)
     if comparison.name:
         from pneumocli.reporting.carry_over import shifts_text
 

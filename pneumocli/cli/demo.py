@@ -85,7 +85,7 @@ def story(done: "Demonstration", seconds: float) -> Text:
 
 def _numbers(run: "RunFolder", evaluation: "Evaluation") -> str:
     found = (evaluation.metrics[name].value for name in _NUMBERS)
-    auroc, *rates = ("undefined" if value is None else percent(value) for value in found)
+    auroc, *rates = map(percent, found)
     curve = sparkline([record.val_auroc for record in run.history()])
     return f"{run.name:10}{auroc:>8}{rates[0]:>13}{rates[1]:>13}   {curve}"
 

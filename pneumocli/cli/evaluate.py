@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pneumocli.cli.options import parameters_of, register_command
 from pneumocli.cli.output import Output
-from pneumocli.cli.render import group_tables, metric_text
+from pneumocli.cli.render import hard_tables, metric_text
 from pneumocli.core.amounts import counted
 from pneumocli.core.config import EvaluateConfig, PredictionsConfig
 from pneumocli.core.errors import SettingError
@@ -90,11 +90,11 @@ def evaluation_tables(evaluation: "Evaluation") -> RenderableType:
     return Group(
         title,
         Text(f"It {verdict(evaluation)}.", "bold"),
-        *([doubt] if (doubt := ranking_doubt(evaluation)) else []),
+        *filter(None, [ranking_doubt(evaluation)]),
         table,
         _class_table(evaluation),
-        *group_tables("Hard films: how they were made suggests the other class", "films", evaluation.subgroups),
-        *_at_prevalence(evaluation),
+        *hard_tables("films", evaluation.subgroups),
+        *filter(None, [at_prevalence_sentence(evaluation)]),
         *_refer(evaluation),
         *_carry_over(evaluation),
         NOTICE,
@@ -111,7 +111,7 @@ def patient_tables(evaluation: "Evaluation") -> RenderableType:
     title = Text(f"{evaluation.run} on {evaluation.place}, by patient, {_threshold(evaluation)}")
     table = _table(PATIENTS_COLUMNS, patients_rows(found))
     answer = f"By the mean of a patient's logits it {verdict_of(found.mean_logit.metrics)}."
-    shown = [*_at_prevalence(evaluation), *_carry_over(evaluation)]
+    shown = [*filter(None, [at_prevalence_sentence(evaluation)]), *_carry_over(evaluation)]
     return Group(title, answer, table, patients_sentence(found), *shown, NOTICE)
 
 
@@ -119,12 +119,6 @@ def _threshold(evaluation: "Evaluation") -> str:
     """``threshold 50.0%``, or with the rule that chose it."""
     point = evaluation.threshold
     return f"threshold {percent(point.value)}" + ("" if point.chosen_on == "fixed" else f" ({point.rule})")
-
-
-def _at_prevalence(evaluation: "Evaluation") -> list[RenderableType]:
-    """The predictive values at the prevalence that was asked for."""
-    sentence = at_prevalence_sentence(evaluation)
-    return [] if sentence is None else [sentence]
 
 
 def _refer(evaluation: "Evaluation") -> list[RenderableType]:
@@ -163,8 +157,7 @@ def _class_table(evaluation: "Evaluation") -> Table:
     for name in ("precision", "recall", "F1", "support"):
         table.add_column(name, justify="right")
     for name, row in evaluation.classes.items():
-        shown = ("undefined" if value is None else percent(value) for value in (row.precision, row.recall, row.f1))
-        table.add_row(name, *shown, f"{row.support:,}")
+        table.add_row(name, *map(percent, (row.precision, row.recall, row.f1)), f"{row.support:,}")
     counts = evaluation.confusion
     table.caption = f"right {counts.tp + counts.tn:,} · missed {counts.fn:,} · false alarms {counts.fp:,}"
     return table

@@ -11,7 +11,7 @@ from pneumocli.core.amounts import counted, duration
 from pneumocli.core.config import SELECTED_BY, TrainConfig
 from pneumocli.core.errors import shell_word
 from pneumocli.core.records import NOTICE, RunResult
-from pneumocli.model.card import map_cells
+from pneumocli.model.card import GroupFigure, map_cells
 from pneumocli.reporting.text import HARD_METRICS, metric_label, percent, with_ends
 from pneumocli.run_folder import RunFolder, default_run
 
@@ -63,7 +63,6 @@ def training_summary(run: RunFolder, result: RunResult) -> RenderableType:
 def _hard_films(run: RunFolder) -> str | None:
     """The figures of the validation films whose label a shortcut contradicts, at the stored threshold, if any is so."""
     from pneumocli.inference.classifier import card_of_run  # loaded by then: a training has just ended
-    from pneumocli.metrics.records import Metric
 
     card = card_of_run(run)
     hard = card.validation.hard
@@ -71,11 +70,7 @@ def _hard_films(run: RunFolder) -> str | None:
         return None
     counts = f"{hard.num_normal:,} NORMAL, {hard.num_pneumonia:,} PNEUMONIA"
     found = {"auroc": hard.auroc, "sensitivity": hard.sensitivity, "specificity": hard.specificity}
-    figures = [
-        f"{metric_label(name)} {with_ends(name, Metric(value=one.value, low=one.low, high=one.high, method=''))}"
-        for name, one in found.items()
-        if one.value is not None
-    ]
+    figures = [f"{metric_label(name)} {with_ends(name, one)}" for name, one in found.items() if one.value is not None]
     if not figures:
         return f"{counts}: too few for figures"
     return f"{counts}; threshold {percent(card.operating_point.threshold)}: {', '.join(figures)}"
@@ -83,10 +78,8 @@ def _hard_films(run: RunFolder) -> str | None:
 
 def _validated(result: RunResult, name: str, value: float | None) -> str:
     """A validation figure with its interval."""
-    from pneumocli.metrics.records import Metric  # loaded by then: a training has just ended
-
     low, high = result.val_intervals.get(f"val_{name}", (None, None))
-    return with_ends(name, Metric(value=value, low=low, high=high, method=""))
+    return with_ends(name, GroupFigure(value=value, low=low, high=high))
 
 
 def _doubts(run: RunFolder, config: TrainConfig, result: RunResult) -> Iterator[str]:
@@ -137,9 +130,9 @@ def below(value: str, interval: str) -> Text:
     return Text.assemble(value, "\n", (interval, "dim"))
 
 
-def group_tables(title: str, column: str, groups: Mapping[str, "Subgroup"]) -> list[Table]:
-    """A table of groups of films with a row for each that has a figure, by the names to show; none where none has."""
-    table = Table(title=title, title_justify="left")
+def hard_tables(column: str, groups: Mapping[str, "Subgroup"]) -> list[Table]:
+    """A table of hard films with a row for each group that has a figure, by the names to show; none where none has."""
+    table = Table(title="Hard films: how they were made suggests the other class", title_justify="left")
     table.add_column(column, overflow="fold")
     for name in HARD_METRICS:
         table.add_column(metric_label(name), justify="right")

@@ -108,8 +108,8 @@ class Group(TyperGroup):
         """
         name = args[0]
         # Where the task comes first, as in "yolo classify train", the next word is the command.
-        following = next((word for word in args[1:2] if word in COMMANDS or word in self.commands), None)
-        ours = COMMANDS.get(name) if following is None else COMMANDS.get(following, following)
+        known = [word for word in args[:2] if word in COMMANDS or word in self.commands]
+        ours = COMMANDS.get(known[-1], known[-1]) if known else None
         if name not in self.commands and ours in self.commands:
             raise SettingError(f"no such command {name!r}; is it {ours}?", f"pneumo {ours} --help")
         return super().resolve_command(ctx, args)

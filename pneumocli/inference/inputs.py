@@ -124,8 +124,7 @@ def _stored(address: str, listener: Listener) -> Iterator[Named]:
     if not found:
         yield Named(shown_address(address), None, PurePath("none"), "there are no films below this address")
     if rest:
-        named, many = f"1 object is no film: {shown(first)}", f"{rest:,} objects are no films, such as {shown(first)}"
-        listener(Remark(named if rest == 1 else many))
+        listener(Remark(_no_films(rest, "object", shown(first))))
 
 
 def _matches(pattern: str, listener: Listener, *, read: bool) -> Iterator[Named]:
@@ -193,9 +192,16 @@ def _below(folder: str, listener: Listener, *, read: bool) -> Iterator[Named]:
     if rest["system"]:
         listener(Remark(left_out(rest["system"], first["system"])))
     if rest["file"]:
-        named = f"1 file is no film: {first['file']}"
-        many = f"{rest['file']:,} files are no films, such as {first['file']}"
-        listener(Remark(named if rest["file"] == 1 else many))
+        listener(Remark(_no_films(rest["file"], "file", first["file"])))
+
+
+def _no_films(number: int, what: str, example: str) -> str:
+    """A remark on what is no film.
+
+    >>> _no_films(1, "file", "a.txt"), _no_films(2, "file", "a.txt")
+    ('1 file is no film: a.txt', '2 files are no films, such as a.txt')
+    """
+    return f"1 {what} is no film: {example}" if number == 1 else f"{number:,} {what}s are no films, such as {example}"
 
 
 def _nothing(name: str, error: str) -> Named:

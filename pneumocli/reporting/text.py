@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the screen of a prediction starts without these records
     from pneumocli.metrics.records import Evaluation, Metric, Subgroup
+    from pneumocli.model.card import GroupFigure
 
 _NAMES = {
     "f1": "F1",
@@ -171,14 +172,14 @@ def setting_text(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def ends_text(name: str, metric: "Metric") -> str:
+def ends_text(name: str, metric: "Metric | GroupFigure") -> str:
     """The ends of a metric's interval as :func:`value_text` shows them, or a dash."""
     if metric.low is None or metric.high is None:
         return "-"
     return f"{value_text(name, metric.low)} to {value_text(name, metric.high)}"
 
 
-def with_ends(name: str, metric: "Metric") -> str:
+def with_ends(name: str, metric: "Metric | GroupFigure") -> str:
     """A metric with its interval in brackets, where it has one.
 
     >>> from pneumocli.metrics.records import Metric

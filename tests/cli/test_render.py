@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pneumocli.cli.render import group_tables, metric_text, seeds_summary, training_summary
+from pneumocli.cli.render import hard_tables, metric_text, seeds_summary, training_summary
 from pneumocli.core.records import EpochRecord
 from pneumocli.inference.classifier import card_of_run
 from pneumocli.metrics.groups import group_of
@@ -83,7 +83,7 @@ def test_groups_of_films_fit_a_terminal():
     group = group_of(labels, range(10), called, patients)
     few = group_of(labels[4:], range(6), called[4:], patients[4:])
     old = group.model_copy(update={"num_normal": None})
-    (table,) = group_tables("Hard films", "run", {"runs/a": group, "runs/b": few, "runs/of-before": old})
+    (table,) = hard_tables("run", {"runs/a": group, "runs/b": few, "runs/of-before": old})
     text = shown(table)
     assert max(map(len, text.splitlines())) <= 80
     first, counts, second, fewer = (line.strip("│ ").split("│") for line in text.splitlines() if line.startswith("│"))
@@ -92,7 +92,7 @@ def test_groups_of_films_fit_a_terminal():
     assert [cell.strip() for cell in second] == ["runs/b", "100.0%", "undefined", "undefined"]
     assert fewer[0].strip() == "1 NORMAL, 5 PNEUMONIA"
     neither = group_of(labels[4:6], range(2), called[4:6], patients[4:6])
-    assert not group_tables("Hard films", "run", {"runs/of-before": old, "runs/few": neither})
+    assert not hard_tables("run", {"runs/of-before": old, "runs/few": neither})
 
 
 def test_a_run_in_a_folder_of_another_name_reports_it_last(
