@@ -26,7 +26,7 @@ from pneumocli.cli.app import main
 from pneumocli.data.images import Film, read_film
 from pneumocli.inference import scoring
 from pneumocli.model.network import looked_up
-from pneumocli.training import dataset, loader, step
+from pneumocli.training import dataset, loader, step, train
 from pneumocli.training.averaging import AveragedWeights
 from pneumocli.training.schedule import Pacer
 
@@ -157,7 +157,27 @@ def layerwise() -> None:
     vars(step)["Pacer"] = Layered
 
 
-CANDIDATES = {made.__name__: made for made in (clahe, stretch, cutout, mixup, swa, layerwise)}
+def sampling() -> None:
+    """An epoch is as many films as there are, drawn with replacement so that either class is half of them."""
+    prepare = vars(train)["prepare"]
+    chances: list[float] = []
+
+    def prepared(*args: Any, **kwargs: Any) -> Any:
+        data = prepare(*args, **kwargs)
+        labels = data.train_labels
+        chances[:] = [1 / labels.count(label) for label in labels]
+        return data
+
+    def drawn(num_films: int, seed: int, epoch: int) -> list[int]:
+        generator = torch.Generator().manual_seed(loader.film_seed(seed, epoch, 0))
+        order: list[int] = torch.tensor(chances).multinomial(num_films, replacement=True, generator=generator).tolist()
+        return order
+
+    vars(train)["prepare"] = prepared
+    vars(loader)["epoch_order"] = drawn
+
+
+CANDIDATES = {made.__name__: made for made in (clahe, stretch, cutout, mixup, swa, layerwise, sampling)}
 
 if __name__ == "__main__":
     name, *arguments = sys.argv[1:]

@@ -31,17 +31,21 @@ SETTINGS = {
     "JPEG quality 30": ("robust", "--jpeg-quality", "30"),
     "resample 0.5": ("robust", "--resample", "0.5"),
     "all five": ("robust", *"--tone 0.3 --noise 8 --sharpness 1 --jpeg-quality 30 --resample 0.5".split()),  # noqa: SIM905 - reads like a command
-    "crop scale 0.3": ("robust", "--crop-scale", "0.3"),
+    "crop scale 0.08": ("robust", "--crop-scale", "0.08"),
     "crop scale 0.5": ("robust", "--crop-scale", "0.5"),
     "no mirror": ("robust", "--no-mirror"),
     "label smoothing 0.1": ("robust", "--label-smoothing", "0.1"),
     "weight decay 0.05": ("robust", "--weight-decay", "0.05"),
+    "hard weight 1": ("robust", "--hard-weight", "1"),
+    "hard weight 8": ("robust", "--hard-weight", "8"),
     "class weights": ("robust", "--class-weights", "balanced"),
     "rate 0.0003": ("robust", "--lr", "0.0003"),
     "fit squash": ("robust", "--fit", "squash"),
     "8 epochs": ("robust", "--epochs", "8"),
     "64 pixels": ("robust", "--image-size", "64"),
+    "128 pixels": ("robust", "--image-size", "128"),
     "160 pixels": ("robust", "--image-size", "160"),
+    "224 pixels": ("robust", "--image-size", "224"),
     "frozen backbone": ("robust", "--freeze", "backbone", "--lr", "0.001"),
 }  # fmt: skip
 
