@@ -117,6 +117,7 @@ def test_help_and_import_stay_light() -> None:
         assert "LOADED []" in done.stdout, (statement, done)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_stopped_from_outside_shows_how_to_go_on(
     server: ReleaseServer, tmp_path: Path, environment: dict[str, str], sent: signal.Signals

@@ -63,6 +63,7 @@ def test_json_is_one_document_and_nothing_else(trained: RunFolder, film: Path, t
     assert "hint:" in stderr
 
 
+@pytest.mark.slow
 def test_the_run_comes_from_the_environment(trained: RunFolder, film: Path, tmp_path: Path):
     done = pneumo(film, "--json", cwd=tmp_path, PNEUMO_RUN=str(trained.path))
     assert done.returncode == 0
@@ -73,6 +74,7 @@ def test_the_run_comes_from_the_environment(trained: RunFolder, film: Path, tmp_
     assert nothing.stdout == b""
 
 
+@pytest.mark.slow
 def test_a_table_and_its_continuation(trained: RunFolder, phantoms: Path, tmp_path: Path):
     table = tmp_path / "answers.csv"
     assert pneumo(phantoms / "test", "--csv", table, "--run", trained.path).returncode == 0

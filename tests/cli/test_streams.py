@@ -27,6 +27,7 @@ def test_a_full_disk_below_standard_output_is_one_sentence(command: str, trained
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_closed_streams_are_no_reason_to_stop(trained: RunFolder):
     assert pneumo(f"runs {trained.path}", ">&-").returncode == 0
     assert pneumo(f"runs {trained.path}", "2>&-").returncode == 0

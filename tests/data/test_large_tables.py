@@ -49,6 +49,7 @@ def calls(folder: Path, table: Path) -> dict[str, int]:
     return found
 
 
+@pytest.mark.slow
 def test_four_times_the_films_take_four_times_the_work(tmp_path: Path):
     few, many = (calls(tmp_path / str(n), table_of(tmp_path / str(n), n)) for n in (FEW, 4 * FEW))
     for step in few:

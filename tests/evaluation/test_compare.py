@@ -259,6 +259,7 @@ def test_an_unfinished_run_is_refused(evaluated: tuple[RunFolder, Evaluation], t
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_films_that_changed_sides_stand_beside_the_evidence_of_either_run(
     evaluated: tuple[RunFolder, Evaluation], tmp_path: Path
 ):

@@ -108,6 +108,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
+@pytest.mark.slow
 def test_an_evaluation_opens_the_model_once_and_draws_each_figure_once(
     saved: dict[Figure, list[str]], opened: Counter[str], trained: RunFolder, tmp_path: Path
 ):
@@ -141,6 +142,7 @@ def test_validation_films_score_as_they_did_during_training(unwritten: None, tra
     assert evaluation.operating_point == card.operating_point
 
 
+@pytest.mark.slow
 def test_a_given_threshold_and_prevalence(saved: dict[Figure, list[str]], trained: RunFolder, tmp_path: Path):
     run = copy_of(trained, tmp_path / "run")
     evaluation = evaluate(EvaluateConfig(run=run.path, threshold=0.0, prevalence=0.1))
@@ -179,6 +181,7 @@ def test_films_that_changed_since_training_are_refused(trained: RunFolder, phant
     assert not run.evaluation_folder("val").path.exists()
 
 
+@pytest.mark.slow
 def test_unreadable_films_are_refused_or_counted(unwritten: None, trained: RunFolder, phantoms: Path, tmp_path: Path):
     run = copy_of(trained, tmp_path / "run")
     shutil.copytree(phantoms, tmp_path / "data")
@@ -192,6 +195,7 @@ def test_unreadable_films_are_refused_or_counted(unwritten: None, trained: RunFo
     assert (evaluation.num_images, evaluation.data_flow.num_unreadable) == (39, 1)
 
 
+@pytest.mark.slow
 def test_test_films_from_the_training_raise_a_warning(
     unwritten: None, trained: RunFolder, phantoms: Path, tmp_path: Path
 ):
@@ -208,6 +212,7 @@ def test_test_films_from_the_training_raise_a_warning(
     assert not [event for event in events if isinstance(event, Remark) and event.level == "warning"]
 
 
+@pytest.mark.slow
 def test_the_stored_threshold_is_used_and_doubted(unwritten: None, trained: RunFolder, tmp_path: Path):
     """A run whose operating point was chosen on a handful of validation films warns each time."""
     run = copy_of(trained, tmp_path / "run")
@@ -285,6 +290,7 @@ def test_a_model_file_that_was_swapped_is_refused(trained: RunFolder, tmp_path: 
         evaluate(EvaluateConfig(run=run.path))
 
 
+@pytest.mark.slow
 def test_hard_films_are_shown_by_report_card_and_comparison(trained: RunFolder, tmp_path: Path):
     """The test films by the sharpness of the median film: a shortcut that calls the less sharp half PNEUMONIA."""
     made = acquisitions(own_films(trained))

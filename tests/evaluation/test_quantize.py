@@ -116,6 +116,7 @@ def test_another_file_in_its_place_is_refused(made: tuple[RunFolder, Quantized],
         assert error.value.hint == f"pneumo quantize {run.path}"
 
 
+@pytest.mark.slow
 def test_beyond_the_bounds_nothing_is_written(trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run = copy_of(trained, tmp_path / "run")
     before = sorted((file, file.stat().st_mtime_ns) for file in run.path.rglob("*"))
@@ -147,6 +148,7 @@ def test_what_contradicts_int8_is_refused(config, values, message: str):
         validated(config, values)
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_proof_and_where_int8_is_not_faster(
     trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

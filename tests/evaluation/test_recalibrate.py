@@ -36,6 +36,7 @@ def run(trained: RunFolder, tmp_path: Path) -> RunFolder:
     return copy_of(trained, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_recalibrated_model_is_used_as_a_run_and_refuses_its_films(run: RunFolder, phantoms: Path, tmp_path: Path):
     before, old = hashes(run.path), Classifier.of_run(run)
     table = table_of(tmp_path / "b.csv", phantoms, old)
@@ -64,6 +65,7 @@ def test_a_recalibrated_model_is_used_as_a_run_and_refuses_its_films(run: RunFol
         recalibrate(RecalibrateConfig(run=run.path, data=phantoms, manifest=table, name="b"))
 
 
+@pytest.mark.slow
 def test_the_same_command_replaces_what_a_stopped_one_left(run: RunFolder, phantoms: Path, tmp_path: Path):
     table = table_of(tmp_path / "b.csv", phantoms, Classifier.of_run(run))
     config = RecalibrateConfig(run=run.path, data=phantoms, manifest=table, name="b")

@@ -177,6 +177,7 @@ def printed(comparison: Comparison) -> str:
     return " ".join(console.export_text().split())
 
 
+@pytest.mark.slow
 def test_another_hospitals_films_are_kept_under_their_own_name(
     saved: dict[Figure, list[str]], evaluated: tuple[RunFolder, Evaluation], moved: Path, tmp_path: Path
 ):

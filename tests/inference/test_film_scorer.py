@@ -98,6 +98,7 @@ def test_what_is_sent_is_small_and_the_model_is_opened_once(trained: RunFolder, 
     assert film_scorer._opened.cache_info().misses == before
 
 
+@pytest.mark.slow
 def test_a_worker_that_finds_another_model_refuses(trained: RunFolder, tmp_path: Path, films: list[Path]):
     run = copy_of(trained, tmp_path / "run")
     sent = pickle.dumps(FilmScorer(run.path))

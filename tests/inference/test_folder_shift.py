@@ -121,6 +121,7 @@ def test_the_file_holds_the_result_and_the_sample_whatever_the_batches(
     assert "anonymous" not in (tmp_path / "3.json").read_text()
 
 
+@pytest.mark.slow
 def test_the_samples_of_shards_join_to_that_of_the_whole(run: RunFolder, other_style: Path, tmp_path: Path):
     for part in (1, 2):
         (remark,) = predicted(run, other_style, shard=f"{part}/2", shift=tmp_path / f"{part}.json")

@@ -124,6 +124,7 @@ def test_each_film_that_cannot_be_read_has_its_own_error_and_the_rest_go_on(trai
     assert found["two\nlines.tiff"].probability == pytest.approx(found["good.png"].probability, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_pictures_are_written_beside_each_other(trained: RunFolder, odd_films: Path, test_films: Path, tmp_path: Path):
     film = next((test_films / "NORMAL").glob("*.jpeg"))
     copy = tmp_path / "other" / film.name
@@ -165,6 +166,7 @@ def test_shards_are_parts_of_the_whole(trained: RunFolder, test_films: Path):
     assert sorted(image for part in parts for image in part) == sorted(whole)
 
 
+@pytest.mark.slow
 def test_the_progress_knows_how_many_films_there_are(trained: RunFolder, test_films: Path, tmp_path: Path):
     def total(**settings: object) -> int | None:
         events: list[Event] = []
@@ -185,6 +187,7 @@ def test_a_record_is_plain_data(trained: RunFolder, test_films: Path):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_model_with_limits_answers_beside_its_prediction(trained: RunFolder, test_films: Path, tmp_path: Path):
     logits = sorted(
         film.logit or 0.0 for film in score_films(Classifier.of_run(trained), sorted(test_films.rglob("*.jpeg")))

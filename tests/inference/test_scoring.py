@@ -17,6 +17,7 @@ from pneumocli.inference.scoring import score_films
 from pneumocli.run_folder import RunFolder
 
 
+@pytest.mark.slow
 def test_film_by_film_both_model_files_give_the_same_logit(trained: RunFolder, films: list[Path], truth: np.ndarray):
     for name in ("model.onnx", "best.pt"):
         classifier = Classifier.load(trained.path / name)

@@ -71,6 +71,7 @@ def test_shards_in_any_order_are_the_table_of_one_run(
     assert not mark_of(whole).exists()
 
 
+@pytest.mark.slow
 def test_more_shards_than_films(films: Path, trained: RunFolder, tmp_path: Path):
     parts = [write_shard(films, trained, tmp_path / f"{number}.csv", f"{number}/8") for number in range(1, 9)]
     assert merged(tmp_path / "all.csv", *parts).num_films == 7

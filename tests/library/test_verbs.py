@@ -19,6 +19,7 @@ from tests.conftest import copy_of, tiny
 pytestmark = pytest.mark.usefixtures("saved")
 
 
+@pytest.mark.slow
 def test_evaluate_takes_a_run_as_text_and_settings_as_keywords(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
     run, measured = copy_of(evaluated[0], tmp_path / "run"), evaluated[1]
     events = []

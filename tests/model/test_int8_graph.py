@@ -44,6 +44,7 @@ def test_first_and_last_layers_stay_float(trained: RunFolder, films: np.ndarray)
     assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_file(trained: RunFolder, films: np.ndarray):
     content = trained.onnx_file.read_bytes()
     assert int8_graph(content, [films]) == int8_graph(content, [films])

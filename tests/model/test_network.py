@@ -85,6 +85,7 @@ def test_looking_pixels_up_takes_less_memory(dtype: torch.dtype, bytes_before: i
     assert memory_of(lambda films: looked_up(films, levels), 32) == bytes_now * pixels
 
 
+@pytest.mark.slow
 def test_the_network_computes_what_torchvisions_does_bit_for_bit():
     """Its first pooling comes before its first relu: outputs, gradients and running statistics are the same."""
     network, original = build_network(0), resnet18(num_classes=2)

@@ -67,6 +67,7 @@ def test_a_threshold_that_would_call_everyone_ill_is_no_offer(elsewhere: Evaluat
     assert "the threshold would be" not in text
 
 
+@pytest.mark.slow
 def test_a_ranking_below_chance_is_named(trained: RunFolder, elsewhere: Evaluation, films: list[ScoredFilm], tmp_path):
     area = Metric(value=0.184, low=0.1, high=0.27, method="DeLong")
     upside_down = elsewhere.model_copy(update={"metrics": elsewhere.metrics | {"auroc": area}})
@@ -89,6 +90,7 @@ def test_the_terminal_by_patient(elsewhere: Evaluation):
     assert f"{elsewhere.patients.any_positive.confusion.fp} of 20" in text
 
 
+@pytest.mark.slow
 def test_the_page_has_every_section(trained: RunFolder, elsewhere: Evaluation, films: list[ScoredFilm], tmp_path):
     report = evaluation_report(trained, Classifier.of_run(trained), elsewhere, films, tmp_path)
     own = elsewhere.model_copy(update={"name": "", "by": "film"})

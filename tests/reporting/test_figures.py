@@ -50,6 +50,7 @@ def drawn_from(films: list[ScoredFilm], card: ModelCard) -> tuple[Evaluation, Sc
     return evaluate_predictions(films, card, Origin("x", "test")), ScoreArrays.of(films, card.temperature)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["both", "normal", "pneumonia", "one"])
 def test_every_figure_is_drawn(which: str, card: ModelCard, tmp_path: Path):
     evaluation, scores = drawn_from(some_films(which), card)

@@ -34,6 +34,7 @@ def test_the_graph_holds_no_paths_of_the_machine_it_was_made_on(trained: RunFold
     assert str(Path(__file__).parents[2]).encode() not in content
 
 
+@pytest.mark.slow
 def test_an_export_that_differs_is_not_written(
     trained: RunFolder, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

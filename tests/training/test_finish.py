@@ -27,6 +27,7 @@ def seen_by(classifier: Classifier, run: RunFolder, split: str, numbers: list[in
     return squares, np.array([film.shape[1] / film.shape[0] for film in films]), np.concatenate(features)
 
 
+@pytest.mark.slow
 def test_the_card_describes_the_training_films_as_the_model_file_sees_them(trained: RunFolder):
     classifier = Classifier.of_run(trained, throughput=True)
     squares, aspects, features = seen_by(classifier, trained, "train")
@@ -91,6 +92,7 @@ def test_validation_films_are_not_looked_at_again(trained: RunFolder, tmp_path: 
     assert without.feature_model.limit == pytest.approx(with_outputs.feature_model.limit, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_graph_that_differs_ends_the_training_without_a_model_file(
     trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

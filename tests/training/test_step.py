@@ -109,6 +109,7 @@ def ticker() -> _Ticker:
     return _Ticker(training, None, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resize", ["workers", "device"])
 def test_only_cuda_copies_behind_the_programs_back(resize: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("pneumocli.training.loop._LOOK_SECONDS", 0.0)

@@ -129,6 +129,7 @@ def test_no_patient_is_on_two_sides(trained: RunFolder):
     assert not sides[0] & sides[1]
 
 
+@pytest.mark.slow
 def test_golden_losses_of_seed_0(phantoms: Path, tmp_path: Path):
     """A change of these numbers is a change of the training: it needs its reason in the commit that makes it.
 
@@ -204,6 +205,7 @@ def test_a_checkpoint_without_the_average_that_the_settings_ask_for_is_refused(r
         resume(ResumeConfig(resume=tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_the_epoch_after_a_stop_equals_an_uninterrupted_one(trained: RunFolder, begun_once: Path, tmp_path: Path):
     """What the slow tests below show with other settings, and those of interruptions of whole runs with their files."""
     shutil.copytree(begun_once, tmp_path / "parts")
@@ -323,6 +325,7 @@ def test_a_phantom_task_is_learnt(tmp_path: Path):
     assert auroc > 0.85
 
 
+@pytest.mark.slow
 def test_transfer_starts_from_the_given_weights(phantoms: Path, tmp_path: Path):
     torch.save(resnet18(num_classes=1000).state_dict(), tmp_path / "imagenet.pth")
     settings = {"weights": tmp_path / "imagenet.pth", "freeze": "backbone", "image_size": 32}
@@ -333,6 +336,7 @@ def test_transfer_starts_from_the_given_weights(phantoms: Path, tmp_path: Path):
     assert load_best(run.best_file)[1].initial_weights == "imagenet.pth"
 
 
+@pytest.mark.slow
 def test_an_infinite_loss_stops_before_anything_is_written(phantoms: Path, tmp_path: Path):
     weights = build_network(0).state_dict()
     weights["fc.weight"] = torch.full_like(weights["fc.weight"], 3e38)

@@ -62,6 +62,7 @@ def test_the_perfect_release_has_no_problem(release: Path):
     assert result.resized is result.shortcut_probe is None
 
 
+@pytest.mark.slow
 def test_the_mendeley_release_has_no_problem(tmp_path: Path):
     images = (row.image.replace("val/", "train/", 1) for row in kaggle_rows())
     result = verified(empty_films(tmp_path, images), quick=True)
@@ -205,6 +206,7 @@ def test_phantoms_are_called_phantoms(phantoms: Path):
     assert result.shortcut_probe.folds == 5
 
 
+@pytest.mark.slow
 def test_the_probe_finds_a_planted_shortcut_and_nothing_where_there_is_none(tmp_path: Path):
     normal = [f"train/NORMAL/a{n}.png" for n in range(30)]
     ill = [f"train/PNEUMONIA/b{n}.png" for n in range(30)]
@@ -384,6 +386,7 @@ def test_progress_is_reported_film_by_film(subset: Path):
     assert len(events) == 62
 
 
+@pytest.mark.slow
 def test_the_page_holds_everything_and_nothing_from_outside(subset: Path, tmp_path: Path):
     name = "train/NORMAL/IM-0001-<script>alert(1)<script>.jpeg"
     (subset / name).write_bytes(film_bytes(77))
