@@ -1,4 +1,4 @@
-"""Every error that the program can report, read from its source, with what to do: the tables of ``troubleshooting.md``.
+"""Every error of the program, read from its source, with why and what to do: the tables of ``troubleshooting.md``.
 
 An error's cure is its hint where the code gives one, else the entry of :data:`CURES`. One whose words are put together
 elsewhere stands in :data:`SPELLED` by the place that raises it.
@@ -8,6 +8,8 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from docs.causes import cause
 
 PACKAGE = Path(__file__).parents[1] / "pneumocli"
 GAP = "…"  # what is filled in when the error is reported
@@ -281,9 +283,9 @@ def tables() -> str:
         rows[kind].setdefault(message, [what])
     parts = []
     for kind, found in rows.items():
-        parts.append(f"## {HEADINGS[kind]}\n\n| error | what to do |\n| --- | --- |")
+        parts.append(f"## {HEADINGS[kind]}\n\n| error | why | what to do |\n| --- | --- | --- |")
         parts += [
-            f"| `{_cell(message)}` | {_cell('; or '.join(what))} |"
+            f"| `{_cell(message)}` | {cause(message)} | {_cell('; or '.join(what))} |"
             for message, what in sorted(found.items(), key=_first)
         ]
         parts.append("")

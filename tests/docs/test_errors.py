@@ -1,9 +1,11 @@
 """Each error that the code can report stands in docs/troubleshooting.md, with what to do."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from docs.causes import CAUSES, cause
 from docs.errors import CURES, SPELLED, Error, cure, errors_in_the_source, tables
 
 PAGE = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
@@ -27,6 +29,14 @@ def test_each_error_has_a_cure(errors: list[Error]):
     ] == []
     unspelled = [e for e in errors if not e.message and e.place.split(":")[0] not in SPELLED]
     assert [f"{e.place}: spell its words in docs/errors.py" for e in unspelled] == []
+
+
+def test_each_error_has_a_cause_and_each_cause_an_error(errors: list[Error]):
+    words = {message for error in errors if (message := error.message)} | {words for _, words, _ in SPELLED.values()}
+    assert [message for message in words if cause(message) is None] == [], "enter a cause in docs/causes.py"
+    patterns = [pattern for _, patterns in CAUSES for pattern in patterns]
+    first = {next(pattern for pattern in patterns if re.search(pattern, text)) for text in words}
+    assert [pattern for pattern in patterns if pattern not in first] == []
 
 
 def test_each_hint_of_the_code_is_on_the_page(errors: list[Error]):
