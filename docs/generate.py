@@ -48,7 +48,7 @@ WITHOUT_TORCH = (
 )
 """Where the commands do their work that run without torch."""
 
-_DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "kagglesdk": "kaggle"}
+_DISTRIBUTIONS = {"markdown_it": "markdown-it-py", "PIL": "pillow", "sklearn": "scikit-learn", "kagglesdk": "kaggle"}
 
 
 def help_of(*argv: str) -> str:

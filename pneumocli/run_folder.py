@@ -128,6 +128,7 @@ class RunFolder:
         self.best_file = path / "best.pt"
         self.onnx_file = path / _MODEL_FILES[precision]
         self.card_file = path / "MODEL_CARD.md"
+        self.card_page = path / "model-card.html"
         self.result_file = path / "result.json"
         self.tensorboard_folder = path / "tensorboard"
         self.out_of_fold_file = path / "out-of-fold.csv"
@@ -505,9 +506,10 @@ class RunFolder:
             return self.model_file(self.group_reference_file.name).read_text(encoding="utf-8")
         return None
 
-    def write_model_card(self, text: str) -> None:
-        """Writes ``MODEL_CARD.md``."""
+    def write_model_card(self, text: str, page: str) -> None:
+        """Writes ``MODEL_CARD.md`` and the same as a page."""
         write_text(self.card_file, text)
+        write_text(self.card_page, page)
 
     def write_environment(self, environment: Environment) -> None:
         """Writes ``environment.json``."""

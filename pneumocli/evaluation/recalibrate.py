@@ -240,7 +240,7 @@ def _write(run: RunFolder, target: RunFolder, card: ModelCard, listener: Listene
                 shutil.copyfile(its, mine)
             write_bytes(target.onnx_file, content)
             result = run.result().model_copy(update={"sha256": {target.onnx_file.name: sha256_of(target.onnx_file)}})
-            target.write_model_card(model_card(target, card, result=result))
+            target.write_model_card(*model_card(target, card, result=result))
             target.write_result(result)
     except OSError as error:
         raise RunError(f"cannot write {target.path}: {error.strerror}") from error

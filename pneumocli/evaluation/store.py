@@ -32,7 +32,7 @@ def write_evaluation(
     """
     write_evaluation_files(run, classifier, evaluation, films, data)
     if run.precision == "fp32":
-        run.write_model_card(model_card(run, classifier.card, stored_evaluations(run)))
+        run.write_model_card(*model_card(run, classifier.card, stored_evaluations(run)))
 
 
 def write_evaluation_files(
@@ -93,7 +93,7 @@ def _links(run: RunFolder, place: str) -> tuple[tuple[str, str], ...]:
         for folder in run.evaluation_folders()
         if folder.report_file.is_file() and folder.report_file != page
     ]
-    pages = [("Model card", run.card_file), ("Numbers (metrics.json)", run.evaluation_folder(place).metrics_file)]
+    pages = [("Model card", run.card_page), ("Numbers (metrics.json)", run.evaluation_folder(place).metrics_file)]
     return tuple((text, link(file, page)) for text, file in [*others, *pages])
 
 

@@ -1,4 +1,4 @@
-"""``MODEL_CARD.md``: what a model is for, what it was made of, what it can do and where it fails.
+"""``MODEL_CARD.md`` and its page: what a model is for, what it was made of, what it can do and where it fails.
 
 References:
     Mitchell et al. 2019, doi:10.1145/3287560.3287596.
@@ -7,10 +7,11 @@ References:
 from collections.abc import Sequence
 from functools import cache
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markdown_it import MarkdownIt
 
 from pneumocli.core.config import TrainConfig
 from pneumocli.core.records import RunResult, Split
@@ -23,6 +24,7 @@ from pneumocli.model.onnx_file import reference_text
 from pneumocli.model.reference import Reference
 from pneumocli.reporting import carry_over
 from pneumocli.reporting.carry_over import PLACES_COLUMNS, places_rows
+from pneumocli.reporting.html import render, scale_marks
 from pneumocli.reporting.refer_text import limits_text, refer_sentence
 from pneumocli.reporting.text import HEADLINE, ends_text, metric_label, percent, value_text, verdict, with_ends
 from pneumocli.run_folder import RunFolder
@@ -34,10 +36,17 @@ _DISJOINT = {
 }
 
 
+class CardTexts(NamedTuple):
+    """The card as ``MODEL_CARD.md`` and as ``model-card.html``."""
+
+    markdown: str
+    page: str
+
+
 def model_card(
     run: RunFolder, card: ModelCard, evaluations: Sequence[Evaluation] = (), result: RunResult | None = None
-) -> str:
-    """The card of a finished run as Markdown.
+) -> CardTexts:
+    """The card of a finished run.
 
     Args:
         run: The run.
@@ -48,11 +57,30 @@ def model_card(
     Raises:
         RunError: The run has not finished, or a file of it is damaged.
     """
+    values = _values(run, card, evaluations, result or run.result())
+    return CardTexts(_template("model_card.md.j2").render(values), _page(run, values))
+
+
+def _page(run: RunFolder, values: dict[str, Any]) -> str:
+    """The card as a page of the family: verdict, main numbers, then the Markdown card's sections."""
+    main = values["main"]
+    floor, marks = (0, []) if main is None else scale_marks({name: main.metrics[name] for name in HEADLINE})
+    return render(
+        "model_card.html.j2",
+        title=f"Model card: {run.name}",
+        markdown=run.card_file.name,
+        scale={"floor": floor, "marks": marks},
+        body=_markdown().render(_template("model_card_body.md.j2").render(values)),
+        **{name: values[name] for name in ("main", "main_verdict", "card", "result", "reports", "origin")},
+    )
+
+
+def _values(run: RunFolder, card: ModelCard, evaluations: Sequence[Evaluation], result: RunResult) -> dict[str, Any]:
+    """What the templates fill in."""
     config, manifest = run.config(), run.manifest()
-    result = result or run.result()
     # The run's own test films before all others: they are what a model is known by.
     main = min(evaluations, key=lambda evaluation: evaluation.place != "test", default=None)
-    return _template().render(
+    return dict(  # noqa: C408 - as text, the name of a folder of runs would stand here
         name=run.name,
         path=run.path.as_posix(),
         card=card,
@@ -114,11 +142,21 @@ def _counts(manifest: Manifest, split: Split) -> dict[str, object]:
 
 
 @cache
-def _template() -> Template:
+def _markdown() -> MarkdownIt:
+    """Markdown with tables; tags in it are shown as text, and links to scripts as nothing."""
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    scroll = '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
+    markdown.add_render_rule("table_open", lambda *_: scroll)
+    markdown.add_render_rule("table_close", lambda *_: "</table></div>")
+    return markdown
+
+
+@cache
+def _template(name: str) -> Template:
     environment = Environment(  # noqa: S701 - Markdown, no HTML: names are shown in code spans
         loader=PackageLoader("pneumocli"), undefined=StrictUndefined, keep_trailing_newline=True
     )
     environment.globals.update(percent=percent, value_text=value_text, ends_text=ends_text, with_ends=with_ends)
     environment.globals.update(metric_label=metric_label, carry_over=carry_over)
     environment.globals.update(limits_text=limits_text, refer_sentence=refer_sentence)
-    return environment.get_template("model_card.md.j2")
+    return environment.get_template(name)

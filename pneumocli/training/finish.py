@@ -167,7 +167,7 @@ def finish(  # noqa: PLR0913 - all named by the one caller
     stopped_early = progress.epoch < config.epochs
     intervals = validation_intervals(data.manifest.of("val").rows, val_logits)
     run.write_result(_result(run, data, progress, card, intervals, stopped_early=stopped_early))
-    run.write_model_card(model_card(run, card))
+    run.write_model_card(*model_card(run, card))
     listener(TaskAdvanced(task, 3))
     listener(TaskFinished(task))
 

@@ -79,6 +79,7 @@ def pages(
     write_suspect_labels(folder, doubted, manifest)
     return {
         "report": run.evaluation_folder("test").report_file,
+        "model card": run.card_page,
         "comparison": folder / "comparison" / "comparison.html",
         "verification": folder / "verification.html",
         "answers": folder / "answers.html",

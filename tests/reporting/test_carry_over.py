@@ -112,10 +112,11 @@ def test_the_page_has_every_section(trained: RunFolder, elsewhere: Evaluation, f
 
 def test_the_card_carries_every_evaluation_and_marks_other_places(trained: RunFolder, card: ModelCard, elsewhere):
     own = elsewhere.model_copy(update={"name": ""})
-    text = model_card(trained, card, [own, elsewhere])
+    text, page = model_card(trained, card, [own, elsewhere])
     assert [row[:3] for row in places_rows([own, elsewhere])] == [
         ["test", "the run", "80"], ["nih", "another place", "80"],
     ]  # fmt: skip
     assert "| nih | another place | 80 |" in text
     assert text.count("Fitted on these very films") == 1, "of the other place alone"
+    assert "<td>another place</td>" in page
     assert text.count("By patient: 40 patients") == 2

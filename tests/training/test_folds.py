@@ -117,8 +117,8 @@ def test_a_group_holds_its_runs_and_what_they_give_together(grouped: RunFolder):
     names = {item.name for item in grouped.path.iterdir()}
     assert names == {
         "MODEL_CARD.md", "card.json", "config.json", "environment.json", "evaluations", "fold-1", "fold-2",
-        "manifest.csv", "model.onnx", "out-of-fold.csv", "reference.json", "result.json", "suspect-labels.csv",
-        "suspect-labels.html",
+        "manifest.csv", "model-card.html", "model.onnx", "out-of-fold.csv", "reference.json", "result.json",
+        "suspect-labels.csv", "suspect-labels.html",
     }  # fmt: skip
     assert [{item.name for item in fold.path.iterdir()} for fold in grouped.folds] == [RUN_FILES] * 2
     result = grouped.result()

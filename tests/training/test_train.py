@@ -28,7 +28,7 @@ from tests.training.test_augmentation import OFF_BY
 
 RUN_FILES = {
     "MODEL_CARD.md", "best.pt", "config.json", "curves.png", "environment.json", "history.csv", "last.pt",
-    "manifest.csv", "model.onnx", "result.json", "training-batch.png",
+    "manifest.csv", "model-card.html", "model.onnx", "result.json", "training-batch.png",
 }  # fmt: skip
 
 
