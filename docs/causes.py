@@ -20,6 +20,7 @@ CAUSES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("torchrun starts every process with the same command", ("--folds trains its runs",)),
     ("counting begins at 1", ("is none of --folds", "there is no part")),
     ("two scripts or an alias each add it", ("is given … times",)),
+    ("a setting has two names, and both were used", ("is given 2 times",)),
     ("the search sets it anew in each trial", ("is decided by pneumo tune",)),
     ("a word of another tool, or a flag without its dashes", ("is no film: expected films",)),
     ("the shortcuts are known of the training films alone", ("needs hard films, which other places",)),

@@ -49,6 +49,9 @@ def config_of(model: type[_Config], first: object, given: Mapping[str, object], 
         SettingError: There is no such setting, or a value is out of range.
     """
     short = _short_names(model)
+    for other, name in short.items():
+        if other != name and {other, name} <= given.keys():
+            raise SettingError(f"{name} is given 2 times, expected once", f"{other} is another name of it")
     given = {short.get(name, name): value for name, value in given.items()}
     for name in given:
         if name not in model.model_fields:

@@ -105,6 +105,8 @@ def test_settings_have_the_short_names_of_the_command_line():
     assert config_of(PredictConfig, ("a.png",), {"all": True}, "inputs").every
     with pytest.raises(pneumo.PneumoError, match="no_mirror is no setting here"):
         config_of(TrainConfig, None, {"no_mirror": True})
+    with pytest.raises(pneumo.PneumoError, match="learning_rate is given 2 times, expected once"):
+        config_of(TrainConfig, None, {"lr": 0.01, "learning_rate": 0.1})
 
 
 def test_a_setting_that_is_none_is_named_with_the_one_that_was_meant():
