@@ -23,9 +23,11 @@ for (const box of document.querySelectorAll("[data-thresholds]")) {
 
 for (const button of document.querySelectorAll("button[data-copy]")) {
   button.addEventListener("click", async () => {
-    const cells = (row) => [...row.cells].map((cell) => `"${cell.textContent.trim().replaceAll('"', '""')}"`).join(",");
-    const tables = [...button.closest("details, section").querySelectorAll("table")];
-    const text = tables.map((table) => [...table.rows].map(cells).join("\n")).join("\n\n");
+    const quoted = (item) => `"${item.textContent.trim().replaceAll('"', '""')}"`;
+    const rows = (table) => [...table.rows].map((row) => [...row.cells].map(quoted).join(","));
+    // What stands above a table says which runs and which method its rows are of.
+    const parts = [...button.closest("details, section").querySelectorAll("h3, .method, table")];
+    const text = parts.map((part) => (part.rows ? [...rows(part), ""] : [quoted(part)]).join("\n")).join("\n");
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   });

@@ -1,6 +1,7 @@
 """Pages: whole, safe whatever a film is called, and readable everywhere."""
 
 import base64
+import csv
 import hashlib
 import html
 import json
@@ -80,6 +81,40 @@ def test_settings_and_shares_stand_as_people_read_them(page: str, evaluated: tup
     assert not re.findall(r"<dd[^>]*>(?:None|True|False|[\[{].*?)</dd>", html.unescape(settings))
     assert f"At threshold {evaluated[1].threshold.value:.1%} it " in page
     assert not re.findall(r"probability 0\.\d{3}", page)
+
+
+_COPY = """<script>
+navigator.clipboard.writeText = async (text) => {
+  const copied = document.createElement("pre");
+  copied.id = "copied";
+  copied.textContent = text;
+  document.body.append(copied);
+};
+document.querySelector("button[data-copy]").click();
+</script>"""
+
+
+@pytest.mark.slow
+def test_copied_metrics_name_the_method_of_their_intervals(
+    page: str, evaluated: tuple[RunFolder, Evaluation], tmp_path: Path
+):
+    browser, file = chromium(), tmp_path / "report.html"
+    page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)  # it forbids the line below, rightly
+    # A page without a screen may not write to the clipboard: what it would have written is put on the page.
+    file.write_text(page.replace("</body>", f"{_COPY}</body>"), encoding="utf-8")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={profile}"]
+        flags += ["--virtual-time-budget=2000"]
+        argv = [browser, *flags, "--dump-dom", file.as_uri()]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True)
+    found = re.search(r'<pre id="copied">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert found is not None, done.stderr
+    rows = list(csv.reader(html.unescape(found[1]).splitlines()))
+    metric = evaluated[1].metrics["sensitivity"]
+    (row,) = [number for number, cells in enumerate(rows) if cells[:1] == ["sensitivity"]]
+    headings = [cells[0] for cells in rows[:row] if len(cells) == 1]
+    assert headings[-1] == metric.method
+    assert len([cells for cells in rows if len(cells) == 3 and cells[0] != "metric"]) == len(evaluated[1].metrics)
 
 
 @pytest.mark.slow
