@@ -131,7 +131,7 @@ def finish(  # noqa: PLR0913 - all named by the one caller
         OutOfMemory: The device has too little memory.
     """
     watch = Stopwatch(progress.spent)
-    task = "exporting the model"
+    task = "finishing the model"
     listener(TaskStarted(task, 3, "steps"))
     weights, card = load_best(run.best_file)
     side, fit = delivered(config.image_size, config.fit, config.views)
