@@ -13,7 +13,7 @@ from pneumocli.cli.predict_tables import MOST_LISTED, answers, merged_line, on_o
 from pneumocli.core.config import MergeConfig, PredictConfig
 from pneumocli.core.errors import DataError, SettingError
 from pneumocli.core.settings import flag_name, validated
-from pneumocli.inference.tally import Tally
+from pneumocli.inference.tally import AnswerTally
 
 __all__ = ["prediction_table", "register"]
 
@@ -39,7 +39,7 @@ def _predict(output: Output, given: dict[str, object]) -> None:
     _refuse_pairs(config.inputs)
     from pneumocli.inference.predict import predict
 
-    tally = Tally(most=None if config.every else MOST_LISTED)
+    tally = AnswerTally(most=None if config.every else MOST_LISTED)
     if config.csv is not None:
         output.resume_hint = f"the same command with --resume continues {config.csv}"
     predictions = predict(config, output.listener)
@@ -74,7 +74,7 @@ def _merge(output: Output, given: dict[str, object]) -> None:
     output.show(merge(validated(MergeConfig, given), output.listener), merged_line)
 
 
-def _failure(tally: Tally, csv: Path | None) -> tuple[str, str | None]:
+def _failure(tally: AnswerTally, csv: Path | None) -> tuple[str, str | None]:
     """What could not be read, and where the rest is."""
     first = f"{on_one_line(tally.errors[0].image)} {tally.errors[0].error}"
     if tally.num_films == 1:

@@ -13,7 +13,7 @@ from pneumocli.cli.lines import shortened
 from pneumocli.core.amounts import counted
 from pneumocli.core.records import NOTICE, POSITIVE_CLASS, REFER
 from pneumocli.inference.records import Prediction, ReferringPrediction
-from pneumocli.inference.tally import Tally, uncertain_range
+from pneumocli.inference.tally import AnswerTally, uncertain_range
 from pneumocli.model.card import ModelCard, OperatingPoint
 from pneumocli.reporting.text import percent
 
@@ -29,7 +29,7 @@ _PLURALS = {"is": "are", "has": "have", "looks": "look"}
 _REMARKS = 5  # wordings in a summary
 
 
-def answers(tally: Tally, card: ModelCard, *, every: bool = False) -> RenderableType:
+def answers(tally: AnswerTally, card: ModelCard, *, every: bool = False) -> RenderableType:
     """What ``pneumo predict`` shows: one film in full, a table of few, a summary of many.
 
     Args:
@@ -48,7 +48,7 @@ def answers(tally: Tally, card: ModelCard, *, every: bool = False) -> Renderable
 
 def prediction_table(predictions: Iterable[Prediction]) -> RenderableType:
     """A table of answers, with their counts."""
-    tally = Tally(most=None)
+    tally = AnswerTally(most=None)
     for prediction in predictions:
         tally.add(prediction)
     return Group(_table(tally.kept), Text(_counts(tally)), Text(NOTICE, style="dim"))
@@ -159,7 +159,7 @@ def _first(warnings: tuple[str, ...]) -> str:
     return warnings[0] + more if warnings else ""
 
 
-def _counts(tally: Tally) -> str:
+def _counts(tally: AnswerTally) -> str:
     parts = [counted(tally.num_films, "film"), *(f"{count:,} {name}" for name, count in tally.counts.items())]
     if tally.num_errors:
         parts.append(f"{tally.num_errors:,} could not be read")
@@ -170,7 +170,7 @@ def _counts(tally: Tally) -> str:
     return ", ".join(parts)
 
 
-def _summary(tally: Tally) -> Iterator[RenderableType]:
+def _summary(tally: AnswerTally) -> Iterator[RenderableType]:
     """Counts, then the films that a person should look at: uncertain, unlike the training films, unreadable."""
     yield _shares(tally)
     if tally.num_uncertain:
@@ -192,7 +192,7 @@ def _summary(tally: Tally) -> Iterator[RenderableType]:
     yield Text("\n--all lists every film, --csv FILE writes them as a table", style="dim")
 
 
-def _shares(tally: Tally) -> Table:
+def _shares(tally: AnswerTally) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
@@ -227,7 +227,7 @@ def _of_films(remark: str, count: int) -> str:
     return remark if count == 1 else f"{_PLURALS.get(verb, verb)} {rest}"
 
 
-def _grouped(tally: Tally) -> Table:
+def _grouped(tally: AnswerTally) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column(justify="right", no_wrap=True)
     table.add_column()

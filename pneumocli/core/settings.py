@@ -4,7 +4,7 @@ The settings themselves are in :mod:`pneumocli.core.config`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -96,16 +96,13 @@ def _inference_device(value: str) -> str:
     return value
 
 
-def _html_name(value: Path | None) -> Path | None:
-    if value is not None and value.suffix.lower() not in (".html", ".htm"):
-        raise ValueError("expected a name that ends in .html")
-    return value
+def _ends_in(*endings: str) -> Callable[[Path | None], Path | None]:
+    def checked(value: Path | None) -> Path | None:
+        if value is not None and value.suffix.lower() not in endings:
+            raise ValueError(f"expected a name that ends in {' or '.join(endings)}")
+        return value
 
-
-def _json_or_html_name(value: Path | None) -> Path | None:
-    if value is not None and value.suffix.lower() not in (".json", ".html"):
-        raise ValueError("expected a name that ends in .json or .html")
-    return value
+    return checked
 
 
 def _operating_point_rule(value: str) -> str:
@@ -155,6 +152,6 @@ InferenceDevice = Annotated[str, AfterValidator(_inference_device)]
 OperatingPointRule = Annotated[str, AfterValidator(_operating_point_rule)]
 EvaluationName = Annotated[str, AfterValidator(_evaluation_name)]
 InferencePrecision = Literal["fp32", "int8"]
-HtmlFile = Annotated[Path | None, AfterValidator(_html_name)]
-JsonOrHtmlFile = Annotated[Path | None, AfterValidator(_json_or_html_name)]
+HtmlFile = Annotated[Path | None, AfterValidator(_ends_in(".html", ".htm"))]
+JsonOrHtmlFile = Annotated[Path | None, AfterValidator(_ends_in(".json", ".html"))]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

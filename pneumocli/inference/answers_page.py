@@ -20,7 +20,7 @@ from pneumocli.data.thumbnails import data_url
 from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.heat_map import LARGE_CUT, class_activation, overlay, share_outside
 from pneumocli.inference.records import Prediction, ReferringPrediction
-from pneumocli.inference.tally import Tally, uncertain_range
+from pneumocli.inference.tally import AnswerTally, uncertain_range
 from pneumocli.model.card import FINE_CELLS, map_cells
 
 MOST_PICTURES = 240
@@ -39,7 +39,7 @@ class _Shown:
 
 
 def answers_page(  # noqa: PLR0913 - all that is shown
-    tally: Tally, classifier: Classifier, threshold: float, *, maps: bool, shard: str | None, shift: Shift | None
+    tally: AnswerTally, classifier: Classifier, threshold: float, *, maps: bool, shard: str | None, shift: Shift | None
 ) -> str:
     """The page as one HTML file.
 
@@ -97,7 +97,7 @@ def answers_page(  # noqa: PLR0913 - all that is shown
     )
 
 
-def _verdict(tally: Tally) -> str:
+def _verdict(tally: AnswerTally) -> str:
     parts = [
         f"{count:,} {'left to a person' if name == REFER else f'called {name}'}" for name, count in tally.counts.items()
     ]

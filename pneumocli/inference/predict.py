@@ -20,7 +20,7 @@ from pneumocli.inference.inputs import Named, count_films, find_films
 from pneumocli.inference.records import Prediction, ReferringPrediction
 from pneumocli.inference.scoring import Counted, ScoringResult, Source, score_films
 from pneumocli.inference.shards import Share, mark_of, numbers
-from pneumocli.inference.tally import EXAMPLES, MOST_ROWS, Tally
+from pneumocli.inference.tally import EXAMPLES, MOST_ROWS, AnswerTally
 from pneumocli.model.card import FINE_CELLS, ModelCard, ReferLimits, map_cells
 from pneumocli.run_folder import RunFolder, run_from_environment
 from pneumocli.shift.conformal import answer_of
@@ -163,7 +163,7 @@ def _answers(  # noqa: PLR0913 - what is scored, by what, where answers go, and 
         threshold = _threshold(config, classifier)
         limits = classifier.card.refer
         answers = ((named, scored, answer_for(named.image, scored, threshold, limits)) for named, scored in pairs)
-        tally = None if config.report is None else Tally(most=MOST_ROWS, examples=EXAMPLES)
+        tally = None if config.report is None else AnswerTally(most=MOST_ROWS, examples=EXAMPLES)
         for prediction in _explained(config, classifier.card, answers):
             if table is not None:
                 table.add(prediction)
@@ -183,7 +183,7 @@ def _answers(  # noqa: PLR0913 - what is scored, by what, where answers go, and 
 
 def _write_page(  # noqa: PLR0913 - what is shown, and who listens
     config: PredictConfig,
-    tally: Tally,
+    tally: AnswerTally,
     classifier: Classifier,
     threshold: float,
     shift: "Shift | None",

@@ -29,7 +29,7 @@ def uncertain_range(threshold: float) -> tuple[float, float]:
     return positive / (positive + odds * negative), odds * positive / (odds * positive + negative)
 
 
-class Tally:
+class AnswerTally:
     """Answers counted, some of them kept.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pneumocli.core.amounts import counted
 from pneumocli.inference.predict import Predictions as Answers
 from pneumocli.inference.records import Prediction, ReferringPrediction
-from pneumocli.inference.tally import Tally
+from pneumocli.inference.tally import AnswerTally
 from pneumocli.library.display import MOST_ROWS, frame, result_html
 from pneumocli.reporting.text import percent
 
@@ -38,7 +38,7 @@ class Predictions(Answers):
         return f"<Predictions of {self.classifier.file.as_posix()}, threshold {percent(self.threshold)}{kept}>"
 
     def _repr_html_(self) -> str:
-        tally = Tally(most=MOST_ROWS)
+        tally = AnswerTally(most=MOST_ROWS)
         for answer in self._all():
             tally.add(answer)
         counts = ", ".join(f"{number:,} {name}" for name, number in tally.counts.items())

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from pneumocli.cli.predict_tables import answers, on_one_line, operating_point_line, short_name
 from pneumocli.inference.records import Prediction, ReferringPrediction
-from pneumocli.inference.tally import Tally
+from pneumocli.inference.tally import AnswerTally
 from pneumocli.model.card import OperatingPoint
 from pneumocli.run_folder import RunFolder
 
@@ -165,7 +165,7 @@ def card_of(run: RunFolder):
 
 
 def summed_up(films: list[Prediction], run: RunFolder, *, most: int | None = 12) -> str:
-    tally = Tally(most=most)
+    tally = AnswerTally(most=most)
     for film in films:
         tally.add(film)
     return shown(answers(tally, card_of(run), every=most is None))
@@ -222,7 +222,7 @@ def test_referred_films_are_shown_and_counted(trained: RunFolder):
 
 
 def test_a_summary_takes_no_more_memory_the_more_films_there_are():
-    tally = Tally(most=12)
+    tally = AnswerTally(most=12)
     for number in range(5000):
         tally.add(answer(f"{number}.png", 0.5, warnings=(f"oddity {number}",)))
     assert len(tally.kept) == 12

@@ -32,7 +32,7 @@ def error_of(*argv: str) -> tuple[str, str]:
         (["train", "--lr", "fast"], "--learning-rate: expected a number (found 'fast')"),
         (["train", "--epochs", "0"], "--epochs: expected 1 or more (found 0)"),
         (["predict", "x", "--shard", "3"], "--shard: expected I/N, such as 2/8 (found '3')"),
-        (["predict", "x", "--report", "x.pdf"], "--report: expected a name that ends in .html (found 'x.pdf')"),
+        (["predict", "x", "--report", "x.pdf"], "--report: expected a name that ends in .html or .htm (found 'x.pdf')"),
         (["predict", "x", "--modle", "y"], "no such option: --modle; is it --model?"),
         (["predict", "x", "--model"], "--model: expected a value, found none"),
         (["predict"], "INPUT is missing"),

@@ -14,7 +14,7 @@ from pneumocli.inference.answers_page import answers_page as page_for
 from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.predict import predict
 from pneumocli.inference.records import ReferringPrediction
-from pneumocli.inference.tally import Tally
+from pneumocli.inference.tally import AnswerTally
 from pneumocli.run_folder import RunFolder
 
 HOSTILE = "<img src=x onerror=alert(1)>.jpeg"
@@ -105,7 +105,7 @@ def test_a_film_is_named_below_the_folder_of_all(trained: RunFolder, films: Path
 
 
 def test_both_answers_of_a_model_that_refers_are_told_apart(trained: RunFolder):
-    tally = Tally(most=None)
+    tally = AnswerTally(most=None)
     for name, answer in (("a.png", "PNEUMONIA"), ("b.png", "REFER"), ("c.png", "NORMAL")):
         tally.add(ReferringPrediction(image=name, probability=0.497, prediction="NORMAL", threshold=0.5, answer=answer))
     page = page_for(tally, Classifier.of_run(trained), 0.5, maps=False, shard=None, shift=None)
