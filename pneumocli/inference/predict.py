@@ -319,7 +319,11 @@ def _explained(config: PredictConfig, card: ModelCard, answers: Iterator[_Answer
 
 
 def _free_place(film: PurePath, taken: set[PurePath]) -> PurePath:
-    """Where a film's picture goes: its name with ``.png`` added, numbered where two inputs hold the same name."""
+    """Where a film's picture goes: its name with ``.png`` added, numbered where two inputs hold the same name.
+
+    Added, not exchanged: ``x.jpeg`` and ``x.png`` may lie side by side, in shards of one list, too, and where
+    ``--explain`` names the films' own folder no film is overwritten.
+    """
     # ".." comes from a link out of the folder; the picture stays in the folder for pictures.
     parts = [part for part in film.parts if part not in ("..", film.anchor)] or ["film"]
     stem = parts[-1].encode("utf-8", "surrogateescape")[:_LONGEST_NAME].decode("utf-8", "ignore")
