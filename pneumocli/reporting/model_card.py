@@ -7,7 +7,7 @@ References:
 from collections.abc import Sequence
 from functools import cache
 from pathlib import PurePosixPath
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -57,47 +57,41 @@ def model_card(
     Raises:
         RunError: The run has not finished, or a file of it is damaged.
     """
-    values = _values(run, card, evaluations, result or run.result())
-    return CardTexts(_template("model_card.md.j2").render(values), _page(run, values))
-
-
-def _page(run: RunFolder, values: dict[str, Any]) -> str:
-    """The card as a page of the family: verdict, main numbers, then the Markdown card's sections."""
-    main = values["main"]
-    floor, marks = (0, []) if main is None else scale_marks({name: main.metrics[name] for name in HEADLINE})
-    return render(
-        "model_card.html.j2",
-        title=f"Model card: {run.name}",
-        markdown=run.card_file.name,
-        scale={"floor": floor, "marks": marks},
-        body=_markdown().render(_template("model_card_body.md.j2").render(values)),
-        **{name: values[name] for name in ("main", "main_verdict", "card", "result", "reports", "origin")},
-    )
-
-
-def _values(run: RunFolder, card: ModelCard, evaluations: Sequence[Evaluation], result: RunResult) -> dict[str, Any]:
-    """What the templates fill in."""
-    config, manifest = run.config(), run.manifest()
+    config, manifest, result = run.config(), run.manifest(), result or run.result()
     # The run's own test films before all others: they are what a model is known by.
     main = min(evaluations, key=lambda evaluation: evaluation.place != "test", default=None)
-    return dict(  # noqa: C408 - as text, the name of a folder of runs would stand here
-        name=run.name,
+    origin = origin_of(config, manifest)
+    head = {
+        "card": card,
+        "result": result,
+        "main": main,
+        "main_verdict": None if main is None else verdict(main),
+        "reports": [(evaluation.place, _report(run, evaluation)) for evaluation in evaluations],
+    }
+    body = _template("model_card_body.md.j2").render(
         path=run.path.as_posix(),
         card=card,
         config=config,
         result=result,
         reference=_reference(run, result),
-        origin=origin_of(config, manifest),
+        origin=origin,
         splits=[_counts(manifest, split) for split in ("train", "val")],
         disjoint=_DISJOINT[card.validation.method],
-        main=main,
-        main_verdict=None if main is None else verdict(main),
-        headline=HEADLINE,
-        reports=[(evaluation.place, _report(run, evaluation)) for evaluation in evaluations],
         evaluations=evaluations,
         verdicts=[verdict(evaluation) for evaluation in evaluations],
         places=[list(PLACES_COLUMNS), *places_rows(evaluations)],
     )
+    headline = {} if main is None else {name: main.metrics[name] for name in HEADLINE}
+    page = render(
+        "model_card.html.j2",
+        title=f"Model card: {run.name}",
+        markdown=run.card_file.name,
+        origin=origin,
+        scale=dict(zip(("floor", "marks"), scale_marks(headline), strict=True)),
+        body=_markdown().render(body),
+        **head,
+    )
+    return CardTexts(_template("model_card.md.j2").render(head, name=run.name, headline=HEADLINE, body=body), page)
 
 
 def origin_of(config: TrainConfig, manifest: Manifest) -> Literal["drawn", "released", "own"]:

@@ -21,7 +21,7 @@ from pneumocli.reporting.suspect_page import PAGE_NAME, write_suspect_labels
 from pneumocli.run_folder import RunFolder
 from pneumocli.verification.verify import verify_data
 from tests.conftest import copy_of
-from tests.helpers.browser import chromium
+from tests.helpers.browser import browse
 
 pytestmark = pytest.mark.slow
 
@@ -91,22 +91,16 @@ def pages(
 @pytest.fixture(scope="module")
 def violations(axe: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool], list[list[str]]]:
     """Runs axe on the text of a page: impact, rule and the first element of each violation."""
-    browser = chromium()
 
     def run(text: str, dark: bool) -> list[list[str]]:
-        folder = tmp_path_factory.mktemp("browser")
         text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)  # it forbids axe, rightly
         source = axe.replace("</script", "<\\/script")
-        page = folder / "page.html"
+        page = tmp_path_factory.mktemp("browser") / "page.html"
         page.write_text(
             text.replace("</body>", f"<script>{source}</script><script>{_RUN}</script></body>"), encoding="utf-8"
         )
         theme = ["--blink-settings=preferredColorScheme=0"] if dark else []
-        done = subprocess.run(
-            [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", *theme,
-             "--virtual-time-budget=60000", "--dump-dom", page.as_uri()],
-            capture_output=True, text=True, timeout=180, check=False,
-        )  # fmt: skip
+        done = browse(page, *theme, "--virtual-time-budget=60000", "--dump-dom", check=False)
         found = re.search(r'<pre id="axe">(.*?)</pre>', done.stdout, re.DOTALL)
         assert found, done.stderr[-500:]
         return json.loads(html.unescape(found[1]))

@@ -8,7 +8,6 @@ import json
 import re
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from pneumocli.metrics.records import Evaluation
 from pneumocli.reporting.evaluation_page import evaluation_page
 from pneumocli.run_folder import RunFolder
 from tests.conftest import scored_film
-from tests.helpers.browser import chromium
+from tests.helpers.browser import browse
 
 HOSTILE = "test/NORMAL/<img src=x onerror=alert(1)>.jpeg"
 
@@ -98,15 +97,11 @@ document.querySelector("button[data-copy]").click();
 def test_copied_metrics_name_the_method_of_their_intervals(
     page: str, evaluated: tuple[RunFolder, Evaluation], tmp_path: Path
 ):
-    browser, file = chromium(), tmp_path / "report.html"
+    file = tmp_path / "report.html"
     page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)  # it forbids the line below, rightly
     # A page without a screen may not write to the clipboard: what it would have written is put on the page.
     file.write_text(page.replace("</body>", f"{_COPY}</body>"), encoding="utf-8")
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={profile}"]
-        flags += ["--virtual-time-budget=2000"]
-        argv = [browser, *flags, "--dump-dom", file.as_uri()]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True)
+    done = browse(file, "--virtual-time-budget=2000", "--dump-dom")
     found = re.search(r'<pre id="copied">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found is not None, done.stderr
     rows = list(csv.reader(html.unescape(found[1]).splitlines()))
@@ -119,15 +114,12 @@ def test_copied_metrics_name_the_method_of_their_intervals(
 
 @pytest.mark.slow
 def test_on_paper_everything_is_unfolded(page: str, tmp_path: Path):
-    browser, reader = chromium(), shutil.which("pdftotext")
+    reader = shutil.which("pdftotext")
     if reader is None:
         pytest.skip("no pdftotext on this machine (Debian: apt-get install poppler-utils)")
     file, paper = tmp_path / "report.html", tmp_path / "report.pdf"
     file.write_text(page, encoding="utf-8")
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={profile}"]
-        argv = [browser, *flags, f"--print-to-pdf={paper}", file.as_uri()]
-        subprocess.run(argv, capture_output=True, timeout=120, check=True)
+    browse(file, f"--print-to-pdf={paper}")
     done = subprocess.run([reader, "-layout", paper, "-"], capture_output=True, text=True, timeout=60, check=True)
     assert "learning_rate" in done.stdout  # the settings of the training
     assert "false alarms" in done.stdout  # the table below the slider
@@ -139,14 +131,11 @@ def test_on_paper_everything_is_unfolded(page: str, tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ["1280,900", "390,844"])
 def test_the_page_opens_in_a_browser_without_a_complaint(size: str, page: str, tmp_path: Path):
-    browser, file = chromium(), tmp_path / "report.html"
+    file = tmp_path / "report.html"
     file.write_text(page, encoding="utf-8")
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-        flags += ["--disable-component-update", "--disable-sync", "--enable-logging=stderr", "--v=0"]
-        flags += [f"--user-data-dir={profile}", f"--window-size={size}", f"--screenshot={tmp_path / 'page.png'}"]
-        argv = [browser, *flags, file.as_uri()]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    flags = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    flags += ["--enable-logging=stderr", "--v=0", f"--window-size={size}", f"--screenshot={tmp_path / 'page.png'}"]
+    done = browse(file, *flags, check=False)
     assert (tmp_path / "page.png").stat().st_size > 20_000, done.stderr
     assert "CONSOLE" not in done.stderr, done.stderr
     assert np.frombuffer((tmp_path / "page.png").read_bytes()[16:20], ">u4")[0] == int(size.split(",", maxsplit=1)[0])
