@@ -207,7 +207,7 @@ class Int8Card(Record):
     parent_sha256: str
     """Of the ``model.onnx`` that it was made from."""
     num_calibration_films: Count
-    """Validation films whose activations set the ranges of the integers."""
+    """Validation films whose activations set the ranges of the integers and correct the biases."""
     proof: Int8Proof
 
 

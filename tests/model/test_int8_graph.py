@@ -6,7 +6,7 @@ import pytest
 from onnx import numpy_helper
 
 from pneumocli.inference.classifier import OnnxBackend, logit_of
-from pneumocli.model.int8_graph import fold_normalisation, int8_graph
+from pneumocli.model.int8_graph import correct_biases, fold_normalisation, int8_graph
 from pneumocli.run_folder import RunFolder
 
 
@@ -42,6 +42,28 @@ def test_first_and_last_layers_stay_float(trained: RunFolder, films: np.ndarray)
         if node.op_type in ("MaxPool", "ReduceMean", "Gemm", "Einsum"):
             assert not any(makers[name].op_type == "DequantizeLinear" for name in node.input if name in makers)
     assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
+
+
+def _biases(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    """Those of the convolutions on integers, first to last."""
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    makers = {name: node for node in model.graph.node for name in node.output}
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"][1:]
+    return [tensors[makers[node.input[2]].input[0]] for node in convolutions]
+
+
+@pytest.mark.slow
+def test_a_shifted_bias_is_taken_back(trained: RunFolder, films: np.ndarray):
+    content = trained.onnx_file.read_bytes()
+    model = onnx.load_from_string(content)
+    fold_normalisation(model)
+    quantised = onnx.load_from_string(int8_graph(content, [films]))
+    expected = [numpy_helper.to_array(bias) for bias in _biases(quantised)]
+    shifted = _biases(quantised)[3]
+    shifted.CopyFrom(numpy_helper.from_array(expected[3] + np.int32(500), shifted.name))
+    correct_biases(quantised, model, [films])
+    for bias, before in zip(_biases(quantised), expected, strict=True):
+        assert np.abs(numpy_helper.to_array(bias) - before).max() <= 1
 
 
 @pytest.mark.slow
