@@ -16,7 +16,7 @@ at 0.3 (version 1.32, 224 pixels).
 
 References:
     Jacob et al. 2018, doi:10.1109/CVPR.2018.00286.
-    Nagel et al. 2019, doi:10.1109/ICCV.2019.00141, for the biases ("empirical bias correction", appendix D).
+    Nagel et al. 2019, doi:10.1109/ICCV.2019.00141, for the biases (with films: "empirical bias correction").
     https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html, also for ``reduce_range``.
 """
 
@@ -154,8 +154,10 @@ def correct_biases(quantised: "ModelProto", model: "ModelProto", films: Sequence
     for layer, means in zip(layers, expected, strict=True):
         (found,) = _channel_means(quantised, [layer.output[0]], films)
         bias, step = (arrays[name] for name in makers[layer.input[2]].input[:2])
-        steps = np.round((means - found) / numpy_helper.to_array(step)).astype(np.int32)
-        bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + steps, bias.name))
+        corrected = numpy_helper.to_array(bias) + np.round((means - found) / numpy_helper.to_array(step))  # in float64
+        bounds = np.iinfo(np.int32)  # a channel of tiny weights has tiny steps
+        clipped = corrected.clip(bounds.min, bounds.max).astype(np.int32)
+        bias.CopyFrom(numpy_helper.from_array(clipped, bias.name))
 
 
 def _channel_means(model: "ModelProto", values: Sequence[str], films: Sequence[Bytes]) -> list[NDArray[np.float64]]:
