@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumocli.core.parallel import usable_cores
 from pneumocli.model.onnx_file import GRAPH_INPUT
 
 if TYPE_CHECKING:
@@ -174,6 +175,7 @@ def _channel_means(model: "ModelProto", values: Sequence[str], films: Sequence[B
         probe.graph.output.append(helper.make_tensor_value_info(mean, TensorProto.FLOAT, None))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = usable_cores()
     session = onnxruntime.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
     batches = [session.run(None, {GRAPH_INPUT: batch}) for batch in films]
     return [np.concatenate(found).mean(axis=(0, 2, 3), dtype=np.float64) for found in zip(*batches, strict=True)]

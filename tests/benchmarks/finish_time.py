@@ -6,14 +6,11 @@ fill the cache of films.
 """
 
 import argparse
-import json
 import os
-import resource
 import statistics
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
+
+from tests.benchmarks.processes import trained
 
 VIEWS = (1, 2, 4)
 
@@ -21,20 +18,10 @@ VIEWS = (1, 2, 4)
 def finishing(data: Path, manifest: Path | None, views: int, image_size: int) -> tuple[float, float]:
     """Seconds that a run spends on finishing, and the CPU seconds of its whole process."""
     table = ["--manifest", manifest] if manifest else []
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    with tempfile.TemporaryDirectory() as place:
-        command = [
-            sys.executable, "-m", "pneumocli", "train", "--data", data, *table, "--device", "cpu", "--epochs", "1",
-            "--image-size", image_size, "--views", views, "--run-dir", Path(place) / "run", "--json", "--quiet",
-        ]  # fmt: skip
-        done = subprocess.run([*map(str, command)], check=True, stdout=subprocess.PIPE, text=True)
-    found = json.loads(done.stdout)
+    found, cpu_seconds = trained(data, *table, "--epochs", 1, "--image-size", image_size, "--views", views)
     shares = found["time_shares"]
     # Shares are of the time with the decoding before the first epoch, seconds without it.
-    return (
-        shares["finish"] * found["seconds"] / (1 - shares.get("decode", 0.0)),
-        resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before,
-    )
+    return shares["finish"] * found["seconds"] / (1 - shares.get("decode", 0.0)), cpu_seconds
 
 
 def main() -> None:

@@ -6,23 +6,21 @@ process's.
 """
 
 import argparse
-import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.benchmarks.processes import measured
 
 HERE = Path(__file__).parent
 
 
 def folder_run(*argv: object) -> tuple[float, float]:
     """Films per second that the script prints, and the CPU seconds of its process and those that it started."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    done = subprocess.run([sys.executable, *map(str, argv)], check=True, stdout=subprocess.PIPE, text=True)
-    found = json.loads(done.stdout)
-    return found["films"] / found["seconds"], resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    found, cpu_seconds = measured(*argv)
+    return found["films"] / found["seconds"], cpu_seconds
 
 
 def main() -> None:

@@ -5,25 +5,17 @@ Trains on the films of DATA with ``--low-memory`` and without, in turn, each in 
 """
 
 import argparse
-import json
 import statistics
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
+
+from tests.benchmarks.processes import trained
 
 SETTINGS = {"--low-memory": ["--low-memory"], "as it comes": []}
 
 
-def trained(data: Path, flags: list[str], epochs: int) -> tuple[float, float]:
+def peak_and_rate(data: Path, flags: list[str], epochs: int) -> tuple[float, float]:
     """Peak memory of the process in GB, and films per second of the epoch in the middle."""
-    with tempfile.TemporaryDirectory() as place:
-        command = [
-            sys.executable, "-m", "pneumocli", "train", "--data", data, "--val", "official", "--device", "cpu",
-            "--no-compile", "--epochs", epochs, "--run-dir", Path(place) / "run", "--json", "--quiet", *flags,
-        ]  # fmt: skip
-        done = subprocess.run([*map(str, command)], check=True, stdout=subprocess.PIPE, text=True)
-    found = json.loads(done.stdout)
+    found, _ = trained(data, "--val", "official", "--no-compile", "--epochs", epochs, *flags)
     return found["peak_memory_bytes"] / 1e9, found["images_per_second"]
 
 
@@ -34,7 +26,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     rounds = [
-        {name: trained(given.data, flags, given.epochs) for name, flags in SETTINGS.items()}
+        {name: peak_and_rate(given.data, flags, given.epochs) for name, flags in SETTINGS.items()}
         for _ in range(given.rounds + 1)
     ][1:]
     print("| freed memory | peak, GB, median | films/s, median |\n| --- | ---: | ---: |")
