@@ -171,6 +171,7 @@ def two_runs(evaluated: tuple[RunFolder, Evaluation], tmp_path_factory: pytest.T
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("nearly_tied")
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize(
     ("command", "code"),

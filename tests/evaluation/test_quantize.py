@@ -1,6 +1,7 @@
 """A model file on 8-bit integers: made, proven, refused, and used beside the float32 one."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +17,20 @@ from pneumocli.evaluation.quantize import Quantized, quantize
 from pneumocli.inference.classifier import Classifier
 from pneumocli.inference.predict import predict
 from pneumocli.inference.scoring import score_films
-from pneumocli.model.card import Int8Card
+from pneumocli.model.card import GroupFigure, Int8Card, Int8Proof
 from pneumocli.model.onnx_file import card_text, int8_text
 from pneumocli.run_folder import RunFolder
 from pneumocli.shift.conformal import refer_limits
 from tests.conftest import change_card, copy_of
 
 # Pictures are drawn in tests/reporting, and whole evaluations in the fixture "evaluated" and in the slow tests.
-pytestmark = pytest.mark.usefixtures("saved")
+pytestmark = pytest.mark.usefixtures("saved", "nearly_tied")
 
 
 @pytest.fixture(scope="module")
-def made(trained: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, Quantized]:
+def made(
+    trained: RunFolder, tmp_path_factory: pytest.TempPathFactory, nearly_tied: None
+) -> tuple[RunFolder, Quantized]:
     """A run with its file on integers: read it, never change it."""
     run = copy_of(trained, tmp_path_factory.mktemp("quantized") / "scratch")
     limits = refer_limits([-2.0, -1, -3, -4] * 5 + [2.0, 1, 3, 4] * 5, [0] * 20 + [1] * 20, 0.2)
@@ -124,6 +127,32 @@ def test_beyond_the_bounds_nothing_is_written(trained: RunFolder, tmp_path: Path
     with pytest.raises(CheckFailed, match=r"largest difference of a logit: .* expected at most 1e-06"):
         quantize(QuantizeConfig(run=run.path))
     assert sorted((file, file.stat().st_mtime_ns) for file in run.path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("pairs", "changed", "refused"),
+    [
+        (3, 1, None),
+        (4, 0, r"difference in AUROC, in points: 2\.778, expected at most 2\.08333\."),
+        (0, 2, r"films that change sides: 2, expected at most 1\."),
+    ],
+)
+def test_among_few_films_one_may_change_sides_and_three_pairs_their_order(
+    trained: RunFolder, pairs: int, changed: int, refused: str | None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "LARGEST_AUROC_DIFFERENCE", 0.002)
+    monkeypatch.setattr(module, "LARGEST_SHARE_CHANGED", 0.01)
+    films = trained.manifest().of("val")
+    num_pairs = (num_pneumonia := sum(row.label for row in films.rows)) * (len(films) - num_pneumonia)
+    assert num_pairs == 144
+    difference = 53 / num_pairs - (53 - pairs) / num_pairs
+    assert difference > 3 / num_pairs or pairs == 0  # three pairs are too many for floats
+    proof = Int8Proof(
+        num_films=len(films), mean_difference=0.01, largest_difference=0.02, num_changed=changed, map_correlation=1,
+        auroc=GroupFigure(value=-difference, low=-0.1, high=0.1), speed=2,
+    )  # fmt: skip
+    with pytest.raises(CheckFailed, match=refused) if refused else nullcontext():
+        module._check(proof, trained, films)
 
 
 def test_groups_are_refused(trained: RunFolder, tmp_path: Path):

@@ -77,10 +77,8 @@ def test_predict_explains_and_finds_nothing_odd_about_films_like_the_training_fi
 
 
 @pytest.mark.slow
-def test_a_viewed_run_on_integers(viewed: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Of the graph. After one epoch many films are nearly tied, and the last bits of the training decide the proof."""
-    for bound in ("LARGEST_AUROC_DIFFERENCE", "LARGEST_SHARE_CHANGED"):
-        monkeypatch.setattr(f"pneumocli.evaluation.quantize.{bound}", 1.0)
+@pytest.mark.usefixtures("nearly_tied")
+def test_a_viewed_run_on_integers(viewed: RunFolder, tmp_path: Path):
     run = copy_of(viewed, tmp_path / "run")
     done = quantize(QuantizeConfig(run=run.path))
     assert done.card.proof.map_correlation > 0.99
