@@ -82,10 +82,10 @@ def quantize(config: QuantizeConfig, listener: Listener = ignore) -> Quantized:
     squares = _squares(films, parent.card, listener)
     chosen = np.linspace(0, len(squares) - 1, min(len(squares), _CALIBRATION_FILMS)).round().astype(int)
     calibration = [squares[chosen[start : start + _BATCH]] for start in range(0, len(chosen), _BATCH)]
-    graph = int8_graph(parent.file.read_bytes(), calibration)
+    graph = int8_graph(parent.file.read_bytes(), calibration, listener)
     size = parent.card.image_size
     ours, theirs = (OnnxBackend(model, image_size=size, throughput=True) for model in (graph, parent.file))
-    before, after = (in_batches(backend, squares, _BATCH) for backend in (theirs, ours))
+    before, after = _both(theirs, ours, squares, listener)
     proof = _proof(parent.card, films, before, after, _speed(ours, theirs, calibration[0]))
     _check(proof, run, films)
     card = Int8Card(
@@ -125,6 +125,23 @@ def _squares(films: Manifest, card: ModelCard, listener: Listener) -> NDArray[np
     readable_films(films, unreadable, skip=False, listener=listener)
     listener(TaskFinished(task))
     return np.stack(squares)[:, None]
+
+
+def _both(
+    theirs: Backend, ours: Backend, squares: NDArray[np.uint8], listener: Listener
+) -> tuple[NetworkOutput, NetworkOutput]:
+    """What either of two networks gives for the films."""
+    listener(TaskStarted(task := "comparing with float32", 2 * len(squares)))
+    done = 0
+
+    def advanced(films: int) -> None:
+        nonlocal done
+        done += films
+        listener(TaskAdvanced(task, done))
+
+    before, after = (in_batches(backend, squares, _BATCH, advanced) for backend in (theirs, ours))
+    listener(TaskFinished(task))
+    return before, after
 
 
 def _speed(ours: Backend, theirs: Backend, films: NDArray[np.uint8]) -> float:

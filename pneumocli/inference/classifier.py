@@ -4,7 +4,7 @@ On the ONNX path neither torch nor torchvision is imported.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from pathlib import Path
@@ -74,15 +74,22 @@ class Backend(Protocol):
         """Scores films, uint8 (N,1,S,S)."""
 
 
-def in_batches(backend: Backend, pixels: Bytes, size: int) -> NetworkOutput:
+def in_batches(
+    backend: Backend, pixels: Bytes, size: int, advanced: Callable[[int], None] = lambda _: None
+) -> NetworkOutput:
     """What a network returns for films that are too many to be run at once.
 
     Args:
         backend: Runs it.
         pixels: uint8 (N,1,S,S), N at least 1.
         size: Films at once.
+        advanced: Called after each batch with its number of films.
     """
-    parts = [backend.run(pixels[start : start + size]) for start in range(0, len(pixels), size)]
+    parts = []
+    for start in range(0, len(pixels), size):
+        batch = pixels[start : start + size]
+        parts.append(backend.run(batch))
+        advanced(len(batch))
     return NetworkOutput(
         np.concatenate([part.logits for part in parts]),
         np.concatenate([part.cam for part in parts]),

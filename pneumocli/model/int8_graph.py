@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumocli.core.events import Listener, TaskAdvanced, TaskFinished, TaskStarted, ignore
 from pneumocli.core.parallel import usable_cores
 from pneumocli.model.onnx_file import GRAPH_INPUT
 
@@ -39,12 +40,13 @@ _QUANTISED = ["Conv", "Add", "Relu"]
 Bytes = NDArray[np.uint8]
 
 
-def int8_graph(content: bytes, films: Sequence[Bytes]) -> bytes:
+def int8_graph(content: bytes, films: Sequence[Bytes], listener: Listener = ignore) -> bytes:
     """A model file's content with a network that computes on 8-bit integers.
 
     Args:
         content: Of a file that :func:`pneumocli.model.onnx_file.card_text` has checked, of a single network.
         films: uint8 (n,1,S,S) batches whose activations set the ranges.
+        listener: Gets progress.
 
     Returns:
         The new file's content, without any card.
@@ -75,7 +77,7 @@ def int8_graph(content: bytes, films: Sequence[Bytes]) -> bytes:
             calibrate_method=CalibrationMethod.MinMax,
         )
         quantised = onnx.load(file)
-    correct_biases(quantised, in_float, films)
+    correct_biases(quantised, in_float, films, listener)
     del quantised.metadata_props[:]
     found: bytes = quantised.SerializeToString()
     return found
@@ -135,7 +137,9 @@ def fold_normalisation(model: "ModelProto") -> None:
     _remove_unused(graph)
 
 
-def correct_biases(quantised: "ModelProto", model: "ModelProto", films: Sequence[Bytes]) -> None:
+def correct_biases(
+    quantised: "ModelProto", model: "ModelProto", films: Sequence[Bytes], listener: Listener = ignore
+) -> None:
     """Gives every convolution on integers the mean output, per channel, that it has in float32.
 
     Layer by layer from the first on, so that each also takes back what the layers before it could not.
@@ -144,6 +148,7 @@ def correct_biases(quantised: "ModelProto", model: "ModelProto", films: Sequence
         quantised: Changed: the 32-bit integers of its biases.
         model: What it was made from, with the same names of convolutions.
         films: uint8 (n,1,S,S) batches to measure on.
+        listener: Gets progress.
     """
     from onnx import numpy_helper
 
@@ -151,14 +156,17 @@ def correct_biases(quantised: "ModelProto", model: "ModelProto", films: Sequence
     makers = {node.output[0]: node for node in quantised.graph.node if node.op_type == "DequantizeLinear"}
     in_float = {node.name: node.output[0] for node in model.graph.node if node.op_type == "Conv"}
     layers = [node for node in quantised.graph.node if node.op_type == "Conv" and node.input[1] in makers]
+    listener(TaskStarted(task := "correcting layers", len(layers), "layers"))
     expected = _channel_means(model, [in_float[layer.name] for layer in layers], films)
-    for layer, means in zip(layers, expected, strict=True):
+    for number, (layer, means) in enumerate(zip(layers, expected, strict=True), 1):
         (found,) = _channel_means(quantised, [layer.output[0]], films)
         bias, step = (arrays[name] for name in makers[layer.input[2]].input[:2])
         corrected = numpy_helper.to_array(bias) + np.round((means - found) / numpy_helper.to_array(step))  # in float64
         bounds = np.iinfo(np.int32)  # a channel of tiny weights has tiny steps
         clipped = corrected.clip(bounds.min, bounds.max).astype(np.int32)
         bias.CopyFrom(numpy_helper.from_array(clipped, bias.name))
+        listener(TaskAdvanced(task, number))
+    listener(TaskFinished(task))
 
 
 def _channel_means(model: "ModelProto", values: Sequence[str], films: Sequence[Bytes]) -> list[NDArray[np.float64]]:

@@ -10,6 +10,7 @@ import pytest
 from pneumocli.cli.app import app
 from pneumocli.core.config import EvaluateConfig, PredictConfig, QuantizeConfig
 from pneumocli.core.errors import CheckFailed, ModelFileError, RunError, SettingError
+from pneumocli.core.events import Event, TaskAdvanced, TaskFinished, TaskStarted
 from pneumocli.core.settings import validated
 from pneumocli.evaluation import quantize as module
 from pneumocli.evaluation.evaluate import evaluate
@@ -28,14 +29,20 @@ pytestmark = pytest.mark.usefixtures("saved", "nearly_tied")
 
 
 @pytest.fixture(scope="module")
+def events() -> list[Event]:
+    """What the quantisation of ``made`` reported."""
+    return []
+
+
+@pytest.fixture(scope="module")
 def made(
-    trained: RunFolder, tmp_path_factory: pytest.TempPathFactory, nearly_tied: None
+    trained: RunFolder, tmp_path_factory: pytest.TempPathFactory, events: list[Event], nearly_tied: None
 ) -> tuple[RunFolder, Quantized]:
     """A run with its file on integers: read it, never change it."""
     run = copy_of(trained, tmp_path_factory.mktemp("quantized") / "scratch")
     limits = refer_limits([-2.0, -1, -3, -4] * 5 + [2.0, 1, 3, 4] * 5, [0] * 20 + [1] * 20, 0.2)
     change_card(run, refer=limits)
-    return run, quantize(QuantizeConfig(run=run.path))
+    return run, quantize(QuantizeConfig(run=run.path), events.append)
 
 
 def test_the_file_is_smaller_and_proven(made: tuple[RunFolder, Quantized]):
@@ -51,6 +58,20 @@ def test_the_file_is_smaller_and_proven(made: tuple[RunFolder, Quantized]):
     old, new = json.loads(card_text(run.onnx_file)), json.loads(card_text(file))
     assert {name for name in old if old[name] != new[name]} == {"refer"}  # limits hold for the scores they came from
     assert new["refer"]["alpha"] == old["refer"]["alpha"]
+
+
+def test_each_wait_is_a_task_that_comes_to_its_end(made: tuple[RunFolder, Quantized], events: list[Event]):
+    started = [event for event in events if isinstance(event, TaskStarted)]
+    assert [(event.task, event.total, event.unit) for event in started if event.task != "hashing films"] == [
+        ("reading validation films", 26, "films"),
+        ("correcting layers", 19, "layers"),
+        ("comparing with float32", 52, "films"),
+    ]
+    for event in started:
+        done = [one.completed for one in events if isinstance(one, TaskAdvanced) and one.task == event.task]
+        assert done == sorted(set(done))
+        assert done[-1] == event.total
+        assert TaskFinished(event.task) in events
 
 
 def test_its_logits_are_what_the_proof_states(made: tuple[RunFolder, Quantized]):
