@@ -9,6 +9,7 @@ from rich.text import Text
 
 from pneumocli.cli.options import command
 from pneumocli.cli.output import Output
+from pneumocli.core.amounts import counted
 from pneumocli.core.config import TrainConfig, TuneConfig
 from pneumocli.core.records import NOTICE
 from pneumocli.core.settings import flag_name
@@ -49,13 +50,15 @@ def tuning_summary(result: "TuneResult") -> RenderableType:
         share = result.importances.get(name)
         mattered = "" if share is None else f"{share:.0%} of the variance"
         table.add_row(flag_name(TrainConfig, name).removeprefix("--"), str(value), mattered)
-    found = result.repeats
-    spread = "" if found.sd is None else f" ± {worded(result, found.sd)} over {found.num_seeds} seeds"
+    expected = "too good by chance; --seeds 3 tells what to expect"
+    if (found := result.repeats) is not None:
+        spread = "" if found.sd is None else f" ± {worded(result, found.sd)}"
+        expected = f"to expect: {worded(result, found.mean)}{spread} over {counted(found.num_seeds, 'other seed')}"
     counts = f"{result.num_complete} complete, {result.num_pruned} pruned, {result.num_failed} failed"
     what = "balanced accuracy on hard films" if result.objective == "hard" else "log loss"
     return Group(
         Text(f"best of {counts}: trial {result.best_trial}, {what} {worded(result, result.best_value)}"),
-        Text(f"to expect: {worded(result, found.mean)}{spread}", style="bold"),
+        Text(expected, style="bold"),
         table,
         Text(f"\n{result.command}", overflow="fold"),
         Text(NOTICE, style="dim"),

@@ -525,7 +525,7 @@ class TuneConfig(Settings):
     folds: Annotated[int, Field(ge=2, le=50), Flag(metavar="K")] = 3
     """Parts that the patients are cut into; each trial trains as many runs, each of which holds another part out."""
     seeds: Annotated[int, Field(ge=1, le=100), Flag(metavar="N")] = 3
-    """Score the best settings with this many seeds in the end."""
+    """Score the best settings with this many seeds in the end; the trials' own is one of them."""
     weights: Annotated[Path | None, Flag(metavar="FILE")] = None
     """Start from this ResNet-18 state dict; implies --pretrained."""
     pretrained: Annotated[bool, Flag(("--pretrained/--scratch",), default="scratch")] = Field(

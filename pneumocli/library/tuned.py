@@ -29,9 +29,10 @@ class Tuned(TuneResult):
 
     @property
     def _expected(self) -> str:
-        repeats = self.repeats
+        if (repeats := self.repeats) is None:
+            return f"{self._shown(self.best_value)}, too good by chance"
         sd = "" if repeats.sd is None else f" ± {self._shown(repeats.sd)}"
-        return f"{self._shown(repeats.mean)}{sd} over {counted(repeats.num_seeds, 'seed')}"
+        return f"{self._shown(repeats.mean)}{sd} over {counted(repeats.num_seeds, 'other seed')}"
 
     def _shown(self, value: float) -> str:
         return percent(value) if self.objective == "hard" else f"{value:.3f}"
@@ -39,8 +40,10 @@ class Tuned(TuneResult):
     def _repr_html_(self) -> str:
         return result_html(
             f"{self.study}: {self._trials}",
-            f"{self._objective.capitalize()} {self._expected}, of patients held out; the best single trial had "
-            f"{self._shown(self.best_value)}, too good by chance.",
+            f"{self._objective.capitalize()} {self._expected}, of patients held out; the best trial itself had "
+            f"{self._shown(self.best_value)}, too good by chance."
+            if self.repeats
+            else f"{self._objective.capitalize()} {self._expected}, of patients held out.",
             columns=["setting", "value", "importance"],
             rows=[
                 [name, setting_text(value), f"{self.importances[name]:.0%}" if name in self.importances else ""]

@@ -38,6 +38,8 @@ def tuning_page(result: TuneResult, trials: Sequence[TrialRecord]) -> str:
         "tuning.html.j2",
         title=f"Search {result.study}",
         result=result,
+        counted=counted,
+        num_repeats=0 if result.repeats is None else result.repeats.num_seeds,
         objective=_SAID[result.objective],
         worded=lambda value: worded(result, value),
         figures=figures,

@@ -23,12 +23,12 @@ class TrialRecord(Record):
 
 
 class Repeats(Record):
-    """The best settings with several seeds."""
+    """The best settings with seeds that took no part in choosing them."""
 
     num_seeds: Count
     mean: Finite
     sd: Finite | None
-    """n - 1; ``None`` with one seed."""
+    """n - 1; ``None`` of one seed."""
     low: Finite
     high: Finite
 
@@ -48,7 +48,8 @@ class TuneResult(Record):
     best_value: Finite
     """Mean over the folds. The best of many trials is too good by chance: ``repeats`` is what to expect."""
     settings: dict[str, str | int | float | bool]
-    repeats: Repeats
+    repeats: Repeats | None
+    """``None`` with ``--seeds 1``."""
     importances: dict[str, Finite]
     """Share of the objective's variance that a setting explains (PED-ANOVA); empty with fewer than 5 whole trials."""
     command: str

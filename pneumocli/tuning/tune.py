@@ -138,7 +138,7 @@ class _Search:
             best_trial=best.number,
             best_value=best.value,
             settings=settings_of(best.params),
-            repeats=_repeats([best.value, *(trial.value for trial in study.repeats() if trial.value is not None)]),
+            repeats=_repeats([trial.value for trial in study.repeats() if trial.value is not None]),
             importances=study.importances(),
             command=self._command(settings_of(best.params)),
         )
@@ -290,7 +290,9 @@ def _fixed(config: TuneConfig) -> dict[str, object]:
     return values
 
 
-def _repeats(values: Sequence[float]) -> Repeats:
+def _repeats(values: Sequence[float]) -> Repeats | None:
+    if not values:
+        return None
     summary = spread(values)
     if summary is None:
         return Repeats(num_seeds=1, mean=values[0], sd=None, low=values[0], high=values[0])
