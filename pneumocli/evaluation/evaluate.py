@@ -111,10 +111,15 @@ def evaluate_films(run: RunFolder, subject: Subject, config: EvaluateConfig, lis
 
 
 def _assumed_prevalence(run: RunFolder, card: ModelCard) -> float | None:
-    """The prevalence that a run's probabilities assume: of its training films, or of equal weights of the classes."""
+    """The prevalence that a run's probabilities assume; ``None`` where it is not known."""
     if (fitted := card.recalibrated) is not None:
         return fitted.num_pneumonia / (fitted.num_normal + fitted.num_pneumonia)
-    if run.config().class_weights == "balanced":
+    if card.assumed_prevalence is not None:
+        return card.assumed_prevalence
+    config = run.config()
+    if config.hard_weight != 1:  # an older run: which films its loss weighed more is not recorded
+        return None
+    if config.class_weights == "balanced":
         return 0.5
     labels = [row.label for row in run.manifest().of("train").rows]
     return sum(labels) / len(labels) if labels else None

@@ -25,7 +25,7 @@ from pneumocli.model.card import GroupFigure, Int8Card, Int8Proof, ModelCard
 from pneumocli.model.int8_graph import int8_graph
 from pneumocli.model.onnx_file import CARD_KEY, INT8_KEY, REFERENCE_KEY, with_metadata
 from pneumocli.run_folder import RunFolder
-from pneumocli.shift.conformal import one_of_each_patient, refer_limits
+from pneumocli.shift.conformal import limits_of_films
 from pneumocli.shift.reference import reference_of
 
 # Beyond these nothing is written. Measured with a transfer network at 224 pixels: 0.16 and 0.69, none of 0.002, 5 of
@@ -207,11 +207,7 @@ def _with_limits(card: ModelCard, films: Manifest, after: NetworkOutput) -> Mode
     """The card with the limits of ``--refer`` from the new scores of the films that set the old ones."""
     if card.refer is None:
         return card
-    labels = np.array([row.label for row in films.rows], np.int64)
-    chosen = one_of_each_patient(labels, [row.patient for row in films.rows], [row.sha256 for row in films.rows])
-    return card.model_copy(
-        update={"refer": refer_limits(logit_of(after.logits)[chosen], labels[chosen], card.refer.alpha)}
-    )
+    return card.model_copy(update={"refer": limits_of_films(films.rows, logit_of(after.logits), card.refer.alpha)})
 
 
 def _reference(parent: Classifier, films: Manifest, squares: NDArray[np.uint8], after: NetworkOutput) -> str | None:

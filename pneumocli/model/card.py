@@ -256,6 +256,9 @@ class ModelCard(Record):
     """``None`` in models of version 0.1.0."""
     views: Literal[1, 2, 4] = 1
     """Views of each film that the network averages, see :mod:`pneumocli.model.views`; 1 in models of version 0.1.0."""
+    assumed_prevalence: Fraction | None = None
+    """Share of PNEUMONIA that the probabilities assume: among the training films as the loss weighed them. ``None`` in
+    models of version 0.1.0."""
     members: tuple[str, ...] = ()
     """SHA-256 of the model files whose mean this is, a group of folds; empty for a single network."""
     refer: ReferLimits | None = None

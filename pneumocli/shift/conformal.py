@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pneumocli.core.records import CLASS_NAMES, REFER, Answer
+from pneumocli.core.records import CLASS_NAMES, REFER, Answer, ManifestRow
 from pneumocli.model.card import ReferLimits
 
 _ROUNDING = 1e-9  # 0.1 * 30 is a little more than 3 in binary, 0.07 * 100 a little more than 7
@@ -81,6 +81,19 @@ def refer_limits(logits: ArrayLike, labels: ArrayLike, alpha: float) -> ReferLim
         num_normal=len(normal),
         num_pneumonia=len(pneumonia),
     )
+
+
+def limits_of_films(films: Sequence[ManifestRow], logits: ArrayLike, alpha: float) -> ReferLimits:
+    """The limits that films set, of which one of each patient and class counts.
+
+    Args:
+        films: The films.
+        logits: Of pneumonia, (N,).
+        alpha: As for :func:`refer_limits`.
+    """
+    labels = np.array([row.label for row in films], np.int64)
+    chosen = one_of_each_patient(labels, [row.patient for row in films], [row.sha256 for row in films])
+    return refer_limits(np.asarray(logits)[chosen], labels[chosen], alpha)
 
 
 def answer_of(limits: ReferLimits, logit: float) -> Answer:

@@ -4,6 +4,7 @@ The graphs are joined as they were exported, whatever is inside them: one input,
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,12 @@ from numpy.typing import NDArray
 
 from pneumocli.core.errors import CheckFailed
 from pneumocli.core.files import write_bytes
-from pneumocli.inference.classifier import MeanBackend, OnnxBackend
+from pneumocli.inference.classifier import Backend, MeanBackend, OnnxBackend
 from pneumocli.model.card import ModelCard
 from pneumocli.model.onnx_file import CARD_KEY, GRAPH_INPUT, GRAPH_OUTPUTS, REFERENCE_KEY
 from pneumocli.model.reference import Reference
+from pneumocli.training.export import LARGEST_DIFFERENCE, largest_difference
 
-_LARGEST_DIFFERENCE = 1e-4  # of a logit, as for a single network
-_FLOAT32_HOLDS = 100.0  # largest logit that float32 holds to a tenth of it
-_BATCH = 16
 _NUM_MEMBERS = "num_members"
 
 
@@ -48,16 +47,17 @@ def write_ensemble(
     for throughput in (False, True):
         found = OnnxBackend(content, image_size=size, throughput=throughput)
         expected = MeanBackend([OnnxBackend(file, image_size=size, throughput=throughput) for file in files])
-        for start in range(0, len(check_pixels), _BATCH):
-            part = np.ascontiguousarray(check_pixels[start : start + _BATCH])
-            wanted = expected.run(part).logits
-            difference = np.abs(found.run(part).logits - wanted).max() / max(1.0, np.abs(wanted).max() / _FLOAT32_HOLDS)
-            if not difference < _LARGEST_DIFFERENCE:  # "not <" catches nan, too
-                raise CheckFailed(
-                    f"the graph of the {len(files)} networks gives logits that differ from their mean by "
-                    f"{difference:.2g}, expected less than {_LARGEST_DIFFERENCE:g}: {onnx_file.name} was not written"
-                )
+        difference = largest_difference(partial(_logits, expected), [found], check_pixels)
+        if not difference < LARGEST_DIFFERENCE:  # "not <" catches nan, too
+            raise CheckFailed(
+                f"the graph of the {len(files)} networks gives logits that differ from their mean by "
+                f"{difference:.2g}, expected less than {LARGEST_DIFFERENCE:g}: {onnx_file.name} was not written"
+            )
     write_bytes(onnx_file, content)
+
+
+def _logits(backend: Backend, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return backend.run(pixels).logits
 
 
 def _joined(members: Sequence[Any], card: ModelCard, reference: Reference | None) -> bytes:

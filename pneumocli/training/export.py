@@ -8,7 +8,8 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,9 @@ from pneumocli.model.onnx_file import CARD_KEY, GRAPH_INPUT, GRAPH_OUTPUTS, REFE
 # Newest operator set that onnxruntime 1.22, the oldest supported, implements in full; torch 2.9 exports it natively.
 _OPSET = 20
 
-_LARGEST_DIFFERENCE = 1e-4  # of a logit; the arithmetic differs by about 2e-6
+LARGEST_DIFFERENCE = 1e-4
+"""Of a logit; the arithmetic differs by about 2e-6."""
+
 _BATCH = 16
 
 
@@ -107,34 +110,48 @@ def proven(
     quick, full = (
         OnnxBackend(graph, image_size=pixels.shape[-1], throughput=level, threads=threads) for level in (False, True)
     )
-    difference = _largest_difference(net, [quick, full], pixels)
-    if not difference < _LARGEST_DIFFERENCE:  # "not <" catches nan, too
+    difference = largest_difference(partial(_logits, net), [quick, full], pixels)
+    if not difference < LARGEST_DIFFERENCE:  # "not <" catches nan, too
         with torch.no_grad():
             reach = float(net(torch.from_numpy(pixels))[0].abs().max())
         came_apart = f"its logits reach {reach:.0e}: the training came apart, train again with a smaller --lr"
         raise CheckFailed(
             f"the exported graph of {of} gives logits that differ from the network's by {difference:.2g}, "
-            f"expected less than {_LARGEST_DIFFERENCE:g}: model.onnx was not written",
+            f"expected less than {LARGEST_DIFFERENCE:g}: model.onnx was not written",
             came_apart if reach > _LEARNT else None,
         )
     return full, difference
 
 
-def _largest_difference(net: DeployableNet, backends: Sequence[Backend], pixels: NDArray[np.uint8]) -> float:
-    """The largest difference of a logit between a network and its graph, at all levels of optimisation.
+def _logits(net: DeployableNet, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    with torch.no_grad():
+        logits: NDArray[np.float32] = net(torch.from_numpy(pixels))[0].numpy()
+    return logits
+
+
+def largest_difference(
+    expected: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    backends: Sequence[Backend],
+    pixels: NDArray[np.uint8],
+) -> float:
+    """The largest difference of a logit between what graphs give and what they must give; nan where one is not finite.
 
     Where logits exceed 100 it is taken relative to the largest: after an epoch of a few steps BatchNorm's running
     statistics are far from the films', logits reach several hundred, and float32 itself cannot hold 1e-4.
+
+    Args:
+        expected: Logits (n,2) of films.
+        backends: The graphs.
+        pixels: uint8 (N,1,S,S), N at least 1: the films that they are compared on.
     """
     largest = 0.0
     for start in range(0, len(pixels), _BATCH):
         part = np.ascontiguousarray(pixels[start : start + _BATCH])
-        with torch.no_grad():
-            expected = net(torch.from_numpy(part))[0].numpy()
-        scale = max(1.0, float(np.abs(expected).max()) / _FLOAT32_HOLDS)
+        wanted = expected(part)
+        scale = max(1.0, float(np.abs(wanted).max()) / _FLOAT32_HOLDS)
         for backend in backends:
             found = backend.run(part).logits
-            largest = float(np.maximum(largest, np.abs(expected - found).max() / scale))  # maximum keeps nan
+            largest = float(np.maximum(largest, np.abs(wanted - found).max() / scale))  # maximum keeps nan
     return largest
 
 

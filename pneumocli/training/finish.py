@@ -41,6 +41,7 @@ from pneumocli.training.dataset import EvaluationForm, TrainingData, validation_
 from pneumocli.training.export import graph_of, proven, write_model_file
 from pneumocli.training.loader import stacked
 from pneumocli.training.referral import limits_of
+from pneumocli.training.step import Targets
 from pneumocli.training.timing import Stopwatch
 
 # Training films that describe what films look like. 512 directions need as many for a stable shrunk covariance; with
@@ -96,6 +97,7 @@ def card_of(config: TrainConfig, data: TrainingData, record: EpochRecord, val_lo
             **data.hard.summaries(val_logits, sigmoid(val_logits / temperature) >= point.threshold),
         ),
         shortcut_model=data.hard.model,
+        assumed_prevalence=Targets.of(config, data.train_labels, data.hard.train_hard).prevalence,
     )
 
 
@@ -166,8 +168,9 @@ def finish(  # noqa: PLR0913 - all named by the one caller
     watch.lap("finish")
     stopped_early = progress.epoch < config.epochs
     intervals = validation_intervals(data.manifest.of("val").rows, val_logits)
-    run.write_result(_result(run, data, progress, card, intervals, stopped_early=stopped_early))
-    run.write_model_card(*model_card(run, card))
+    result = _result(run, data, progress, card, intervals, stopped_early=stopped_early)
+    run.write_model_card(*model_card(run, card, result=result))
+    run.write_result(result)
     listener(TaskAdvanced(task, 3))
     listener(TaskFinished(task))
 

@@ -129,7 +129,7 @@ def complete(group: RunFolder, numbers: Sequence[int], listener: Listener) -> No
 def _held_out(members: Sequence[Classifier], films: Manifest, folds: NDArray[np.int64], listener: Listener) -> _Held:
     labels = np.array([row.label for row in films.rows], np.int64)
     made = acquisitions(films, listener)
-    logits, hard, any_marked = np.zeros(len(films)), np.zeros(len(films), bool), False
+    logits, hard, all_marked = np.zeros(len(films)), np.zeros(len(films), bool), True
     for number, member in enumerate(members, start=1):
         own = np.flatnonzero(folds == number)
         rows = [films.rows[index] for index in own]
@@ -138,9 +138,11 @@ def _held_out(members: Sequence[Classifier], films: Manifest, folds: NDArray[np.
         readable_films(Manifest(films.folder, tuple(rows)), unreadable, skip=False)
         logits[own] = [one.logit for one in results]
         marked = hard_films(member.card.shortcut_model, [made[index] for index in own], labels[own])
-        if marked is not None:
-            hard[own], any_marked = marked, True
-    return _Held(folds, labels, logits, hard if any_marked else None)
+        if marked is None:
+            all_marked = False  # what no shortcut of its training films judges is neither hard nor easy
+        else:
+            hard[own] = marked
+    return _Held(folds, labels, logits, hard if all_marked else None)
 
 
 def _card(
@@ -174,10 +176,17 @@ def _card(
             **marked.summaries(held.logits, sigmoid(held.logits / temperature) >= point.threshold),
         ),
         shortcut_model=shortcuts,
+        assumed_prevalence=_mean_assumed_prevalence(members),
         members=tuple(fold.model_sha256 for fold in group.folds),
         views=members[0].card.views,
         refer=limits_of(config, films.rows, held.logits),
     )
+
+
+def _mean_assumed_prevalence(members: Sequence[Classifier]) -> float | None:
+    """Of the folds; ``None`` where one is of an older version."""
+    known = [one for member in members if (one := member.card.assumed_prevalence) is not None]
+    return statistics.fmean(known) if len(known) == len(members) else None
 
 
 def _scored(rows: Sequence[ManifestRow], held: _Held, card: ModelCard) -> list[ScoredFilm]:

@@ -83,7 +83,7 @@ class Training:
     listener: Listener
 
     def __post_init__(self) -> None:
-        self._targets = self._weighted_targets()
+        self._targets = Targets.of(self.config, self.data.train_labels, self.data.hard.train_hard)
         self._views: dict[int, Tensor] = {}  # features of all films by view, with a frozen backbone
         self._pace = Pace(FROZEN_VIEWS)
         self._probe: GpuProbe | None = None
@@ -189,18 +189,6 @@ class Training:
         )
         films = kept_films(self.data.crops, self.config, device, self.listener)
         return TrainingBatches(films, augmentation, batching, self.team)
-
-    def _weighted_targets(self) -> Targets:
-        labels = torch.tensor(self.data.train_labels)
-        weights = torch.ones(len(labels))
-        if self.config.class_weights == "balanced":
-            # n / (classes * films of the class), as in scikit-learn's class_weight="balanced"
-            weights = (len(labels) / (2 * torch.bincount(labels, minlength=2).to(torch.float32)))[labels]
-        if self.data.hard.train_hard is not None:
-            weights = torch.where(
-                torch.from_numpy(self.data.hard.train_hard), self.config.hard_weight * weights, weights
-            )
-        return Targets(labels, weights)
 
     def _make_learner(self) -> Learner:
         return make_learner(

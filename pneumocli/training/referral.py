@@ -9,7 +9,7 @@ from pneumocli.core.config import TrainConfig
 from pneumocli.core.errors import DataError
 from pneumocli.core.records import CLASS_NAMES, ManifestRow
 from pneumocli.model.card import ReferLimits
-from pneumocli.shift.conformal import least_patients, one_of_each_patient, refer_limits
+from pneumocli.shift.conformal import least_patients, limits_of_films
 
 
 def refuse_too_few_patients(config: TrainConfig, rows: Sequence[ManifestRow]) -> None:
@@ -46,9 +46,7 @@ def limits_of(config: TrainConfig, rows: Sequence[ManifestRow], logits: ArrayLik
     """
     if config.refer is None:
         return None
-    labels = np.array([row.label for row in rows], np.int64)
-    chosen = one_of_each_patient(labels, [row.patient for row in rows], [row.sha256 for row in rows])
-    return refer_limits(np.asarray(logits)[chosen], labels[chosen], config.refer)
+    return limits_of_films(rows, logits, config.refer)
 
 
 def _remedy(config: TrainConfig, patients: int, needed: int) -> str:

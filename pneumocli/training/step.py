@@ -2,17 +2,20 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from torchvision.models import ResNet
 
+from pneumocli.core.config import TrainConfig
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.model.device import ieee_float32, memory_errors_translated, to_device
 from pneumocli.model.network import DeployableNet, freeze_backbone, looked_up, set_training
@@ -48,6 +51,30 @@ class Targets:
 
     labels: Tensor
     weights: Tensor
+
+    @classmethod
+    def of(cls, config: TrainConfig, labels: Sequence[int], hard: NDArray[np.bool_] | None) -> "Targets":
+        """The targets of a run's training films.
+
+        Args:
+            config: The run's settings.
+            labels: 0 or 1, (N,).
+            hard: Whether each film is hard, (N,); ``None`` where none is hard or easy.
+        """
+        truth = torch.tensor(labels)
+        weights = torch.ones(len(truth))
+        if config.class_weights == "balanced":
+            # n / (classes * films of the class), as in scikit-learn's class_weight="balanced"
+            weights = (len(truth) / (2 * torch.bincount(truth, minlength=2).to(torch.float32)))[truth]
+        if hard is not None:
+            weights = torch.where(torch.from_numpy(hard), config.hard_weight * weights, weights)
+        return cls(truth, weights)
+
+    @property
+    def prevalence(self) -> float:
+        """Share of PNEUMONIA among the films as the loss weighs them: what the network's probabilities assume."""
+        weights = self.weights.double()
+        return float((weights * self.labels).sum() / weights.sum())
 
 
 Tick = Callable[[Tally], None]

@@ -92,6 +92,22 @@ def test_validation_films_are_not_looked_at_again(trained: RunFolder, tmp_path: 
     assert without.feature_model.limit == pytest.approx(with_outputs.feature_model.limit, rel=1e-3)
 
 
+def test_a_run_is_finished_when_everything_else_is_written(trained: RunFolder, tmp_path: Path, monkeypatch):
+    run = unfinished(trained, tmp_path / "run")
+    for file in (run.card_file, run.card_page):
+        file.unlink()
+
+    def killed(*_: object) -> None:
+        raise RuntimeError("the end")
+
+    monkeypatch.setattr(RunFolder, "write_result", killed)
+    with pytest.raises(RuntimeError, match="the end"):
+        resume(ResumeConfig(resume=run.path))
+    assert run.card_file.is_file()
+    assert run.card_page.is_file()
+    assert not run.finished
+
+
 @pytest.mark.slow
 def test_a_graph_that_differs_ends_the_training_without_a_model_file(
     trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -137,21 +137,23 @@ def test_films_count_in_the_loss_as_they_weigh():
 
 
 @pytest.mark.parametrize(
-    ("settings", "expected"),
+    ("settings", "expected", "prevalence"),
     [
-        ({"hard_weight": 3}, [1, 3, 1, 1]),
-        ({"hard_weight": 3, "class_weights": "balanced"}, [2, 2, 2 / 3, 2 / 3]),
-        ({}, [1, 1, 1, 1]),
+        ({"hard_weight": 3}, [1, 3, 1, 1], 5 / 6),
+        ({"hard_weight": 3, "class_weights": "balanced"}, [2, 2, 2 / 3, 2 / 3], 10 / 16),
+        ({"class_weights": "balanced"}, [2, 2 / 3, 2 / 3, 2 / 3], 1 / 2),
+        ({}, [1, 1, 1, 1], 3 / 4),
     ],
 )
-def test_weights_of_classes_and_of_hard_films_multiply(settings: dict[str, Any], expected: list[float]):
+def test_weights_of_classes_and_of_hard_films_multiply(
+    settings: dict[str, Any], expected: list[float], prevalence: float
+):
     hard = np.array([False, True, False, False])
-    data = SimpleNamespace(train_labels=[0, 1, 1, 1], hard=SimpleNamespace(train_hard=hard))
-    found = Training._weighted_targets(SimpleNamespace(data=data, config=TrainConfig(**settings)))
+    found = Targets.of(TrainConfig(**settings), [0, 1, 1, 1], hard)
     assert found.weights.tolist() == pytest.approx(expected)
-    nothing_predicts = SimpleNamespace(train_labels=[0, 1], hard=SimpleNamespace(train_hard=None))
-    found = Training._weighted_targets(SimpleNamespace(data=nothing_predicts, config=TrainConfig(hard_weight=3)))
-    assert found.weights.tolist() == [1, 1]
+    assert found.prevalence == pytest.approx(prevalence)
+    nothing_predicts = Targets.of(TrainConfig(hard_weight=3), [0, 1], None)
+    assert nothing_predicts.weights.tolist() == [1, 1]
 
 
 def test_channels_last_is_left_to_devices_that_can_train_in_it():
