@@ -58,7 +58,8 @@ def comparison_table(comparison: "Comparison") -> RenderableType:
     if comparison.name:
         from pneumocli.reporting.carry_over import shifts_text
 
-        parts.append(f"These are other films than the runs' own; {shifts_text(comparison.runs)}.")
+        if shifts := shifts_text(comparison.runs):
+            parts.append(f"These are other films than the runs' own; {shifts}.")
     verdict = comparison.sentence.replace(" Threshold: ", "\nThreshold: ")
     return Group(Text(verdict, "bold"), *parts, NOTICE)
 

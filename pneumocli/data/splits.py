@@ -31,7 +31,7 @@ def with_validation(manifest: Manifest, method: Method, fraction: float, seed: i
         manifest: Films of the splits train and val; test films stay as they are.
         method: ``patient``: whole patients at random, stratified by kind. ``block``: one contiguous block of patient
             numbers in each series, in the manner of the official test split, so that validation is shifted against
-            training as the test is. ``official``: the val folder as it is.
+            training as the test is. ``official``: the films of the val folder and all others of their patients.
         fraction: Share to hold out, above 0 and at most 0.5; rounded to 1/k for a k-fold.
         seed: Decides which patients, or which block.
 

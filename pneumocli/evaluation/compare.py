@@ -1,10 +1,14 @@
 """``compare()``: two or more runs on the same films, with intervals of their differences."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
+
+import numpy as np
 
 from pneumocli.core.config import CompareConfig, EvaluateConfig
 from pneumocli.core.errors import RunError, first_few, shell_word
@@ -22,6 +26,7 @@ from pneumocli.metrics.paired_tests import (
     bootstrap_differences,
     delong_difference,
     drawn_values,
+    joined_patients,
     mcnemar_differences,
     values_of,
 )
@@ -39,7 +44,10 @@ from pneumocli.reporting.comparison_page import ComparisonReport, comparison_pag
 from pneumocli.reporting.comparison_verdict import comparison_verdict
 from pneumocli.reporting.figures import png
 from pneumocli.reporting.html import link
+from pneumocli.reporting.text import listed
 from pneumocli.run_folder import EvaluationFolder, RunFolder, default_table_evaluation, is_table_evaluation
+
+_LONGEST_NAME = 200  # file systems take 255 bytes
 
 
 def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
@@ -59,6 +67,7 @@ def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
     runs = [_compared(name, run, config, listener) for name, run in zip(names, folders, strict=True)]
     for other in runs[1:]:
         _check_same_films(runs[0], other)
+    runs = _with_joined_patients(runs, listener)
     drawn = [drawn_values(run.scores, run.threshold, config.seed) for run in runs]
     values = [_values(run) for run in runs]
     differences: list[Difference] = []
@@ -70,7 +79,7 @@ def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
         split=config.split,
         name=runs[0].evaluation.name,
         num_images=len(runs[0].films),
-        num_patients=runs[0].evaluation.num_patients,
+        num_patients=len(np.unique(runs[0].scores.patients)),
         data_fingerprint=runs[0].evaluation.data_fingerprint,
         sentence=comparison_verdict(names, differences, adjusted),
         differences=tuple(differences),
@@ -83,8 +92,16 @@ def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
         for name, run in zip(names, folders, strict=True)
         if isinstance(run, RunFolder)
     }
-    _write(config.output or Path("comparisons") / "-vs-".join(names), comparison, runs, models, listener)
+    _write(config.output or _default_folder(names), comparison, runs, models, listener)
     return comparison
+
+
+def _default_folder(names: Sequence[str]) -> Path:
+    """Named after the runs; of names that are too long together, after the first, their number and a hash of all."""
+    name = "-vs-".join(names)
+    if len(name.encode()) > _LONGEST_NAME:
+        name = f"{names[0][:50]}-vs-{len(names) - 1}-others-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return Path("comparisons") / name
 
 
 def _member(path: Path) -> RunFolder | TableEvaluation:
@@ -179,6 +196,20 @@ def _check_same_films(a: Compared, b: Compared) -> None:
             "pneumo compare RUN RUN --data DIR, or --manifest FILE.csv, evaluates both on the same films; runs with "
             "other validation films can be compared on --split test only",
         )
+
+
+def _with_joined_patients(runs: Sequence[Compared], listener: Listener) -> list[Compared]:
+    """The runs with one view of who is whose film, so that the same patients are drawn for each."""
+    patients = joined_patients([run.scores.patients for run in runs])
+    others = [run.name for run in runs if len(np.unique(run.scores.patients)) != len(np.unique(patients))]
+    if others:
+        listener(
+            Remark(
+                f"{listed(others)} {'lacks' if len(others) == 1 else 'lack'} some patients: films that any of the "
+                "compared knows to be of one patient are drawn together in all of them"
+            )
+        )
+    return [replace(run, scores=replace(run.scores, patients=patients)) for run in runs]
 
 
 def _pair(

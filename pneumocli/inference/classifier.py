@@ -370,7 +370,19 @@ class Classifier:
 
     def probability(self, logit: float) -> float:
         """Probability of pneumonia, 0-1, at the card's temperature."""
-        return (1 + math.tanh(logit / self.card.temperature / 2)) / 2  # the sigmoid, without its overflow
+        return sigmoid_of(logit / self.card.temperature)
+
+
+def sigmoid_of(logit: float) -> float:
+    """The probability of one logit, to the last digit that of :func:`pneumocli.metrics.classification.sigmoid`.
+
+    >>> sigmoid_of(0.0), sigmoid_of(-800.0)
+    (0.5, 0.0)
+    """
+    try:
+        return 1 / (1 + math.exp(-logit))
+    except OverflowError:
+        return 0.0
 
 
 def logit_of(logits: Floats) -> NDArray[np.float64]:

@@ -108,13 +108,20 @@ def percentiles(value: float | None, drawn: Floats, method: str = BOOTSTRAP_METH
     known = drawn[np.isfinite(drawn)]
     if known.size < drawn.size / 2:
         return Metric(value=value, low=None, high=None, method="no interval: undefined in most resamples")
-    low, high = np.quantile(known, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    if high - low < _ROUNDING:
+    found = interval(known)
+    if found is None:
         return Metric(value=value, low=None, high=None, method="no interval: the resamples do not differ")
+    low, high = found
     if not low - _ROUNDING <= value <= high + _ROUNDING:
         # Of few films, the calibration error: it is a sum of absolute values, so every resample adds to it.
         return Metric(value=value, low=None, high=None, method="no interval: the resamples lie beside the value")
-    return Metric(value=value, low=float(low), high=float(high), method=method)
+    return Metric(value=value, low=low, high=high, method=method)
+
+
+def interval(drawn: Floats) -> tuple[float, float] | None:
+    """The percentiles of values drawn, all of them finite; ``None`` where they would be a point."""
+    low, high = np.quantile(drawn, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return None if high - low < _ROUNDING else (float(low), float(high))
 
 
 class PatientBootstrap:
@@ -213,14 +220,15 @@ def _at_fixed(hits: Floats, alarms: Floats, percent: int) -> dict[str, Floats]:
     }
 
 
-def counted(bootstrap: PatientBootstrap, labels: ArrayLike, predicted: ArrayLike) -> dict[str, Floats]:
+def drawn_counts(bootstrap: PatientBootstrap, labels: ArrayLike, predicted: ArrayLike) -> dict[str, Floats]:
     """Everything that follows from the four counts, in each resample: float64 (R,) by name, NaN where undefined."""
     truth, called = np.asarray(labels) == 1, np.asarray(predicted, dtype=bool)
     cells = np.stack([truth & called, ~truth & called, truth & ~called, ~truth & ~called], axis=1).astype(np.float64)
     tp, fp, fn, tn = bootstrap.sums(cells).T
     with np.errstate(divide="ignore", invalid="ignore"):
         sens, spec = tp / (tp + fn), tn / (tn + fp)
-        f1, f1_normal = 2 * tp / (2 * tp + fp + fn), 2 * tn / (2 * tn + fp + fn)
+        f1 = np.where(tp + fn > 0, 2 * tp / (2 * tp + fp + fn), np.nan)
+        f1_normal = np.where(tn + fp > 0, 2 * tn / (2 * tn + fp + fn), np.nan)
         return {
             "accuracy": (tp + tn) / (tp + fp + fn + tn),
             "balanced_accuracy": (sens + spec) / 2,
@@ -271,7 +279,7 @@ def all_drawn(
     """Every bootstrapped metric in each resample: what one run's intervals and two runs' differences are made of."""
     predicted = np.asarray(probabilities) >= threshold
     return (
-        counted(bootstrap, labels, predicted)
+        drawn_counts(bootstrap, labels, predicted)
         | bootstrap.rankings(labels, logits)
         | calibrated(bootstrap, labels, logits, probabilities)
     )

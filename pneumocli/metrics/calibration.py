@@ -14,7 +14,7 @@ from pneumocli.metrics.classification import CALIBRATION_BINS, calibration_bins,
 from pneumocli.metrics.records import Metric
 from pneumocli.metrics.scores import ScoreArrays
 
-_BOUNDS = (-3.0, 3.0)  # natural logarithm of the temperature: 0.05 to 20
+_BOUNDS = (-6.0, 6.0)  # natural logarithm of the temperature in standard deviations of the logits
 _LEAST_OF_A_CLASS = 5
 _STEPS = 50
 _SINGULAR = 1e12  # condition number above which an information matrix counts as singular
@@ -30,8 +30,9 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
         labels: 0 or 1, (N,).
 
     Returns:
-        Above 0; 1.0 where no other lowers the log loss, where a class has fewer than five films, or where the classes
-        are separated without a mistake, so that the loss falls without end as the temperature does.
+        Above 0; 1.0 where no other lowers the log loss, where a class has fewer than five films, where the classes are
+        separated without a mistake, so that the loss falls without end as the temperature does, or where it falls
+        without end as the temperature rises: logits that do not rank pneumonias higher.
     """
     from scipy.optimize import minimize_scalar
 
@@ -39,11 +40,15 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     positives = int((truth == 1).sum())
     if min(positives, truth.size - positives) < _LEAST_OF_A_CLASS:
         return 1.0
-    found = minimize_scalar(lambda log: log_loss(truth, values / np.exp(log)), bounds=_BOUNDS, method="bounded")
+    # An undertrained network's logits reach several hundred; those of a table of scores may lie within a hundredth.
+    scale = float(values.std())
+    if scale == 0:
+        return 1.0
+    found = minimize_scalar(lambda log: log_loss(truth, values / scale / np.exp(log)), bounds=_BOUNDS, method="bounded")
     at_edge = min(found.x - _BOUNDS[0], _BOUNDS[1] - found.x) < 0.01
     if at_edge or found.fun >= log_loss(truth, values):
         return 1.0
-    return float(np.exp(found.x))
+    return float(np.exp(found.x)) * scale
 
 
 def slope_and_intercept(logits: ArrayLike, labels: ArrayLike, patients: ArrayLike) -> tuple[Metric, Metric]:
@@ -71,7 +76,7 @@ def _slope(values: Floats, truth: Floats, groups: NDArray[np.int64]) -> Metric:
     """The slope of a logistic regression, by Newton's method."""
     from pneumocli.metrics.bootstrap import undefined
 
-    # An undertrained network's logits reach several hundred: in their own units every start but the solution saturates.
+    # In units of large logits every start but the solution saturates.
     scale = float(values.std())
     if scale == 0:
         return undefined("all films have the same score")

@@ -118,8 +118,8 @@ def from_counts(tp: float, fp: float, fn: float, tn: float) -> dict[str, float |
     0.9
     """
     sens, spec = ratio(tp, tp + fn), ratio(tn, tn + fp)
-    f1, f1_normal = ratio(2 * tp, 2 * tp + fp + fn), ratio(2 * tn, 2 * tn + fp + fn)
-    both = sens is not None and spec is not None
+    f1 = None if sens is None else ratio(2 * tp, 2 * tp + fp + fn)
+    f1_normal = None if spec is None else ratio(2 * tn, 2 * tn + fp + fn)
     return {
         "accuracy": ratio(tp + tn, tp + fp + fn + tn),
         "balanced_accuracy": (sens + spec) / 2 if sens is not None and spec is not None else None,
@@ -128,7 +128,7 @@ def from_counts(tp: float, fp: float, fn: float, tn: float) -> dict[str, float |
         "ppv": ratio(tp, tp + fp),
         "npv": ratio(tn, tn + fn),
         "f1": f1,
-        "macro_f1": (f1 + f1_normal) / 2 if both and f1 is not None and f1_normal is not None else None,
+        "macro_f1": (f1 + f1_normal) / 2 if f1 is not None and f1_normal is not None else None,
         "mcc": ratio(tp * tn - fp * fn, math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))),
         "youden_j": sens + spec - 1 if sens is not None and spec is not None else None,
         "lr_positive": ratio(sens, 1 - spec) if sens is not None and spec is not None else None,
@@ -137,19 +137,20 @@ def from_counts(tp: float, fp: float, fn: float, tn: float) -> dict[str, float |
 
 
 def class_metrics(table: Confusion) -> dict[str, ClassMetrics]:
-    """Precision, recall, F1 and support of each class, the table of the field.
+    """Precision, recall, F1 and support of each class, the table of the field; no F1 of a class without films.
 
     >>> class_metrics(Confusion(tp=3, fp=1, fn=0, tn=0))["NORMAL"]
     ClassMetrics(precision=None, recall=0.0, f1=0.0, support=1)
     """
     tp, fp, fn, tn = table.tp, table.fp, table.fn, table.tn
     return {
-        "NORMAL": ClassMetrics(
-            precision=ratio(tn, tn + fn), recall=ratio(tn, tn + fp), f1=ratio(2 * tn, 2 * tn + fp + fn), support=tn + fp
-        ),
-        "PNEUMONIA": ClassMetrics(
-            precision=ratio(tp, tp + fp), recall=ratio(tp, tp + fn), f1=ratio(2 * tp, 2 * tp + fp + fn), support=tp + fn
-        ),
+        name: ClassMetrics(
+            precision=ratio(right, right + wrongly),
+            recall=ratio(right, right + missed),
+            f1=ratio(2 * right, 2 * right + wrongly + missed) if right + missed else None,
+            support=right + missed,
+        )
+        for name, right, wrongly, missed in (("NORMAL", tn, fn, fp), ("PNEUMONIA", tp, fp, fn))
     }
 
 
@@ -184,7 +185,7 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float | None:
 
 
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float | None:
-    """Area under the precision-recall curve as a step function; ``None`` without pneumonias.
+    """Area under the precision-recall curve as a step function; ``None`` where the films are of one class.
 
     The baseline is the prevalence: random scores reach it.
 
@@ -194,7 +195,7 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float | None:
     from sklearn.metrics import average_precision_score
 
     truth = np.asarray(labels)
-    if not (truth == 1).any():
+    if truth.size == 0 or truth.min() == truth.max():
         return None
     return float(average_precision_score(truth, np.asarray(scores)))
 

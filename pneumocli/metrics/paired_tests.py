@@ -5,10 +5,12 @@ References:
     Bootstrap p-value as the smallest level whose interval excludes 0: Efron and Tibshirani 1993, chapter 15.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pneumocli.metrics.bootstrap import LEVEL, RESAMPLES, PatientBootstrap, all_drawn
+from pneumocli.metrics.bootstrap import RESAMPLES, PatientBootstrap, all_drawn, interval
 from pneumocli.metrics.classification import (
     MAIN_METRICS,
     auroc,
@@ -62,6 +64,36 @@ def values_of(scores: ScoreArrays, threshold: float) -> dict[str, float | None]:
     }
 
 
+def joined_patients(runs: Sequence[NDArray[np.str_]]) -> NDArray[np.str_]:
+    """One key of the patient for each film: films that any run knows to be of one patient are of one.
+
+    A table of scores may know no patients, and then each film stands for itself: drawn so beside a run, two equal sets
+    of scores would differ in every resample.
+
+    Args:
+        runs: Keys by each run of the same films in the same order, (N,) each. Where all agree they come back as
+            they are.
+
+    >>> joined_patients([np.array(["a", "a", "b"]), np.array(["1", "2", "3"])]).tolist()
+    ['a', 'a', 'b']
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first = runs[0]
+    if all(np.array_equal(first, other) for other in runs[1:]):
+        return first
+    keys = [np.unique(patients, return_inverse=True)[1] for patients in runs]
+    starts = first.size + np.cumsum([0, *(int(key.max()) + 1 for key in keys)])  # films first, then each run's keys
+    films = np.tile(np.arange(first.size), len(runs))
+    owners = np.concatenate([start + key for start, key in zip(starts, keys, strict=False)])
+    graph = coo_array((np.ones(films.size), (films, owners)), shape=(starts[-1], starts[-1]))
+    components = connected_components(graph, directed=False)[1][: first.size]
+    _, places, inverse = np.unique(components, return_index=True, return_inverse=True)
+    joined: NDArray[np.str_] = first[places][inverse]
+    return joined
+
+
 def drawn_values(scores: ScoreArrays, threshold: float, seed: int) -> dict[str, Floats]:
     """The compared metrics in each resample; the same patients and seed pair two runs."""
     bootstrap = PatientBootstrap(scores.patients, seed)
@@ -78,7 +110,7 @@ def bootstrap_differences(
     Args:
         names: The two runs.
         values: Of :func:`values_of`.
-        drawn: Of :func:`drawn_values`, with the same seed.
+        drawn: Of :func:`drawn_values`, with the same patients and seed.
     """
     rows = []
     for metric in MAIN_METRICS:
@@ -87,7 +119,9 @@ def bootstrap_differences(
         p_value = bootstrap_p(differences)
         known = differences[np.isfinite(differences)]
         defined = a is not None and b is not None and p_value is not None
-        low, high = np.quantile(known, ((1 - LEVEL) / 2, (1 + LEVEL) / 2)) if defined else (None, None)
+        found = interval(known) if defined else None
+        low, high = found or (None, None)
+        method = f"{BOOTSTRAP}{'' if found else '; no interval: the resamples do not differ'}"
         rows.append(
             Difference(
                 run_a=names[0],
@@ -96,10 +130,10 @@ def bootstrap_differences(
                 a=a,
                 b=b,
                 difference=b - a if a is not None and b is not None else None,
-                low=None if low is None else float(low),
-                high=None if high is None else float(high),
+                low=low,
+                high=high,
                 p_value=p_value if defined else None,
-                method=BOOTSTRAP if defined else "undefined on these films",
+                method=method if defined else "undefined on these films",
             )
         )
     return rows

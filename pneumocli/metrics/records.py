@@ -210,7 +210,7 @@ class Evaluation(Record):
     classes: dict[ClassName, ClassMetrics]
     subgroups: dict[str, Subgroup]
     at_half: dict[str, Metric] | None
-    """``accuracy``, ``sensitivity``, ``specificity`` at 0.5, where the threshold is another."""
+    """``accuracy``, ``sensitivity``, ``specificity``, ``ppv`` and ``npv`` at 0.5, where the threshold is another."""
     operating_point: OperatingPoint
     """As stored in the model, with what it gave on the validation films."""
     temperature: Finite

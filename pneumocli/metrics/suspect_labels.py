@@ -1,7 +1,7 @@
 """Labels that scores of films held out contradict: confident learning for two classes.
 
-A film labelled one class is doubted where its probability of the other is at least what films with that other label
-reach in the mean. The means take in that a network is surer of one class than of the other.
+A film labelled one class is doubted where the other is the more probable one, and as probable at least as films with
+that other label reach in the mean. The means take in that a network is surer of one class than of the other.
 
 References:
     Northcutt, Jiang and Chuang 2021, Confident learning: estimating uncertainty in dataset labels,
@@ -47,8 +47,6 @@ def suspects(labels: ArrayLike, probabilities: ArrayLike) -> NDArray[np.int64]:
     confident = probability >= least[:, None]  # False for a class without films
     places = np.arange(given.size)
     own, other = probability[given, places], probability[1 - given, places]
-    # Where a film reaches the thresholds of both classes, the more probable one counts.
-    doubted = confident[1 - given, places] & (~confident[given, places] | (other > own))
-    doubted &= other > own
-    found: NDArray[np.int64] = np.flatnonzero(doubted)
+    # "More probable" also decides where a film reaches the thresholds of both classes.
+    found: NDArray[np.int64] = np.flatnonzero(confident[1 - given, places] & (other > own))
     return found[np.argsort(own[found], kind="stable")]

@@ -140,7 +140,12 @@ def _mark(shift: Shift | None) -> str:
 
 
 def shifts_text(runs: Sequence[ComparedRun]) -> str:
-    """The shift that each of several runs found, such as ``shift: scratch strong, transfer not measured``."""
+    """The shift that each of several runs found, such as ``shift: scratch strong, transfer not measured``.
+
+    Empty where all are tables of scores, which know no films.
+    """
+    if all(run.is_table for run in runs):
+        return ""
     return "shift: " + ", ".join(f"{run.name} {_mark(run.shift)}" for run in runs if not run.is_table)
 
 

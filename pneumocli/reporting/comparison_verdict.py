@@ -4,6 +4,7 @@ The two can differ: AUROC is the same at every threshold, accuracy depends on on
 can be much less accurate than another and rank the films as well.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -55,12 +56,13 @@ class _Lead:
     def clause(self, metric: str) -> str:
         """``a by 2.0 points of AUROC (95 % interval 1.0 to 3.0), more than chance would explain (p = 0.010)``."""
         low, high = self.ends
-        chance = "more than chance would explain" if self.is_sure else "which could be chance"
+        chance = ", more than chance would explain" if self.is_sure else "; this difference could be chance"
         if not self.is_sure and low > 0:
-            chance = "at the edge of chance"
-        shown = f" ({p_sentence(self.p_value)}{' after Holm' if self.adjusted else ''})" if self.p_value else ""
-        interval = f"95 % interval {points(low)} to {points(high)}"
-        return f"{self.other} by {points(self.lead)} points of {metric} ({interval}), {chance}{shown}"
+            chance = "; this difference is at the edge of chance"
+        after = " after Holm" if self.adjusted else ""
+        shown = "" if self.p_value is None else f" ({p_sentence(self.p_value)}{after})"
+        interval = "" if math.isnan(low) else f" (95 % interval {points(low)} to {points(high)})"
+        return f"{self.other} by {points(self.lead)} points of {metric}{interval}{chance}{shown}"
 
 
 def holm_of(rows: Sequence[Difference]) -> dict[str, float]:
@@ -84,8 +86,8 @@ def comparison_verdict(
     found = [row.difference for row in differences if row.difference is not None]
     if found and not any(found):
         return f"Nothing differs between {listed(names)} on these films: every metric is the same."
-    areas = [row for row in differences if row.metric == "auroc" and row.low is not None and "DeLong" in row.method]
-    rates = [row for row in differences if row.metric == "accuracy" and row.low is not None]
+    areas = [row for row in differences if row.metric == "auroc" and "DeLong" in row.method]
+    rates = [row for row in differences if row.metric == "accuracy" and "bootstrap" in row.method]
     ranking = _leads(names, areas, holm_of(areas) if len(names) > 2 else {})
     accuracy = _leads(names, rates, adjusted or {})
     return " ".join(
@@ -120,9 +122,9 @@ def _sentence(topic: str, verb: str, metric: str, leads: Sequence[_Lead], remark
     if not leads:
         return f"{topic}: {metric} is undefined on these films."
     if len(leads) == 1 and leads[0].row.difference == 0:
-        low, high = map(points, leads[0].ends)
-        same = f"{leads[0].best} and {leads[0].other} have the same {metric} (95 % interval {low:+.1f} to {high:+.1f})"
-        return f"{topic}: {same}{remark}."
+        low, high = leads[0].ends
+        interval = "" if math.isnan(low) else f" (95 % interval {points(low):+.1f} to {points(high):+.1f})"
+        return f"{topic}: {leads[0].best} and {leads[0].other} have the same {metric}{interval}{remark}."
     return f"{topic}: {leads[0].best} {verb} {'; than '.join(lead.clause(metric) for lead in leads)}{remark}."
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pneumocli.core.amounts import counted
 from pneumocli.core.records import CLASS_NAMES, SPLITS, ClassName, ManifestRow, Split
 from pneumocli.data.layout import LAYOUT, Survey, by_folder
 from pneumocli.data.patients import FOLDER_KEY
@@ -15,8 +16,9 @@ from pneumocli.verification.release_match import TITLES, Comparison
 if TYPE_CHECKING:
     from pneumocli.verification.film_properties import Examined, FilmFacts
 
-# Below this many films a validation figure is a coin toss: with 16 one film is 6 points of accuracy.
 _BALANCED = 0.05  # by which the share of a class may lie off one half
+
+# Below this many films a validation figure is a coin toss: with 16 one film is 6 points of accuracy.
 _FEW_VALIDATION_FILMS = 100
 
 
@@ -46,11 +48,6 @@ def _finding(code: str, text: str, images: _Images) -> Finding:
     return Finding(code=code, text=text, images=tuple(sorted(images)), detail=detail)
 
 
-def films(number: int) -> str:
-    """``1 film``, ``2,345 films``."""
-    return f"{number:,} film{'' if number == 1 else 's'}"
-
-
 def _are(number: int) -> str:
     return "is" if number == 1 else "are"
 
@@ -61,14 +58,14 @@ def judge_release(comparison: Comparison, *, decided_by_table: bool) -> Iterator
     verdict = note if decided_by_table else problem
     if comparison.missing:
         number = len(comparison.missing)
-        yield verdict("missing", f"{films(number)} of {title} {_are(number)} missing", comparison.missing)
+        yield verdict("missing", f"{counted(number, 'film')} of {title} {_are(number)} missing", comparison.missing)
     if comparison.moved:
         number = len(comparison.moved)
         stand = "stands" if number == 1 else "stand"
-        yield verdict("moved", f"{films(number)} {stand} in another split than in {title}", comparison.moved)
+        yield verdict("moved", f"{counted(number, 'film')} {stand} in another split than in {title}", comparison.moved)
     if comparison.extra:
         number = len(comparison.extra)
-        yield verdict("extra", f"{films(number)} {_are(number)} not in {title}", comparison.extra)
+        yield verdict("extra", f"{counted(number, 'film')} {_are(number)} not in {title}", comparison.extra)
 
 
 def judge_labels(by_name: Mapping[str, str]) -> Iterator[Verdict]:
@@ -76,7 +73,7 @@ def judge_labels(by_name: Mapping[str, str]) -> Iterator[Verdict]:
     if by_name:
         number = len(by_name)
         verb = "contradicts its" if number == 1 else "contradict their"
-        yield problem("mislabelled", f"the label of {films(number)} {verb} file name", by_name)
+        yield problem("mislabelled", f"the label of {counted(number, 'film')} {verb} file name", by_name)
 
 
 def judge_patients(rows: Sequence[ManifestRow]) -> Iterator[Verdict]:
@@ -93,7 +90,7 @@ def judge_patients(rows: Sequence[ManifestRow]) -> Iterator[Verdict]:
             number = len(shared)
             have = "1 patient has" if number == 1 else f"{number:,} patients have"
             detail = {row.image: patient for patient, mine in shared.items() for row in mine}
-            yield problem(code, f"{have} films in several {what} ({films(len(detail))})", detail)
+            yield problem(code, f"{have} films in several {what} ({counted(len(detail), 'film')})", detail)
     yield from _judge_patients_by_folder(rows)
     unknown = [row.image for row in rows if row.patient == f"film:{row.image}"]
     if unknown:
@@ -112,7 +109,8 @@ def _judge_patients_by_folder(rows: Sequence[ManifestRow]) -> Iterator[Verdict]:
         return
     keys = set(by_folder.values())
     yield note(
-        "patients-by-folder", f"folders below the classes count as patients: {len(keys):,} of {films(len(by_folder))}"
+        "patients-by-folder",
+        f"folders below the classes count as patients: {len(keys):,} of {counted(len(by_folder), 'film')}",
     )
     one, other = ({key.removeprefix(f"{FOLDER_KEY}{name}/") for key in keys} - keys for name in CLASS_NAMES)
     if shared := one & other:
@@ -138,8 +136,8 @@ def judge_balance(rows: Sequence[ManifestRow], weights: Mapping[ClassName, float
     if 0 < validation < _FEW_VALIDATION_FILMS:
         yield note(
             "small-val",
-            f"val holds {films(validation)}, too few to choose a model by: train holds out patients of train besides "
-            "(--val patient)",
+            f"val holds {counted(validation, 'film')}, too few to choose a model by: train holds out patients of train "
+            "besides (--val patient)",
         )
 
 
@@ -149,8 +147,8 @@ def judge_unused(found: Survey) -> Iterator[Verdict]:
         number = len(found.unused)
         yield problem(
             "unused-films",
-            f"{films(number)} {_are(number)} not used, being in no folder of {LAYOUT} or in a format that is not read: "
-            f"{by_folder(found.unused)}",
+            f"{counted(number, 'film')} {_are(number)} not used, being in no folder of {LAYOUT} or in a format that is "
+            f"not read: {by_folder(found.unused)}",
             found.unused,
         )
     if found.unopened:
@@ -161,7 +159,7 @@ def judge_unused(found: Survey) -> Iterator[Verdict]:
 def judge_links(dangling: Mapping[str, str]) -> Iterator[Verdict]:
     """Films that are links to nowhere."""
     if dangling:
-        yield problem("unreadable", f"{films(len(dangling))} cannot be read", dangling)
+        yield problem("unreadable", f"{counted(len(dangling), 'film')} cannot be read", dangling)
 
 
 def judge_other_files(found: Survey, cells: Sequence[Cell]) -> Iterator[Verdict]:
@@ -193,7 +191,7 @@ def judge_contents(examined: "Examined", groups: Sequence[DuplicateGroup]) -> It
     """What decoding every film has shown."""
     if examined.unreadable:
         number = len(examined.unreadable)
-        yield problem("unreadable", f"{films(number)} cannot be read", examined.unreadable)
+        yield problem("unreadable", f"{counted(number, 'film')} cannot be read", examined.unreadable)
     yield from _judge_identical(groups)
     misnamed = {
         film.row.image: f"is {film.made.format}, named as {film.format_of_name}"
@@ -203,12 +201,14 @@ def judge_contents(examined: "Examined", groups: Sequence[DuplicateGroup]) -> It
     if misnamed:
         number = len(misnamed)
         yield note(
-            "misnamed", f"{films(number)} {_are(number)} not what the ending promises, but can be read", misnamed
+            "misnamed",
+            f"{counted(number, 'film')} {_are(number)} not what the ending promises, but can be read",
+            misnamed,
         )
     coloured = [film.row.image for film in examined.films if film.coloured]
     if coloured:
         hold = "holds" if len(coloured) == 1 else "hold"
-        yield note("coloured", f"{films(len(coloured))} {hold} true colour, unlike a radiograph", coloured)
+        yield note("coloured", f"{counted(len(coloured), 'film')} {hold} true colour, unlike a radiograph", coloured)
     yield from _judge_warnings(examined)
 
 
@@ -221,7 +221,7 @@ def _judge_warnings(examined: "Examined") -> Iterator[Verdict]:
     for code, detail in by_code.items():
         texts = sorted(set(detail.values()))
         what = texts[0] if len(texts) == 1 else f"{texts[0]}, and {len(texts) - 1} more kinds"
-        yield note(code, f"{films(len(detail))}: {what}", detail)
+        yield note(code, f"{counted(len(detail), 'film')}: {what}", detail)
 
 
 def _judge_identical(groups: Sequence[DuplicateGroup]) -> Iterator[Verdict]:
@@ -266,7 +266,7 @@ def judge_hashes(rows: Sequence[ManifestRow], examined: "Examined") -> Iterator[
     changed = [row.image for row in rows if row.sha256 and row.image in now and now[row.image] != row.sha256]
     if changed:
         verb = "has" if len(changed) == 1 else "have"
-        yield problem("changed", f"{films(len(changed))} {verb} changed since the run saw them", changed)
+        yield problem("changed", f"{counted(len(changed), 'film')} {verb} changed since the run saw them", changed)
 
 
 def judge_listed_hashes(rows: Sequence[ManifestRow]) -> Iterator[Verdict]:
@@ -278,7 +278,7 @@ def judge_listed_hashes(rows: Sequence[ManifestRow]) -> Iterator[Verdict]:
     shared = [row.image for row in rows if len(splits.get(row.sha256, ())) > 1]
     if shared:
         yield problem(
-            "identical-across-splits", f"{films(len(shared))} have an identical film in another split", shared
+            "identical-across-splits", f"{counted(len(shared), 'film')} have an identical film in another split", shared
         )
 
 
@@ -291,7 +291,7 @@ def prove_disjoint(rows: Sequence[ManifestRow], verdicts: Iterable[Verdict]) -> 
     for split in SPLITS:
         mine = [row for row in rows if row.split == split]
         if mine:
-            parts.append(f"{split} {films(len(mine))} of {len({row.patient for row in mine}):,} patients")
+            parts.append(f"{split} {counted(len(mine), 'film')} of {len({row.patient for row in mine}):,} patients")
     yield note("disjoint", f"the splits are disjoint, no patient and no identical film in two: {'; '.join(parts)}")
 
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from pneumocli.core.amounts import counted
 from pneumocli.core.records import CLASS_NAMES, SPLITS, Split
 from pneumocli.shift.shortcut import ENCODER, PROPERTIES, held_out_auroc
-from pneumocli.verification.checks import Verdict, films, note
+from pneumocli.verification.checks import Verdict, note
 from pneumocli.verification.film_properties import FilmFacts
 from pneumocli.verification.records import EncoderCell, ShortcutProbe
 
@@ -145,7 +146,7 @@ def judge_encoders(cells: Sequence[EncoderCell]) -> Iterator[Verdict]:
         mine = [cell for cell in train if cell.encoder == encoder]
         total, most = sum(cell.num_images for cell in mine), max(mine, key=lambda cell: cell.num_images)
         if most.stands_out and most.num_images >= _MOSTLY * total:
-            parts.append(f"{encoder}: {most.num_images:,} of {films(total)} are {most.label}")
+            parts.append(f"{encoder}: {most.num_images:,} of {counted(total, 'film')} are {most.label}")
     if parts:
         yield note(
             "encoder",

@@ -84,9 +84,9 @@ def assert_a_line_per_pair_and_setting(comparison: Comparison) -> None:
     console.print(comparison_table(comparison))
     lines = console.export_text().splitlines()
     assert [line for line in lines if "minus" in line] == [
-        "│ second minus scratch │         +0.0 │    1.000 │  +0.0 │    1.000 │",
-        "│ third minus scratch  │         +0.0 │    1.000 │  +0.0 │    1.000 │",
-        "│ third minus second   │         +0.0 │    1.000 │  +0.0 │    1.000 │",
+        "│ second minus scratch │     +0.0 │    1.000 │  +0.0 │    1.000 │",
+        "│ third minus scratch  │     +0.0 │    1.000 │  +0.0 │    1.000 │",
+        "│ third minus second   │     +0.0 │    1.000 │  +0.0 │    1.000 │",
     ]
     assert sum("±" in line for line in lines) == 1
     assert all(len(line) <= 80 for line in lines)

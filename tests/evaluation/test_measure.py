@@ -75,6 +75,8 @@ def test_films_of_one_class_leave_what_is_undefined_null(card: ModelCard):
     assert evaluation.metrics["auroc"].value is None
     assert "undefined" in evaluation.metrics["auroc"].method
     assert evaluation.metrics["specificity"].value is None
+    assert evaluation.metrics["average_precision"].value is None
+    assert (evaluation.classes["NORMAL"].support, evaluation.classes["NORMAL"].f1) == (0, None)
     assert "NaN" not in json.dumps(evaluation.model_dump(mode="json"))
     assert "healthy" not in verdict(evaluation)
 

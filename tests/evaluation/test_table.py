@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,12 @@ import pytest
 from pneumocli.cli.app import app
 from pneumocli.core.config import CompareConfig, PredictionsConfig
 from pneumocli.core.errors import DataError, RunError
-from pneumocli.core.events import Remark
+from pneumocli.core.events import Event, Remark
 from pneumocli.data.score_table import read_score_table
 from pneumocli.evaluation.compare import assignment_results, compare
 from pneumocli.evaluation.evaluate import evaluate
 from pneumocli.metrics.records import CALIBRATION_METRICS, Confusion, Evaluation
+from pneumocli.reporting.carry_over import shifts_text
 from pneumocli.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("saved")
@@ -49,6 +51,44 @@ def test_probabilities_get_the_whole_evaluation(tmp_path: Path):
     assert "<h1>reader</h1>" in page
     assert "How was it trained?" not in page
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["table_sha256"] == evaluation.table_sha256
+
+
+def test_a_table_without_patients_is_paired_with_one_that_has_them(tmp_path: Path):
+    """The same scores twice, and patients in one of them only: nothing differs, in no resample."""
+    rows = [f"{number}.png,{number % 2},{(number * 37 % 100) / 100}" for number in range(60)]
+    files = tmp_path / "with.csv", tmp_path / "without.csv"
+    files[0].write_text("\n".join([f"{HEADER},patient", *(f"{row},p{n // 3}" for n, row in enumerate(rows))]) + "\n")
+    files[1].write_text("\n".join([HEADER, *rows]) + "\n")
+    tables = [evaluate(PredictionsConfig(predictions=file, output=tmp_path / file.stem)) for file in files]
+    assert [one.num_patients for one in tables] == [20, 60]
+    events: list[Event] = []
+    for order in ((0, 1), (1, 0)):
+        config = CompareConfig(runs=tuple(tmp_path / files[n].stem for n in order), output=tmp_path / "comparison")
+        found = compare(config, events.append)
+        assert found.num_patients == 20
+        assert shifts_text(found.runs) == ""  # a table knows no films that could be shifted
+        drawn = [row for row in found.differences if "bootstrap" in row.method]
+        assert {(row.difference, row.low) for row in drawn} == {(0, None)}
+    texts = [event.text for event in events if isinstance(event, Remark)]
+    assert (
+        texts
+        == [
+            "without lacks some patients: films that any of the compared knows to be of one patient are drawn together "
+            "in all of them"
+        ]
+        * 2
+    )
+
+
+def test_of_many_long_names_the_folder_has_a_short_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    names = [f"{letter * 90}" for letter in "abc"]
+    for name in names:
+        evaluate(PredictionsConfig(predictions=table(tmp_path, FILMS), output=tmp_path / name))
+    compare(CompareConfig(runs=tuple(Path(name) for name in names)))
+    (written,) = (tmp_path / "comparisons").iterdir()
+    assert re.fullmatch(r"a{50}-vs-2-others-[0-9a-f]{8}", written.name)
+    assert (written / "comparison.json").is_file()
 
 
 def test_a_probability_at_the_threshold_is_positive(tmp_path: Path):

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 from scipy.stats import norm
 
-from pneumocli.metrics.bootstrap import PatientBootstrap, counted, rate
+from pneumocli.metrics.bootstrap import PatientBootstrap, drawn_counts, rate
 from pneumocli.metrics.classification import confusion, from_counts
 from pneumocli.metrics.delong import auroc_difference, auroc_metric, auroc_of_films
 from pneumocli.metrics.paired_tests import bootstrap_p
@@ -61,7 +61,7 @@ def rate_coverage(positives: int, negatives: int, sens: float, spec: float, *, s
         ours, theirs = (rate(right[labels == label], patients[labels == label]) for label in (1, 0))
         predicted = np.where(right, labels, 1 - labels) == 1
         metrics = implied_metrics(confusion(labels, predicted), ours, theirs)
-        drawn = counted(PatientBootstrap(patients, study, 500), labels, predicted)
+        drawn = drawn_counts(PatientBootstrap(patients, study, 500), labels, predicted)
         for name in ("balanced_accuracy", "f1", "mcc"):
             low, high = np.nanquantile(drawn[name], (0.025, 0.975))
             held = {name: metrics[name].low <= truth[name] <= metrics[name].high}

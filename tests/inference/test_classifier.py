@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from pneumocli.core.errors import DeviceError, ModelFileError, OutOfMemory, RunError
-from pneumocli.inference.classifier import Classifier, OnnxBackend, TorchBackend
+from pneumocli.inference.classifier import Classifier, OnnxBackend, TorchBackend, sigmoid_of
 from pneumocli.inference.scoring import score_films
+from pneumocli.metrics.classification import sigmoid
 from pneumocli.model.weights import load_best
 from pneumocli.run_folder import RunFolder
 from tests.conftest import copy_of
@@ -138,3 +139,8 @@ def test_a_card_for_another_size_is_refused(trained: RunFolder, tmp_path: Path):
     onnx.save(model, file)
     with pytest.raises(ModelFileError, match="its card is damaged"):
         Classifier.load(file)
+
+
+def test_a_films_probability_is_that_of_the_evaluation_to_the_last_digit():
+    logits = np.r_[np.random.default_rng(0).normal(size=2000) * 20, -800, -38, 0, 38, 800]
+    assert [sigmoid_of(float(logit)) for logit in logits] == sigmoid(logits).tolist()

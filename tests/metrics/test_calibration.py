@@ -24,6 +24,12 @@ def test_the_temperature_is_found(temperature: float):
     assert log_loss(labels, logits / found) <= log_loss(labels, logits)
 
 
+@pytest.mark.parametrize("scale", [0.01, 30.0, 1e4])
+def test_the_temperature_is_found_however_large_the_logits_are(scale: float):
+    logits, labels = drawn(1.0, films=400)
+    assert fit_temperature(logits * scale, labels) == pytest.approx(scale * fit_temperature(logits, labels), rel=1e-3)
+
+
 def test_the_temperature_is_one_where_none_can_be_had():
     rng = np.random.default_rng(0)
     labels = np.r_[np.zeros(50, int), np.ones(4, int)]
@@ -32,6 +38,7 @@ def test_the_temperature_is_one_where_none_can_be_had():
     assert fit_temperature(apart, np.repeat([0, 1], 20)) == 1.0  # the loss would fall for ever
     assert fit_temperature(-apart, np.repeat([0, 1], 20)) == 1.0  # and here rise
     assert fit_temperature([], []) == 1.0
+    assert fit_temperature(np.ones(40), np.repeat([0, 1], 20)) == 1.0  # all films have one score
 
 
 def test_perfect_calibration_has_slope_one_and_intercept_zero():

@@ -99,10 +99,12 @@ def test_what_is_undefined_is_none():
     for labels in ([], [0, 0], [1, 1]):
         scores = np.linspace(0, 1, len(labels))
         assert classification.auroc(labels, scores) is None
+        assert classification.average_precision(labels, scores) is None
         assert classification.sensitivity_at_specificity(labels, scores, 0.9) is None
         assert classification.specificity_at_sensitivity(labels, scores, 0.9) is None
-    assert classification.average_precision([0, 0], [0.1, 0.2]) is None
-    assert classification.average_precision([1, 1], [0.1, 0.2]) == 1.0
+    without_normals = classification.from_confusion(Confusion(tp=3, fp=0, fn=1, tn=0))
+    assert (without_normals["f1"], without_normals["macro_f1"]) == (pytest.approx(6 / 7), None)
+    assert classification.from_confusion(Confusion(tp=0, fp=2, fn=0, tn=5))["f1"] is None
 
 
 @pytest.mark.parametrize("function", [classification.accuracy, classification.log_loss])

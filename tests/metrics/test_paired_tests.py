@@ -10,6 +10,7 @@ from pneumocli.metrics.paired_tests import (
     bootstrap_p,
     delong_difference,
     drawn_values,
+    joined_patients,
     mcnemar,
     mcnemar_differences,
     values_of,
@@ -64,7 +65,18 @@ def test_runs_are_paired_film_by_film():
     nothing = compared(scores_of(labels, logits), scores_of(labels, logits))
     assert set(nothing) == set(MAIN_METRICS)
     for same in nothing.values():
-        assert (same.difference, same.low, same.high, same.p_value) == (0, 0, 0, 1)
+        assert (same.difference, same.low, same.high, same.p_value) == (0, None, None, 1)  # no interval is a point
+        assert same.method == f"{BOOTSTRAP}; no interval: the resamples do not differ"
+
+
+def test_films_that_any_run_knows_to_be_of_one_patient_are_drawn_together():
+    with_patients = np.array(["a", "a", "b", "c"])
+    alone = np.array(["1", "2", "3", "4"])
+    others = np.array(["x", "y", "y", "z"])
+    assert joined_patients([with_patients, with_patients.copy()]) is with_patients
+    assert joined_patients([with_patients, alone]).tolist() == ["a", "a", "b", "c"]
+    assert joined_patients([alone, with_patients]).tolist() == ["1", "1", "3", "4"]
+    assert joined_patients([with_patients, others]).tolist() == ["a", "a", "a", "c"]  # y is a's and b's
 
 
 def test_the_seed_decides():
