@@ -139,6 +139,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(phantoms: Path, wh
     assert not list(run.glob(".*.part"))
 
 
+@pytest.mark.long
 def test_a_group_of_folds_killed_again_and_again_ends_with_the_same_bits(phantoms: Path, tmp_path: Path):
     """The same command each time: it goes on with the unfinished run, then completes the group."""
     settings = ["--image-size", "32", "--batch-size", "16", "--device", "cpu", "--epochs", "2", "--folds", "2"]
@@ -447,6 +448,7 @@ def test_several_processes_resume_bit_for_bit(count: int, phantoms: Path, tmp_pa
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
 
+@pytest.mark.long
 def test_another_number_of_processes_goes_on_within_an_epoch(phantoms: Path, tmp_path: Path):
     """Begun by one process, stopped within an epoch, continued by two and finished by three."""
     run = tmp_path / "run"
@@ -476,6 +478,7 @@ def is_open(port: int) -> bool:
         return client.connect_ex(("localhost", port)) == 0
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes of the node in /proc")
 def test_a_node_joins_a_running_training_and_leaves_it_again(phantoms: Path, tmp_path: Path):
     """Two agents of torchrun on this machine stand for two nodes; one is killed with its process, as a node fails."""

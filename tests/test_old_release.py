@@ -52,6 +52,7 @@ def pneumo(package: Path, *argv: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_an_old_run_is_resumed_bit_for_bit_evaluated_and_compared(old_release: Path, phantoms: Path, tmp_path: Path):
     first, again = tmp_path / "first", tmp_path / "again"
     pneumo(old_release, "train", "--data", str(phantoms), "--run-dir", str(first), *SETTINGS)

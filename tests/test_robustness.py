@@ -123,6 +123,7 @@ def dicom(source: Path) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.long
 def test_mutated_onnx_files(trained: RunFolder):
     _, errors = fuzz("model", trained.onnx_file, trained.onnx_file, count=1200, timeout=500)
     assert errors > 200

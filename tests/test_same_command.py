@@ -55,6 +55,7 @@ def whole_of_two(phantoms: Path, made_once: Callable[[str, Callable[[Path], obje
     return made_once("whole-of-two", fill)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes of torchrun in /proc")
 @pytest.mark.parametrize("named", [True, False], ids=["run-dir", "default-name"])
 def test_torchrun_restarts_a_training_until_it_is_done(named: bool, phantoms: Path, whole_of_two: Path, tmp_path: Path):
@@ -98,6 +99,7 @@ def _wait_for_rows(run: Path, count: int, launcher: subprocess.Popen[bytes], log
         time.sleep(0.01)
 
 
+@pytest.mark.long
 def test_a_chain_of_jobs_ends_with_the_same_bits(phantoms: Path, tmp_path: Path):
     """As a scheduler with a time limit requeues a job: SIGTERM, and the same command again, whatever state it is in."""
     whole = tmp_path / "whole"

@@ -55,6 +55,7 @@ def rows(*tables: Path) -> list[tuple[str, str, float]]:
     return sorted(found)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
 def test_twelve_thousand_films(links: Path, trained: RunFolder, tmp_path: Path):
     whole = tmp_path / "whole.csv"

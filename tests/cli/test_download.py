@@ -229,7 +229,9 @@ def test_two_processes_at_once(
     first = started(server, tmp_path, environment)
     while server.body_bytes < 100_000:
         time.sleep(0.01)
+    server.pause = 1.0  # of each 16 KiB: the first is at work until the second has seen it
     second = run(server, tmp_path, environment)
+    server.pause = 0.0
     assert second.returncode == 1
     assert "error: another pneumo download is at work on " in second.stderr
     assert first.wait(60) == 0

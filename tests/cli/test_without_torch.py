@@ -68,6 +68,7 @@ def test_a_folder_is_answered_and_compared_without_templates_or_masked_arrays(
     assert done.stderr.endswith("[]\n")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_environment_of_predict_only(trained: RunFolder, phantoms: Path, tmp_path: Path):
     venv.create(tmp_path / "venv", with_pip=True)

@@ -117,6 +117,7 @@ def queued_until_done(start: Callable[[], subprocess.Popen[str]], stops: list[tu
     return len(stops)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_an_array_of_folds_stopped_by_time_limits_ends_as_one_command_does(films: Path, tmp_path: Path, job: Job):
     """Both jobs begin at once and are stopped again and again, with and without a warning."""

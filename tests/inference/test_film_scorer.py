@@ -130,6 +130,7 @@ def test_torch_is_not_loaded(trained: RunFolder, films: list[Path]):
     subprocess.run([sys.executable, "-c", program, trained.path, films[0]], check=True, cwd=ROOT)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_example_on_a_local_ray_with_a_worker_killed(trained: RunFolder, tmp_path: Path):
     """2,000 films; a process that scores is killed in the middle: no row is lost, none is there twice."""

@@ -38,6 +38,7 @@ def sample_of(films: list[Sampled]) -> FilmSample:
     return sample
 
 
+@pytest.mark.long
 def test_draws(run: RunFolder, shared: Path):
     classifier = Classifier.of_run(run, throughput=True)
     val = run.manifest().of("val")

@@ -26,6 +26,7 @@ def test_runs_that_differ_in_the_seed_alone(phantoms: Path, tmp_path: Path):
     assert stored["metrics"]["val_accuracy"]["mean"] == pytest.approx(sum(values) / 2)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_series_is_continued_run_by_run(phantoms: Path, tmp_path: Path):
     config = tiny(phantoms, tmp_path / "scratch", epochs=2, image_size=32)

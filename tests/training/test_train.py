@@ -313,6 +313,7 @@ def test_patience_stops_early(phantoms: Path, tmp_path: Path):
     assert result.num_epochs == result.best_epoch + 1 < 30
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_phantom_task_is_learnt(tmp_path: Path):
     """The whole chain learns something: a fixed seed, a small set, and an AUROC that chance would not give."""

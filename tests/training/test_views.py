@@ -117,6 +117,7 @@ def test_a_model_of_the_first_release_has_one_view(trained: RunFolder):
     assert ModelCard.model_validate(content).views == 1
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_group_of_folds_is_one_file_that_gives_the_mean_over_folds_and_their_views(phantoms: Path, tmp_path: Path):
     asked = tiny(phantoms, tmp_path / "group", views=4, epochs=1, val_fraction=0.1, folds=2, ensemble=True)
