@@ -73,6 +73,9 @@ CAUSES: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "cannot read …, line",
             "runs over … lines",
+            "a double quote",
+            "is a decimal comma",
+            "is a pipe or a device",
             "cells, expected",
             "has the column",
             "lacks the column",
@@ -91,6 +94,10 @@ CAUSES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "a spreadsheet turned keys into numbers or into a formula",
         ("a spreadsheet's error", "shortened by a spreadsheet"),
+    ),
+    (
+        "the shell made names of films of a pattern, or the answers were given the name of another table",
+        ("is no table of pneumo predict: it was left",),
     ),
     ("a name without its folder, which two films share", ("fits several files",)),
     ("paths of another machine, or absolute ones", ("is no path below",)),

@@ -1,6 +1,7 @@
 """Anybody's scores of films as a table: image, label, and a probability or a score; perhaps patient and kind."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,11 @@ from pneumocli.core.events import Listener, ignore
 from pneumocli.core.records import CLASS_NAMES, Kind
 from pneumocli.data.layout import Placed, place_in_splits
 from pneumocli.data.patients import identify
-from pneumocli.data.table import Cells, column_names, label_of, patient_of_cell, rows_of
+from pneumocli.data.table import Cells, column_names, label_of, patient_of_cell, rows_of, separator_of
 
 EXPECTED = "image,label,probability or score[,patient][,kind]"
+_LARGEST = 1e100  # of a score: sums of their squares stay finite
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?", re.ASCII)
 _KINDS: tuple[Kind, ...] = ("normal", "bacteria", "virus", "unknown")
 _COLUMNS = ("image", "label", "patient", "kind", "probability", "score")
 
@@ -63,6 +66,7 @@ def read_score_table(table: Path, listener: Listener = ignore) -> ScoreTable:
     wanted = _value_column(table)
     lines: dict[str, int] = {}
     cells = list(rows_of(table, _COLUMNS, EXPECTED))
+    has_decimal_commas = separator_of(table) != ","
     values, labels = [], []
     for row in cells:
         where, image = f"{table}, line {row.line}", row.values["image"]
@@ -75,7 +79,7 @@ def read_score_table(table: Path, listener: Listener = ignore) -> ScoreTable:
             )
         lines[image] = row.line
         labels.append(label_of(row.values["label"], where))
-        values.append(_number(row.values[wanted], wanted, where))
+        values.append(_number(row.values[wanted], wanted, where, has_decimal_commas=has_decimal_commas))
     if not cells:
         raise DataError(f"{table} lists no films", f"expected {EXPECTED}")
     found = _people(table, cells, labels, listener)
@@ -98,13 +102,18 @@ def _value_column(table: Path) -> str:
     )
 
 
-def _number(text: str, column: str, where: str) -> float:
-    expected = "a number between 0 and 1" if column == "probability" else "a finite number"
+def _number(text: str, column: str, where: str, *, has_decimal_commas: bool) -> float:
+    expected = "a number between 0 and 1" if column == "probability" else "a finite number, at most 1e100"
+    if not has_decimal_commas and _GROUPED.fullmatch(text):
+        raise DataError(
+            f"{where}: {column} {text!r} is a decimal comma or sets thousands apart, expected a point or neither",
+            "write 1250 or 1.25",
+        )
     try:
-        value = float(text.replace(",", "."))
+        value = math.nan if "_" in text else float(text.replace(",", "."))
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or (column == "probability" and not 0 <= value <= 1):
+    if not abs(value) <= _LARGEST or (column == "probability" and not 0 <= value <= 1):
         raise DataError(f"{where}: {column} {text!r}, expected {expected}")
     return value
 

@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal
 
@@ -30,7 +31,8 @@ _LABELS: dict[str, Literal[0, 1]] = {
 }
 # As data frames, databases and spreadsheets write it.
 _NOTHING = frozenset({"", "nan", "na", "n/a", "#n/a", "<na>", "none", "null"})
-_SPREADSHEET_ERROR = re.compile(r"#(REF|VALUE|NAME|NUM|NULL|DIV/0|SPILL|CALC)[!?]?", re.IGNORECASE)
+# In whatever language: #REF!, #BEZUG!, #NOME?, #DIV/0!, and the crosses of a column that is too narrow.
+_SPREADSHEET_ERROR = re.compile(r"#(#+|[^\W\d_][\w/]*[!?]|REF|VALUE|NAME|NUM|NULL|DIV/0|SPILL|CALC)", re.IGNORECASE)
 
 # Columns that are meant, by other names: what they hold would be missed without a word.
 _LOOK_ALIKES = {
@@ -38,6 +40,7 @@ _LOOK_ALIKES = {
     "split": re.compile(r"(sub|data)?[ _-]?set|fold|partition|phase|.*split.*"),
 }
 
+_MOST_TITLES = 20  # lines above the header
 _MOST_LINES = 3  # of a cell that names something: more are a quote that nobody closed
 
 # A number with a comma, and longer than Excel shows: 1.23E+12 stands for many patients.
@@ -86,6 +89,15 @@ def column_names(table: Path) -> tuple[str, ...]:
         DataError: The file cannot be read, or is no table.
     """
     return _header_names(table, _decoded(table, _content(table), None))
+
+
+def separator_of(table: Path) -> str:
+    """What separates the cells of a table.
+
+    Raises:
+        DataError: The file cannot be read, or is no text.
+    """
+    return _delimiter(_decoded(table, _content(table), None))[0]
 
 
 def rows_of(table: Path, columns: Sequence[str], expected: str) -> Iterator[Cells]:
@@ -155,6 +167,8 @@ def _remark_on_look_alikes(table: Path, text: str, listener: Listener) -> None:
 
 
 def _content(table: Path) -> bytes:
+    if table.exists() and not table.is_file() and not table.is_dir():
+        raise DataError(f"cannot read {table}: it is a pipe or a device, expected a file", "save its content to a file")
     try:
         content = table.read_bytes()
     except OSError as error:
@@ -206,17 +220,62 @@ def _num_missing(table: Path, text: str, folder: Path) -> int:
 
 
 def _lines(table: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """The cells of each line that has any, with the number in the file of the line that they begin in."""
+    """The cells of each line that has any, with the number in the file of the line that they begin in.
+
+    Raises:
+        DataError: It cannot be parsed, or a quote that nobody closed takes further rows, or the rest of the file, in.
+    """
     delimiter, skip = _delimiter(text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=False)
-    line = 1
+    taken: list[str] = []
+
+    def lines() -> Iterator[str]:
+        for each in io.StringIO(text, newline=""):
+            taken.append(each)
+            yield each
+
+    reader = csv.reader(lines(), delimiter=delimiter, strict=False)
+    line, position, width = 1, None, 0
     try:
         for cells in reader:
             if reader.line_num > skip and any(cell.strip() for cell in cells):
+                if position is None and _is_header(cells):
+                    names = [cell.strip().lower() for cell in cells]
+                    position, width = names.index("label"), len(names)
+                if position is not None and len(taken) > 1:
+                    _refuse_rows_within_quotes(table, line, taken, (delimiter, position, width))
                 yield line, cells
             line = reader.line_num + 1
+            taken.clear()
     except csv.Error as error:
         raise DataError(f"cannot read {table}, line {line}: {error}") from error
+
+
+def _refuse_rows_within_quotes(table: Path, line: int, lines: Sequence[str], form: tuple[str, int, int]) -> None:
+    """Refuses a row of several lines of which one is a row itself, or whose last quote is not closed.
+
+    Args:
+        table: For the message.
+        line: Number of the first of the lines.
+        lines: All of the row.
+        form: What separates cells, the place of the label, and the number of cells.
+    """
+    delimiter, position, width = form
+    for number, each in enumerate(lines[1:], line + 1):
+        cells = next(csv.reader([each], delimiter=delimiter), [])
+        if len(cells) >= width and cells[0].strip() and cells[position].strip().lower() in _LABELS:
+            raise DataError(
+                f"{table}, line {line}: a double quote that is not closed takes line {number} in, which is a row of "
+                "its own",
+                f"close the quote in line {line}, or write it twice where it is part of the text",
+            )
+    try:
+        list(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        if "unexpected end of data" in str(error):
+            raise DataError(
+                f"{table}, line {line}: a double quote is not closed before the end of the file",
+                f"close the quote in line {line}, or write it twice where it is part of the text",
+            ) from error
 
 
 def _delimiter(text: str) -> tuple[str, int]:
@@ -224,12 +283,24 @@ def _delimiter(text: str) -> tuple[str, int]:
     first = text.partition("\n")[0].strip()
     if match := re.fullmatch(r'"?sep=(.)"?', first, re.IGNORECASE):
         return match[1], 1
-    for line in text.splitlines()[:20]:
+    for line in text.splitlines()[:_MOST_TITLES]:
         for delimiter in ",;\t|":
             cells = next(csv.reader([line], delimiter=delimiter), [])
             if len(cells) > 1 and {cell.strip().lower() for cell in cells} & {"image", "label"}:
                 return delimiter, 0
     return ",", 0
+
+
+def _header(table: Path, text: str) -> tuple[list[str], int]:
+    """The names of the columns and their line: below titles, which may hold separators, too."""
+    first: tuple[list[str], int] | None = None
+    for line, cells in islice(_lines(table, text), _MOST_TITLES):
+        names = [cell.strip().lower() for cell in cells]
+        if _is_header(names):
+            return names, line
+        if first is None or sum(map(bool, first[0])) < 2 <= sum(map(bool, names)):  # a single cell is a title
+            first = names, line
+    return first or ([], 0)
 
 
 def _header_names(table: Path, text: str) -> tuple[str, ...]:
@@ -243,16 +314,9 @@ def _is_header(cells: Sequence[str]) -> bool:
 
 def _films(table: Path, text: str, columns: Sequence[str] = _COLUMNS, expected: str = _EXPECTED) -> Iterator[Cells]:
     """The lines below the header, by column."""
-    lines = _lines(table, text)
-    first: list[str] | None = None
-    header: list[str] = []
-    for _, cells in lines:
-        header = [cell.strip().lower() for cell in cells]
-        first = header if first is None else first
-        if sum(map(bool, header)) > 1:  # a single cell is a title
-            break
-        header = first
+    header, line_of_header = _header(table, text)
     _check_header(table, header, columns, expected)
+    lines = ((line, cells) for line, cells in _lines(table, text) if line > line_of_header)
     for line, cells in lines:
         if any(cell.strip() for cell in cells[len(header) :]):
             raise DataError(

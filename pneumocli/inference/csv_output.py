@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from pneumocli.core.errors import RunError
+from pneumocli.core.errors import RunError, shell_word
 from pneumocli.core.files import RowWriter, write_failure
 from pneumocli.inference.inputs import Named
 from pneumocli.inference.records import Prediction
@@ -19,6 +19,7 @@ COLUMNS = ("image", "probability", "prediction", "threshold", "warnings", "error
 REFERRING_COLUMNS = (*COLUMNS, "answer")
 """Of a model that refers films to a person."""
 
+_HEADER = ",".join(COLUMNS).encode()
 _BLOCK_BYTES = 1 << 20
 _MODEL_DIGITS = 12
 
@@ -38,6 +39,24 @@ def row_of(prediction: Prediction, model: str) -> dict[str, str | float | None]:
     return {**prediction.model_dump(), "warnings": "; ".join(prediction.warnings), "model": model[:_MODEL_DIGITS]}
 
 
+def refuse_to_replace(file: Path) -> None:
+    """Refuses to write a table over a file that is none: ``--csv *.jpg`` names a film, as the shell spells it out.
+
+    Raises:
+        RunError: The file is there, holds something, and no header of a table of answers.
+    """
+    try:
+        with file.open("rb") as opened:
+            beginning = opened.read(len(_HEADER)) if file.is_file() else b""
+    except OSError:
+        return  # it is not there, or writing it will report what is wrong
+    if beginning and not _HEADER.startswith(beginning.removeprefix(b"\xef\xbb\xbf")):
+        raise RunError(
+            f"{file} is there already and is no table of pneumo predict: it was left as it is",
+            f"choose another name, or remove it first: rm {shell_word(file)}",
+        )
+
+
 class AnswerTable:
     """A CSV file with one row per film, flushed after each: a stop from outside costs at most the row being written.
 
@@ -50,7 +69,8 @@ class AnswerTable:
         resume: Keep what stands in the file, but for a half-written last row; a missing file is begun.
 
     Raises:
-        RunError: The file to continue is no such table, or another model or threshold wrote it.
+        RunError: The file to continue or to replace is no such table, or another model or threshold wrote the one to
+            continue.
         PneumoError: The file cannot be written (when the block begins).
 
     Attributes:
@@ -72,6 +92,8 @@ class AnswerTable:
         self.num_errors = 0
         self.num_met = 0
         self._whole = self._read_whole_rows(threshold) if resume and file.is_file() else 0
+        if not resume:
+            refuse_to_replace(file)
 
     def __enter__(self) -> Self:
         """Opens the file for what is to come; a half-written row goes now."""

@@ -17,7 +17,7 @@ from pneumocli.core.errors import RunError, first_few
 from pneumocli.core.events import FileWritten, Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
 from pneumocli.core.files import RowWriter, atomic_write, read_record, sha256_of, write_json
 from pneumocli.core.records import CLASS_NAMES, Count, Fraction, Record
-from pneumocli.inference.csv_output import COLUMNS
+from pneumocli.inference.csv_output import COLUMNS, refuse_to_replace
 from pneumocli.inference.shards import Share, mark_of, numbers
 from pneumocli.run_folder import RunFolder
 from pneumocli.shift.sample import FilmSample, StoredSample
@@ -140,6 +140,7 @@ def _checked(config: MergeConfig) -> dict[Path, ShardMark]:
             raise RunError(f"{part} is named twice", "name each shard once")
         places[place] = part
         marks[part] = _mark(part)
+    refuse_to_replace(config.merge)
     first, *others = config.inputs
     for part in others:
         _refuse_another(first, marks[first], part, marks[part])

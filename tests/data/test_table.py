@@ -1,5 +1,6 @@
 """Tables of films as spreadsheets and data frames write them."""
 
+import os
 import unicodedata
 from pathlib import Path
 
@@ -46,6 +47,8 @@ PLAIN = "image,label,patient,split\na.png,0,p1,train\nb.png,1,p2,val\nsub/c.dcm,
         PLAIN.replace(",", "\t"),
         "sep=;\n" + PLAIN.replace(",", ";"),
         "Table 1\n" + PLAIN,
+        "# exported, by ward 3\nfilms, 2026\n" + PLAIN,
+        "Films; ward 3\n" + PLAIN.replace(",", ";"),
         "films of 2026,,,\n\n" + PLAIN,
         PLAIN + ",,,\n,,,\n",
         PLAIN.replace("\nb", "\n\n,,,\nb"),
@@ -214,9 +217,53 @@ def test_what_excel_writes_for_a_missing_patient_is_none(folder: Path):
 
 
 def test_a_quote_that_nobody_closed_is_named_by_its_line_and_in_few_words(folder: Path):
-    lines = [f"a.png,0,SECRET-{number}" for number in range(1000)]
-    lines[0] = '"' + lines[0]
-    with pytest.raises(DataError, match=r"line 2: the image .* runs over 1,000 lines") as caught:
-        read(folder, "\n".join(["image,label,patient", *lines]))
+    lines = [f"SECRET-{number}" for number in range(1000)]
+    lines[0] = '"a.png,0,' + lines[0]
+    with pytest.raises(DataError, match=r"line 2: the image .* runs over 1,001 lines") as caught:
+        read(folder, "\n".join(["image,label,patient", *lines, '",0,p']))
     assert len(caught.value.message) < 300
     assert "SECRET-9" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            ['a.png,0,p1,"no end', "b.png,1,p2,fine", "sub/c.dcm,1,p3,fine"],
+            "line 2: .* takes line 3 in, which is a row",
+        ),
+        (['a.png,0,p1,"no end', "b.png,1,p2,fine", 'sub/c.dcm,1,p3,an"', ""], "line 2: .* takes line 3 in"),
+        (
+            ["a.png,0,p1,fine", "b.png,1,p2,fine", 'sub/c.dcm,1,p3,"no', "end", ""],
+            "line 4: .* before the end of the file",
+        ),
+    ],
+)
+def test_a_quote_that_nobody_closed_in_a_column_that_is_not_read(folder: Path, rows: list[str], message: str):
+    """It would take further films in without a word."""
+    with pytest.raises(DataError, match=message) as caught:
+        read(folder, "\n".join(["image,label,patient,report", *rows]))
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("close the quote in line")
+
+
+def test_reports_of_several_lines_are_left_alone(folder: Path):
+    report = '"Heart, lungs: normal.\r\n\r\nNo ""effusion"", 1 week later:\nunchanged, 0, none"'
+    text = (
+        f"image,label,patient,split,report\na.png,0,p1,train,{report}\nb.png,1,p2,val,{report}\nsub/c.dcm,1,p3,test,\n"
+    )
+    assert read(folder, text) == EXPECTED
+
+
+@pytest.mark.parametrize("cell", ["#BEZUG!", "#NOME?", "########", "#DIV/0!", "#REF!"])
+def test_what_a_spreadsheet_could_not_compute_is_no_patient(folder: Path, cell: str):
+    with pytest.raises(DataError, match="is a spreadsheet's error"):
+        read(folder, PLAIN.replace("p1", cell))
+    assert read(folder, PLAIN.replace("p1", "#12"))[0][2] == "#12"
+
+
+def test_a_pipe_is_no_table(folder: Path):
+    pipe = folder.parent / "films.csv"
+    os.mkfifo(pipe)
+    with pytest.raises(DataError, match="is a pipe or a device, expected a file"):
+        read_table(pipe, folder)

@@ -146,6 +146,20 @@ def test_patients_and_kinds_come_from_the_table_or_the_names(tmp_path: Path):
         read_score_table(file)
 
 
+@pytest.mark.parametrize("score", ["1,250", "12,500.5", "-1,000,000", "1_000", "1e200"])
+def test_scores_that_could_be_read_as_another_number_are_refused(tmp_path: Path, score: str):
+    file = table(tmp_path, [f'a.png,0,"{score}"', "b.png,1,3"], "image,label,score")
+    with pytest.raises(DataError, match="line 2: score"):
+        read_score_table(file)
+
+
+def test_decimal_commas_of_a_table_with_semicolons_are_read(tmp_path: Path):
+    file = table(tmp_path, ["a.png;0;1,250", "b.png;1;-0,5"], "image;label;score")
+    assert [row.value for row in read_score_table(file).rows] == [1.25, -0.5]
+    file = table(tmp_path, ['a.png,0,"0,250"', "b.png,1,1"])
+    assert [row.value for row in read_score_table(file).rows] == [0.25, 1]
+
+
 def test_one_class_alone_is_warned_about(tmp_path: Path):
     events: list[object] = []
     file = table(tmp_path, FILMS[:2])

@@ -58,9 +58,9 @@ def test_rows_on_disk_are_not_scored_again(tmp_path: Path):
 
 def test_without_resume_the_table_begins_anew(tmp_path: Path):
     file = tmp_path / "answers.csv"
-    file.write_text("old")
+    write(file, resume=False, model="former")
     write(file, resume=False)
-    assert file.read_text().startswith("image,")
+    assert "former" not in file.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("settings", [{"model": "other"}, {"threshold": 0.4}])
@@ -112,3 +112,25 @@ def test_a_table_with_answers_is_not_continued_without(tmp_path: Path):
         pass
     with pytest.raises(RunError, match="written with another model"):
         AnswerTable(file, model="abc", threshold=0.5, resume=True)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xd8\xff\xe0film", b"image,label\na.png,0\n", b"x"])
+def test_a_file_that_is_no_table_of_answers_is_not_replaced(tmp_path: Path, content: bytes):
+    """The shell makes `--csv a.jpg b.jpg` of `--csv *.jpg`, and films.csv holds the labels."""
+    file = tmp_path / "my films.csv"
+    file.write_bytes(content)
+    with pytest.raises(
+        RunError, match="is there already and is no table of pneumo predict: it was left as it"
+    ) as error:
+        write(file, resume=False)
+    assert error.value.hint == f"choose another name, or remove it first: rm '{file}'"
+    assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"image,prob", b"image,probability,prediction,threshold,warnings,error,model,answer\n"]
+)
+def test_an_own_table_is_replaced_whatever_is_left_of_it(tmp_path: Path, content: bytes):
+    file = tmp_path / "answers.csv"
+    file.write_bytes(content)
+    assert write(file, resume=False) == len(FILMS)

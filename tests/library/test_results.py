@@ -148,7 +148,7 @@ def test_results_become_tables_where_pandas_is(results: dict[str, object], evalu
 def test_a_search_shows_what_to_expect_before_its_best_trial():
     assert repr(TUNED) == (
         "<Tuned search: 12 whole trials, 3 pruned, 0 failed, balanced accuracy on hard films 88.0% ± 2.0% "
-        "over 3 seeds, trial 7>"
+        "over 3 other seeds, trial 7>"
     )
     html = TUNED._repr_html_()
     assert html.index("88.0%") < html.index("91.0%, too good by chance")
