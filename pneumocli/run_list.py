@@ -10,7 +10,7 @@ from pydantic import Field
 from pneumocli.core.config import RunsConfig, RunSort, TrainConfig
 from pneumocli.core.errors import PneumoError, RunError, shell_word
 from pneumocli.core.files import read_record
-from pneumocli.core.records import Count, EpochRecord, Finite, Fraction, Record
+from pneumocli.core.records import SPLITS, Count, EpochRecord, Finite, Fraction, Record
 from pneumocli.metrics.records import Evaluation, Metric
 from pneumocli.run_folder import RunFolder
 
@@ -104,7 +104,8 @@ def _of_test(run: RunAtAGlance, metric: str) -> float | None:
 
 
 def _glance(run: RunFolder) -> RunAtAGlance:
-    config, evaluations = None, {}
+    config: TrainConfig | None = None
+    evaluations: dict[str, dict[str, Metric]] = {}
     problem: PneumoError | None = None
     best_epoch, val_auroc, val_accuracy, val_intervals, num_epochs = None, None, None, {}, 0
     state: RunState = "finished" if run.finished else "unfinished"
@@ -119,7 +120,7 @@ def _glance(run: RunFolder) -> RunAtAGlance:
             _check_files(run)
         elif (best := _best_so_far(histories[0], config)) is not None:
             best_epoch, val_auroc, val_accuracy = best.epoch, best.val_auroc, best.val_accuracy
-        evaluations = _evaluations(run)
+        evaluations, problem = _evaluations(run)
     except PneumoError as error:
         problem, state = error, "broken"
     if state == "unfinished" and _is_training(run):
@@ -164,13 +165,22 @@ def _check_files(run: RunFolder) -> None:
             raise RunError(f"{name} is missing", f"restore {name} from a backup, or train again")
 
 
-def _evaluations(run: RunFolder) -> dict[str, dict[str, Metric]]:
+def _evaluations(run: RunFolder) -> tuple[dict[str, dict[str, Metric]], PneumoError | None]:
+    """The stored evaluations, and the first one that cannot be read: the run itself is as good as ever."""
     found: dict[str, dict[str, Metric]] = {}
+    problem: PneumoError | None = None
     for folder in run.evaluation_folders():
-        if folder.metrics_file.is_file():
+        if not folder.metrics_file.is_file():
+            continue
+        try:
             metrics: Mapping[str, Metric] = read_record(folder.metrics_file, Evaluation).metrics
+        except RunError as error:
+            again = f"pneumo evaluate {shell_word(run.path)} --split {folder.path.name} writes it anew"
+            other = f"evaluate these films again, or remove {shell_word(folder.path)}"
+            problem = problem or RunError(error.message, again if folder.path.name in SPLITS else other)
+        else:
             found[folder.path.name] = {name: metrics[name] for name in _SHOWN if name in metrics}
-    return found
+    return found, problem
 
 
 def _is_training(run: RunFolder) -> bool:

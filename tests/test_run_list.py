@@ -52,6 +52,27 @@ def test_every_state_is_named_with_what_to_do(folder: Path, evaluated: tuple[Run
     assert found["plain"].size_bytes > found["incomplete"].size_bytes
 
 
+@pytest.mark.parametrize("place", ["test", "ward-3"])
+def test_a_damaged_evaluation_leaves_its_run_whole(folder: Path, place: str, capsys: pytest.CaptureFixture[str]):
+    run = RunFolder(folder / "evaluated")
+    damaged = run.evaluation_folder(place)
+    damaged.path.mkdir(exist_ok=True)
+    damaged.metrics_file.write_text("")
+    found = next(one for one in runs(RunsConfig(folder=folder)) if one.name == "evaluated")
+    assert found.state == "finished"
+    assert found.problem == f"{damaged.metrics_file} is damaged: it is no whole JSON document"
+    assert (
+        found.todo
+        == {
+            "test": f"pneumo evaluate {run.path} --split test writes it anew",
+            "ward-3": f"evaluate these films again, or remove {damaged.path}",
+        }[place]
+    )
+    with pytest.raises(SystemExit):
+        app(["runs", str(run.path)])
+    assert "broken" not in capsys.readouterr().out
+
+
 def test_a_run_that_is_being_trained_is_no_unfinished_one(folder: Path):
     with RunFolder(folder / "unfinished").locked():
         assert {run.name: run.state for run in runs(RunsConfig(folder=folder))}["unfinished"] == "training"

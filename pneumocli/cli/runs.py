@@ -81,5 +81,7 @@ def _figure(value: float | None, low: float | None, high: float | None) -> str |
 
 
 def _todo(run: "RunAtAGlance") -> Text:
-    what = f"broken, {run.problem}" if run.problem else f"{run.state} after {counted(run.num_epochs, 'epoch')}"
+    what = run.problem or f"{run.state} after {counted(run.num_epochs, 'epoch')}"
+    if run.state == "broken":
+        what = f"broken, {what}"
     return Text.assemble(f"\n{shortened(run.path, 60)}: ", (what, "yellow"), f"\n  {run.todo}")

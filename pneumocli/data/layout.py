@@ -53,7 +53,7 @@ class Survey:
 
     Attributes:
         folder: The data folder.
-        is_flat: Whether it holds the classes without splits: a test set.
+        is_flat: Whether it holds the classes without splits, a test set, or with the splits inside (``NORMAL/test``).
         films: Those in the layout.
         unused: Films that are not, and pictures in formats that are not read, each with the reason.
         system: What systems and programs keep for themselves, files and folders, each with what it is.
@@ -71,7 +71,7 @@ class Survey:
 
     def cell_of(self, path: str) -> tuple[Split, int] | None:
         """The split and class whose folder a path lies in; ``None`` outside of them."""
-        place = _in_classes(path) if self.is_flat else place_in_splits(path)
+        place = _in_classes_alone(path) if self.is_flat else place_in_splits(path)
         return None if place is None else (place.split, place.label)
 
 
@@ -79,7 +79,7 @@ def survey(folder: Path) -> Survey:
     """Walks a data folder and sorts what it holds.
 
     Splits and classes are recognised whatever the case of their folders, in the plural and by the usual longer words
-    (``Training/Normals``).
+    (``Training/Normals``), and with the splits inside the classes (``normal/train``).
 
     Raises:
         DataError: There is no such folder; two of its folders stand for the same split and class; or it is itself the
@@ -129,7 +129,7 @@ def _sort_in(found: Survey, flat: list[Placed], item: Found) -> None:
         found.unused[shown] = "its name is no UTF-8 text: rename it"
     elif (place := place_in_splits(path)) is not None:
         found.films.append(place)
-    elif (place := _in_classes(path)) is not None:
+    elif (place := _in_classes_alone(path)) is not None:
         flat.append(place)
     else:
         found.unused[path] = "in no folder of a class"
@@ -147,6 +147,15 @@ def _in_classes(path: str) -> Placed | None:
     name, *below = path.split("/")
     label = _CLASS_WORDS.get(name.strip().lower())
     return None if label is None or not below else Placed(path, "test", label, tuple(below[:-1]))
+
+
+def _in_classes_alone(path: str) -> Placed | None:
+    """The place of a film in ``CLASS/...`` of a set whose splits, if it has any, are folders of the classes."""
+    place = _in_classes(path)
+    if place is None or not place.below:
+        return place
+    split = SPLIT_WORDS.get(place.below[0].strip().lower())
+    return place if split is None else Placed(path, split, place.label, place.below[1:])
 
 
 def _refuse_single_split(folder: Path) -> None:

@@ -16,7 +16,7 @@ from pneumocli.data.acquisition_cache import acquisitions
 from pneumocli.data.manifest import Manifest, readable_films
 from pneumocli.evaluation.measure import Choices, Origin, evaluate_predictions, scored_film
 from pneumocli.evaluation.recalibrate import refuse_adapted
-from pneumocli.evaluation.store import write_evaluation
+from pneumocli.evaluation.store import damaged_evaluations, write_evaluation
 from pneumocli.evaluation.subject import Subject, subject_of
 from pneumocli.evaluation.table import evaluate_table
 from pneumocli.inference.classifier import Classifier
@@ -101,6 +101,8 @@ def evaluate_films(run: RunFolder, subject: Subject, config: EvaluateConfig, lis
     evaluation = evaluation.model_copy(update={"shift": shift, "precision": run.precision})
     _warn_about_threshold(run, classifier.card, evaluation, listener)
     write_evaluation(run, classifier, evaluation, scored, films.folder)
+    for folder, error in damaged_evaluations(run).items():
+        listener(Remark(f"{error.message}: {folder.name} is left out of the model card and the pages", "warning"))
     if config.by == "patient" and evaluation.patients is None:
         listener(Remark("no patient is known to have several films here: the figures are those of films", "warning"))
     if subject.name:

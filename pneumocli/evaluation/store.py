@@ -134,6 +134,21 @@ def current_evaluation(run: RunFolder, films: Manifest, place: str) -> tuple[Eva
 
 
 def stored_evaluations(run: RunFolder) -> list[Evaluation]:
-    """Every stored evaluation of a run: train, val, test, then those of other films by name."""
-    files = [folder.metrics_file for folder in run.evaluation_folders() if folder.metrics_file.is_file()]
-    return [read_record(file, Evaluation) for file in files]
+    """Every stored evaluation of a run that can be read: train, val, test, then those of other films by name."""
+    return [found for file in _metrics_files(run) if isinstance(found := _read(file), Evaluation)]
+
+
+def damaged_evaluations(run: RunFolder) -> dict[Path, RunError]:
+    """The folders of the stored evaluations that cannot be read, and why."""
+    return {file.parent: found for file in _metrics_files(run) if isinstance(found := _read(file), RunError)}
+
+
+def _metrics_files(run: RunFolder) -> list[Path]:
+    return [folder.metrics_file for folder in run.evaluation_folders() if folder.metrics_file.is_file()]
+
+
+def _read(file: Path) -> Evaluation | RunError:
+    try:
+        return read_record(file, Evaluation)
+    except RunError as error:
+        return error

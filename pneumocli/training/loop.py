@@ -133,8 +133,8 @@ class Training:
         outputs = self._validate(epoch, tally, watch)
         watch.lap("validate")
         seconds = watch.seconds + (begun.seconds if begun is not None else 0.0)
+        self._check_finite(float(np.abs(outputs.scores).max()), epoch, "validation")
         record, sens, spec = self._record(epoch, loss, outputs.scores, tally, seconds)
-        self._check_finite(record.val_loss, epoch, "validation")
         best = self.progress.add(record, self.config.select)
         with self.team.writes_alone():
             if self.team.is_writer:
@@ -319,7 +319,7 @@ class Training:
         record = EpochRecord(
             epoch=epoch,
             train_loss=loss,
-            val_loss=log_loss(labels, scores) if np.isfinite(scores).all() else math.nan,
+            val_loss=log_loss(labels, scores),
             val_accuracy=accuracy(labels, predicted),
             val_auroc=auroc(labels, scores),
             learning_rate=self._learner.pacer.rate,

@@ -109,3 +109,15 @@ def test_a_folder_of_a_set_one_too_deep(tmp_path: Path):
     touch(tmp_path, "unpacked/Train/normal/a.png")
     with pytest.raises(DataError, match=f"but {tmp_path / 'unpacked'} looks like the set"):
         scan(tmp_path)
+
+
+def test_splits_inside_the_classes_are_splits_and_no_patients(tmp_path: Path):
+    touch(tmp_path, "normal/train/a.png", "PNEUMONIA/Test/b.png", "normal/validation/ward-3/c.png", "normal/d.png")
+    found = survey(tmp_path)
+    assert {(film.image, film.split, film.label, film.below) for film in found.films} == {
+        ("normal/train/a.png", "train", 0, ()),
+        ("PNEUMONIA/Test/b.png", "test", 1, ()),
+        ("normal/validation/ward-3/c.png", "val", 0, ("ward-3",)),
+        ("normal/d.png", "test", 0, ()),
+    }
+    assert found.cell_of("normal/train/notes.txt") == ("train", 0)

@@ -18,7 +18,7 @@ from pneumocli import run_folder
 from pneumocli.cli.evaluate import evaluation_tables
 from pneumocli.core.config import CompareConfig, EvaluateConfig
 from pneumocli.core.errors import DataError, ModelFileError, RunError
-from pneumocli.core.events import Remark, ignore
+from pneumocli.core.events import Event, Remark, ignore
 from pneumocli.data.acquisition_cache import acquisitions
 from pneumocli.data.manifest import Manifest
 from pneumocli.evaluation.compare import compare
@@ -128,6 +128,21 @@ def test_an_evaluation_opens_the_model_once_and_draws_each_figure_once(
 def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers only: the pictures of an evaluation take longer than all else."""
     monkeypatch.setattr("pneumocli.evaluation.evaluate.write_evaluation", lambda *_: None)
+
+
+def test_a_damaged_evaluation_does_not_stop_another(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
+    run = copy_of(evaluated[0], tmp_path / "run", evaluations=True)
+    for place in ("test", "ward-3"):
+        run.evaluation_folder(place).path.mkdir(exist_ok=True)
+        run.evaluation_folder(place).metrics_file.write_text('{"schema_version": 99}')
+    events: list[Event] = []
+    found = evaluate(EvaluateConfig(run=run.path), events.append)
+    assert found.metrics == evaluated[1].metrics
+    assert json.loads(run.evaluation_folder("test").metrics_file.read_text())["run"] == "run"
+    texts = [event.text for event in events if isinstance(event, Remark) and event.level == "warning"]
+    assert [text for text in texts if "left out" in text] == [
+        next(text for text in texts if "ward-3/metrics.json is damaged" in text)
+    ]
 
 
 def test_validation_films_score_as_they_did_during_training(unwritten: None, trained: RunFolder, tmp_path: Path):

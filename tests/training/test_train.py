@@ -338,6 +338,17 @@ def test_transfer_starts_from_the_given_weights(phantoms: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_scores_that_are_not_finite_stop_before_anything_is_written(phantoms: Path, tmp_path: Path):
+    """BatchNorm's stored variance is used at validation alone: the training loss is as good as ever."""
+    weights = build_network(0).state_dict()
+    weights["bn1.running_var"][:] = -1e6
+    torch.save(weights, tmp_path / "w.pth")
+    with pytest.raises(TrainingDiverged, match="the validation loss of epoch 1 is not finite"):
+        train(tiny(phantoms, tmp_path / "run", weights=tmp_path / "w.pth", image_size=32, epochs=1))
+    assert not (tmp_path / "run" / "history.csv").exists()
+
+
+@pytest.mark.slow
 def test_an_infinite_loss_stops_before_anything_is_written(phantoms: Path, tmp_path: Path):
     weights = build_network(0).state_dict()
     weights["fc.weight"] = torch.full_like(weights["fc.weight"], 3e38)
