@@ -177,7 +177,8 @@ def _evaluations(run: RunFolder) -> tuple[dict[str, dict[str, Metric]], PneumoEr
         except RunError as error:
             again = f"pneumo evaluate {shell_word(run.path)} --split {folder.path.name} writes it anew"
             other = f"evaluate these films again, or remove {shell_word(folder.path)}"
-            problem = problem or RunError(error.message, again if folder.path.name in SPLITS else other)
+            error.hint = again if folder.path.name in SPLITS else other
+            problem = problem or error
         else:
             found[folder.path.name] = {name: metrics[name] for name in _SHOWN if name in metrics}
     return found, problem

@@ -20,15 +20,17 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000TransferSyntaxes,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
+    JPEGTransferSyntaxes,
     RLELossless,
 )
 
 from pneumocli.data.dicom_values import after_modality, after_window, padding_mask, stored_values
 from pneumocli.data.film import Film, FilmWarning, UnreadableFilm, check_size
 from pneumocli.data.grey import CLIPPED, Numbers, Samples, film_of, stretch
-from pneumocli.data.jpeg import check_jpeg
+from pneumocli.data.jpeg import JpegHeader, check_jpeg, jpeg_header
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -62,6 +64,9 @@ _TAGS: list[str | tuple[int, int]] = [
     "RedPaletteColorLookupTableData",
     "GreenPaletteColorLookupTableData",
     "BluePaletteColorLookupTableData",
+    "SegmentedRedPaletteColorLookupTableData",
+    "SegmentedGreenPaletteColorLookupTableData",
+    "SegmentedBluePaletteColorLookupTableData",
     *((group, 0x0102) for group in range(0x6000, 0x6020, 2)),
     "RescaleIntercept",
     "RescaleSlope",
@@ -74,6 +79,8 @@ _TAGS: list[str | tuple[int, int]] = [
     "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths",
     "PixelData",
+    "FloatPixelData",
+    "DoubleFloatPixelData",
 ]
 
 # Of these the standard asks that they are there, and they decide what the pixels mean.
@@ -91,7 +98,7 @@ _INTERPRETATIONS = {
 }
 
 # Chest, thorax and lung, as far as they are written out in the languages of hospitals.
-_CHEST = ("CHEST", "THORA", "TORAX", "TORAC", "LUNG", "POUMON", "PULM", "LUNGE", "RIB")
+_CHEST = ("CHEST", "THORA", "TORAX", "TORAC", "LUNG", "POUMON", "PULM", "LUNGE", "RIB", "BRUSTKORB")
 _FRONTAL = ("PA", "AP", "FRONT")
 _BODY_PARTS = frozenset(
     {
@@ -122,6 +129,7 @@ _READ_AS_THEY_ARE = frozenset(
     {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
 )
 _KNOWN_SYNTAXES = frozenset(AllTransferSyntaxes)
+_INTERLEAVED = frozenset({*JPEGTransferSyntaxes, *JPEG2000TransferSyntaxes})
 _MOST_BYTES = 800_000_000
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 
@@ -189,6 +197,11 @@ def _settle_syntax(dataset: "Dataset") -> None:
     if named in _KNOWN_SYNTAXES and not _is_plain(dataset):
         return
     if named not in _KNOWN_SYNTAXES and re.fullmatch(r"[0-9]+(\.[0-9]+)+", named[:64]):
+        if named.startswith("1.2.840.10008."):  # DICOM's own
+            raise UnreadableFilm(
+                f"is DICOM in the transfer syntax {named[:64]}, which is not read here: expected pixels that are not "
+                "compressed, RLE, JPEG, JPEG-LS or JPEG 2000"
+            )
         raise UnreadableFilm(f"is DICOM in the private transfer syntax {named[:64]}, which only its maker can read")
     if not _is_plain(dataset):
         raise UnreadableFilm(
@@ -211,15 +224,40 @@ def _decoded(dataset: "Dataset") -> Numbers:
     """The stored numbers: all bits that the file allocates, (H,W) or (H,W,3)."""
     if dataset.file_meta.TransferSyntaxUID in _READ_AS_THEY_ARE and dataset.BitsAllocated in (8, 16, 32):
         return _native(dataset)
+    if dataset.SamplesPerPixel == 3 and dataset.file_meta.TransferSyntaxUID in _INTERLEAVED:
+        dataset.PlanarConfiguration = 0  # whatever the header says: it is about pixels that are not compressed
     if dataset.file_meta.TransferSyntaxUID == RLELossless:
         # pylibjpeg's decoder of RLE panics on damaged data, and a panic of Rust is no Exception.
         dataset.pixel_array_options(raw=True, decoding_plugin="pydicom")
     else:
         dataset.pixel_array_options(raw=True)
-    if dataset.file_meta.TransferSyntaxUID in (JPEGBaseline8Bit, JPEGExtended12Bit) and dataset.BitsAllocated == 8:
-        for frame in generate_frames(dataset.PixelData, number_of_frames=1):
-            check_jpeg(frame)
+    if (header := _jpeg_header(dataset)) is not None:
+        _refuse_another_jpeg(dataset, header)
+        if header.samples == 3 and header.is_ycbcr is not None:  # the stream was made so, whatever the header says
+            dataset.PhotometricInterpretation = "YBR_FULL_422" if header.is_ycbcr else "RGB"
+        if dataset.BitsAllocated == 8:
+            check_jpeg(_frame(dataset))
     return np.asarray(dataset.pixel_array)
+
+
+def _frame(dataset: "Dataset") -> bytes:
+    return next(iter(generate_frames(dataset.PixelData, number_of_frames=1)), b"")
+
+
+def _jpeg_header(dataset: "Dataset") -> JpegHeader | None:
+    """What the stream of a film in lossy JPEG says of itself; ``None`` for other films."""
+    is_jpeg = dataset.file_meta.TransferSyntaxUID in (JPEGBaseline8Bit, JPEGExtended12Bit)
+    return jpeg_header(_frame(dataset)) if is_jpeg else None
+
+
+def _refuse_another_jpeg(dataset: "Dataset", header: JpegHeader) -> None:
+    """Refuses a stream of another shape than the header of the film announces."""
+    found = f"{header.width} x {header.height} pixels of {header.samples} x {header.bits} bits"
+    samples, allocated = int(dataset.SamplesPerPixel), int(dataset.BitsAllocated)
+    announced = f"{dataset.Columns} x {dataset.Rows} pixels of {samples} x {allocated} bits"
+    same = (header.width, header.height, header.samples) == (dataset.Columns, dataset.Rows, samples)
+    if not same or (header.bits <= 8) != (allocated == 8):
+        raise UnreadableFilm(f"is DICOM that contradicts itself: its JPEG has {found}, its header gives {announced}")
 
 
 def _native(dataset: "Dataset") -> Numbers:
@@ -374,6 +412,11 @@ def _no_decoder(error: Exception) -> UnreadableFilm:
 
 
 def _check_is_radiograph(dataset: "Dataset") -> None:
+    if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+        raise UnreadableFilm("is DICOM with pixels in floating point, expected whole numbers (Pixel Data)")
+    for name in ("Modality", "PhotometricInterpretation"):  # some write them in small letters, or padded in front
+        if dataset.get(name):
+            setattr(dataset, name, str(dataset.get(name)).strip("\0 ").upper())
     if "PixelData" not in dataset:  # or before them an element that no longer ends where it should
         raise UnreadableFilm("is DICOM without pixels, or damaged before them")
     modality = str(dataset.get("Modality", ""))

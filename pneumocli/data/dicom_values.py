@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
 from pneumocli.data.film import FilmWarning, UnreadableFilm
 from pneumocli.data.grey import Numbers
@@ -16,6 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["after_modality", "after_window", "number_of", "padding_mask", "stored_values"]
 
 NO_WINDOW = FilmWarning("window-ignored", "its DICOM window shows nothing of the film and was ignored")
+
+# A placeholder such as 1/1, or the window of 8 bits on a film of 12, leaves next to no pixel between black and white.
+_LEAST_BETWEEN = 0.05
+_FEW_LEVELS = 32  # with fewer of them a film has little between its ends, whatever the window
 
 Mask = NDArray[np.bool_]
 
@@ -30,14 +33,17 @@ def _numbers_of(dataset: "Dataset", name: str) -> list[float | None]:
     try:
         value = dataset.get(name)
     except (ValueError, TypeError, ArithmeticError):
-        return []
+        raw = dataset.get_item(
+            name
+        ).value  # such as the decimal comma of some exports, which the standard does not know
+        value = raw.decode("ascii", "replace").split("\\") if isinstance(raw, bytes) else []
     values = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
     return [_finite(item) for item in values]
 
 
 def _finite(value: object) -> float | None:
     try:
-        number = float(str(value))
+        number = float(str(value).strip("\0 ").replace(",", "."))
     except ValueError:
         return None
     return number if np.isfinite(number) else None
@@ -111,7 +117,7 @@ def after_modality(dataset: "Dataset", values: Numbers) -> Numbers:
     """Modality look-up table, or rescale slope and intercept; empty ones and a slope of zero change nothing."""
     table = dataset.get("ModalityLUTSequence")
     if table and table[0].get("LUTDescriptor") and table[0].get("LUTData") is not None:
-        return np.asarray(apply_modality_lut(np.asarray(values), dataset))
+        return _through_table(dataset, table[0], values)
     slope, intercept = number_of(dataset, "RescaleSlope") or 1.0, number_of(dataset, "RescaleIntercept") or 0.0
     if slope == 1 and intercept == 0:
         return values
@@ -131,20 +137,60 @@ def after_window(
     ignored = False
     for candidate in _windowed(dataset, values):
         seen = candidate if shown is None else candidate[shown]
-        if not varied or seen.min() != seen.max():
+        if not varied or _shows_something(counting, seen):
             return candidate, True, ()
         ignored = True
     return values, False, (NO_WINDOW,) if ignored else ()
 
 
+def _shows_something(values: Numbers, seen: Numbers) -> bool:
+    """Whether a window leaves enough of a film between its two ends."""
+    low, high = seen.min(), seen.max()
+    if low == high:
+        return False
+    between = np.count_nonzero((seen > low) & (seen < high))
+    return bool(between >= _LEAST_BETWEEN * seen.size) or np.unique(values).size < _FEW_LEVELS
+
+
+def _through_table(dataset: "Dataset", table: "Dataset", values: Numbers) -> Numbers:
+    """Values through a modality or VOI look-up table (PS3.3 C.11.1.1): uint8 or uint16, as the table has bits.
+
+    pydicom's own counts places in as many bits as the table's entries have: in a table of 8 bits from 256 on anew.
+
+    Raises:
+        UnreadableFilm: The table has fewer entries than its descriptor gives.
+    """
+    number, first, bits = (int(item) for item in table.LUTDescriptor)
+    number = number & 0xFFFF or 0x10000
+    if first > 0x7FFF and values.min() < 0:  # a negative number, written as an unsigned one
+        first -= 0x10000
+    entries = _entries(dataset, table.LUTData, number, bits)
+    if entries.size < number:
+        raise UnreadableFilm(f"is DICOM whose look-up table has {entries.size:,} entries, not {number:,} as it says")
+    places = np.clip(np.rint(values).astype(np.int64) - first, 0, number - 1)
+    return np.asarray(entries[places].astype(np.uint8 if bits <= 8 else np.uint16))
+
+
+def _entries(dataset: "Dataset", content: object, number: int, bits: int) -> NDArray[np.int64]:
+    """The entries of a table: words, or bytes of 8 bits, two to a word."""
+    order = "<" if dataset.original_encoding[1] is not False else ">"
+    if isinstance(content, bytes):
+        packed = content
+        words = np.frombuffer(content[: len(content) // 2 * 2], f"{order}u2").astype(np.int64)
+    else:
+        words = np.atleast_1d(np.asarray(content, np.int64)) & 0xFFFF
+        packed = words.astype(f"{order}u2").tobytes()
+    if bits <= 8 and words.size < number <= len(packed):
+        return np.frombuffer(packed, np.uint8)[:number].astype(np.int64)
+    return words[:number]
+
+
 def _windowed(dataset: "Dataset", values: Numbers) -> Iterator[Numbers]:
     """Values through each table and window that the file holds, in the order of preference."""
-    tables = dataset.get("VOILUTSequence") or ()
-    for index, table in enumerate(tables):
-        if values.dtype.kind in "iu" and table.get("LUTDescriptor") and table.get("LUTData") is not None:
-            yield np.asarray(apply_voi(np.asarray(values), dataset, index=index))
-        elif table.get("LUTDescriptor") and table.get("LUTData") is not None and (values == np.rint(values)).all():
-            yield np.asarray(apply_voi(np.rint(values).astype(np.int64), dataset, index=index))
+    for table in dataset.get("VOILUTSequence") or ():
+        is_there = table.get("LUTDescriptor") and table.get("LUTData") is not None
+        if is_there and (values.dtype.kind in "iu" or (values == np.rint(values)).all()):
+            yield _through_table(dataset, table, values)
     function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
     for centre, width in zip(_numbers_of(dataset, "WindowCenter"), _numbers_of(dataset, "WindowWidth"), strict=False):
         if centre is not None and width is not None and width > 0:

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 
-READER_VERSION = 3
+READER_VERSION = 4
 """Raised whenever the same file gives other pixels than before: caches of decoded films are built anew then."""
 
 # Naming a format that Pillow has not registered is a KeyError: TIFF and JPEG 2000 register when their modules are

@@ -3,6 +3,8 @@
 Pillow and pydicom hand a stream to libjpeg and drop its warnings: what is missing comes as grey.
 """
 
+from dataclasses import dataclass
+
 import simplejpeg
 
 from pneumocli.data.film import Pixels, UnreadableFilm
@@ -39,6 +41,47 @@ def check_jpeg(content: bytes) -> None:
         # A way of storing colour that simplejpeg does not know and Pillow does: no sign of damage.
         if "subsampling" not in str(error):
             raise _damaged_jpeg(error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class JpegHeader:
+    """What a JPEG stream says of itself.
+
+    Attributes:
+        bits: Of a sample.
+        width: In pixels.
+        height: In pixels.
+        samples: Of a pixel.
+        is_ycbcr: Whether three samples are luminance and colour differences (JFIF, Adobe's mark) or red, green and
+            blue; ``None`` where it does not say.
+    """
+
+    bits: int
+    width: int
+    height: int
+    samples: int
+    is_ycbcr: bool | None
+
+
+def jpeg_header(content: bytes) -> JpegHeader | None:
+    """The header of a JPEG stream; ``None`` where there is none."""
+    is_ycbcr, place = None, 2
+    while content[place : place + 1] == b"\xff":
+        marker, length = content[place + 1], int.from_bytes(content[place + 2 : place + 4], "big")
+        segment = content[place + 4 : place + 2 + length]
+        if marker == 0xE0 and segment.startswith(b"JFIF\0"):
+            is_ycbcr = True
+        elif marker == 0xEE and segment.startswith(b"Adobe") and len(segment) >= 12 and is_ycbcr is None:
+            is_ycbcr = {0: False, 1: True}.get(segment[11])
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # these are tables and extensions
+            if len(segment) < 6:
+                return None
+            if is_ycbcr is None and segment[6::3] == b"RGB":
+                is_ycbcr = False
+            height, width = int.from_bytes(segment[1:3], "big"), int.from_bytes(segment[3:5], "big")
+            return JpegHeader(segment[0], width, height, segment[5], is_ycbcr)
+        place += 2 + length
+    return None
 
 
 def _damaged_jpeg(error: ValueError) -> UnreadableFilm:

@@ -8,11 +8,13 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
@@ -349,3 +351,61 @@ def refused_dataset(dataset: FileDataset) -> str:
     with pytest.raises(UnreadableFilm) as caught:
         read_film(saved(dataset))
     return caught.value.reason
+
+
+def in_jpeg(picture: Image.Image, interpretation: str, **how: object) -> FileDataset:
+    """A film as baseline JPEG within DICOM."""
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=95, **how)
+    dataset = radiograph(np.asarray(picture), PhotometricInterpretation=interpretation)
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    dataset.SamplesPerPixel = len(picture.getbands())
+    if dataset.SamplesPerPixel == 3:
+        dataset.PlanarConfiguration = 0
+    dataset.PixelData = encapsulate([content.getvalue()])
+    dataset["PixelData"].VR = "OB"
+    return dataset
+
+
+GREY = Image.fromarray(ramp(np.uint8, 0, 255))
+
+
+@pytest.mark.parametrize("planar", [0, 1])
+@pytest.mark.parametrize("interpretation", ["RGB", "YBR_FULL_422", "rgb"])
+@pytest.mark.parametrize("keep_rgb", [False, True])
+def test_a_jpeg_in_colour_is_what_its_stream_says(interpretation: str, planar: int, keep_rgb: bool):
+    """JFIF means YCbCr, Adobe's mark 0 RGB, and samples are interleaved, whatever the header says."""
+    dataset = in_jpeg(GREY.convert("RGB"), interpretation, keep_rgb=keep_rgb)
+    dataset.PlanarConfiguration = planar
+    film = read_film(saved(dataset))
+    assert not film.coloured
+    assert np.abs(film.pixels.astype(int) - np.asarray(GREY)).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("elements", "found"),
+    [
+        ({"Rows": 39}, r"its JPEG has 50 x 40 pixels of 1 x 8 bits, its header gives 50 x 39 pixels of 1 x 8 bits"),
+        ({"BitsAllocated": 16}, r"its header gives 50 x 40 pixels of 1 x 16 bits"),
+    ],
+)
+def test_a_jpeg_of_another_shape_than_the_header_announces(elements: dict[str, int], found: str):
+    dataset = in_jpeg(GREY, "MONOCHROME2")
+    for name, value in elements.items():
+        setattr(dataset, name, value)
+    with pytest.raises(UnreadableFilm, match=found):
+        read_film(saved(dataset))
+
+
+def test_small_letters_are_as_good():
+    plain = read_film(saved(radiograph(ramp())))
+    small = read_film(saved(radiograph(ramp(), Modality="dx", PhotometricInterpretation="monochrome2")))
+    np.testing.assert_array_equal(small.pixels, plain.pixels)
+
+
+def test_pixels_in_floating_point_are_named():
+    dataset = radiograph(ramp())
+    del dataset.PixelData
+    dataset.add_new("FloatPixelData", "OF", ramp(np.float32).tobytes())
+    with pytest.raises(UnreadableFilm, match="pixels in floating point, expected whole numbers"):
+        read_film(saved(dataset))

@@ -149,3 +149,69 @@ def test_monochrome1_is_inverted_once():
     for shape in ({}, {"PresentationLUTShape": "INVERSE"}, {"PresentationLUTShape": "IDENTITY"}):
         np.testing.assert_array_equal(seen(4080 - DEEP, PhotometricInterpretation="MONOCHROME1", **shape), film())
     np.testing.assert_array_equal(seen(DEEP, PresentationLUTShape="IDENTITY"), film())
+
+
+def table(number: int, bits: int, form: str, first: int = 0) -> Dataset:
+    """A look-up table from 0 to the highest number of so many bits, stored in one of the ways that are met."""
+    entries = np.rint(np.linspace(0, (1 << bits) - 1, number)).astype(np.uint16)
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [number % 65536, first % 65536, bits])
+    if form == "words":
+        item.add_new("LUTData", "US", entries.tolist())
+    elif form == "other words":
+        item.add_new("LUTData", "OW", entries.tobytes())
+    else:
+        item.add_new("LUTData", "OW", entries.astype(np.uint8).tobytes())
+    return item
+
+
+@pytest.mark.parametrize(
+    ("bits", "form"),
+    [(8, "words"), (8, "other words"), (8, "bytes"), (9, "words"), (12, "other words"), (16, "words")],
+)
+@pytest.mark.parametrize("name", ["VOILUTSequence", "ModalityLUTSequence"])
+def test_look_up_tables_of_every_depth(name: str, bits: int, form: str):
+    """Of 4,096 entries of 8 bits pydicom takes the places modulo 256."""
+    pixels = seen(DEEP, **{name: Sequence([table(4096, bits, form)])})
+    assert np.abs(pixels.astype(int) - film()).max() <= 1
+
+
+def test_look_up_tables_of_signed_pixels_and_of_all_words():
+    values = DEEP.astype(np.int16) - 2048
+    signed = seen(values, VOILUTSequence=Sequence([table(4096, 12, "words", -2048)]))
+    wide = seen(DEEP * 16, VOILUTSequence=Sequence([table(65536, 16, "other words")]))
+    for pixels in (signed, wide):
+        assert np.abs(pixels.astype(int) - film()).max() <= 1
+
+
+def test_a_look_up_table_that_is_cut_off_is_refused():
+    cut = table(4096, 12, "words")
+    cut.LUTData = cut.LUTData[:100]
+    with pytest.raises(UnreadableFilm, match="look-up table has 100 entries, not 4,096 as it says"):
+        seen(DEEP, VOILUTSequence=Sequence([cut]))
+
+
+@pytest.mark.parametrize("window", ["1/1", "0.5/1", "16/32", "128/256", "40/400", "2048/1"])
+def test_a_placeholder_of_a_window_is_ignored_with_a_warning(window: str):
+    centre, width = window.split("/")
+    read = read_film(saved(radiograph(DEEP, WindowCenter=centre, WindowWidth=width)))
+    assert [warning.code for warning in read.warnings] == ["window-ignored"]
+    np.testing.assert_array_equal(read.pixels, film())
+
+
+def test_a_film_of_few_levels_is_shown_through_its_window():
+    marks = np.where(film() > 128, 4000, 10).astype(np.uint16)
+    read = read_film(saved(radiograph(marks, WindowCenter="2048", WindowWidth="100")))
+    assert read.warnings == ()
+    assert set(np.unique(read.pixels)) == {0, 255}
+
+
+def test_decimal_commas_are_read():
+    """The negative of a film was shown where its slope of -1,0 was taken for none."""
+    dataset = radiograph(4080 - DEEP)
+    content = saved(dataset)
+    assert b"-1.0" not in content
+    dataset.add_new("RescaleSlope", "DS", "-1.0")
+    dataset.add_new("RescaleIntercept", "DS", "4080.")
+    content = saved(dataset).replace(b"-1.0", b"-1,0").replace(b"4080.", b"4080,")
+    np.testing.assert_array_equal(read_film(content).pixels, film())
