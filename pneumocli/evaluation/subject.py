@@ -32,7 +32,8 @@ def subject_of(run: RunFolder, config: EvaluateConfig | CompareConfig, listener:
     """Finds the films to score.
 
     ``train`` and ``val`` are the run's own films. ``test`` are the test films of the run's data folder, of ``data``,
-    or of the table ``manifest``; a run that was trained on a table keeps it when ``data`` moves its films. Films that
+    or of the table ``manifest``; a run that was trained on a table keeps it when ``data`` moves its films, and scores
+    another place by the layout of its folders. Films that
     are not the run's own test films get a name, so that they never replace the run's own evaluation, nor that of a
     third place.
 
@@ -62,7 +63,8 @@ def subject_of(run: RunFolder, config: EvaluateConfig | CompareConfig, listener:
                 f"no data folder at {folder}, where {run.path} was trained",
                 "name the folder that holds its films now with --data DIR",
             )
-        films, place = _test_films(folder, settings.manifest, listener), folder.resolve().name
+        table = settings.manifest if config.data is None else _table_there(run, folder, listener)
+        films, place = _test_films(folder, table, listener), folder.resolve().name
         is_own = folder.resolve() == settings.data.resolve() or _are_own(run, films, folder)
     if not is_own:
         return Subject(films, _place_for(run, films, place, config.name))
@@ -73,6 +75,18 @@ def subject_of(run: RunFolder, config: EvaluateConfig | CompareConfig, listener:
             "leave --name out, or name films of another place with --data DIR or --manifest FILE.csv",
         )
     return Subject(films)
+
+
+def _table_there(run: RunFolder, folder: Path, listener: Listener) -> Path | None:
+    """The table that a run was trained on, where any of its films lie below ``folder``; else its folders count."""
+    table = run.config().manifest
+    if table is None:
+        return None
+    listed = run.manifest(folder)
+    if any(listed.path(row).is_file() for row in listed.rows):
+        return table
+    listener(Remark(f"{folder} holds no film of the run's table: its folders give the labels"))
+    return None
 
 
 def _test_films(folder: Path, table: Path | None, listener: Listener) -> Manifest:

@@ -14,7 +14,7 @@ from rich.console import Console
 from pneumocli.cli.compare import comparison_table
 from pneumocli.core.config import CompareConfig, EvaluateConfig
 from pneumocli.core.errors import DataError, RunError, SettingError
-from pneumocli.core.events import Remark
+from pneumocli.core.events import Event, Remark
 from pneumocli.core.files import write_json
 from pneumocli.core.records import CLASS_NAMES, ManifestRow
 from pneumocli.core.settings import validated
@@ -115,6 +115,20 @@ def stored(run: RunFolder, subject: Subject, evaluation: Evaluation) -> None:
 def test_the_first_films_of_another_place_are_not_taken_for_the_runs_own(trained: RunFolder, flat: Path):
     assert found(trained, data=flat).name == "Hospital-B", "without any evaluation beside them, too"
     assert found(trained, data=flat, name="b").name == "b"
+
+
+def test_a_run_trained_on_a_table_scores_another_place_by_its_folders(trained: RunFolder, flat: Path, tmp_path: Path):
+    """Another hospital's films stand in no table of this one."""
+    run = copy_of(trained, tmp_path / "run")
+    stored = json.loads(run.config_file.read_text())
+    run.config_file.write_text(json.dumps(stored | {"manifest": str(tmp_path / "films.csv")}))
+    events: list[Event] = []
+    subject = subject_of(run, EvaluateConfig(run=run.path, data=flat), events.append)
+    assert {row.image for row in subject.films.rows} == {row.image for row in scan(flat).rows}
+    assert subject.name == "Hospital-B"
+    assert f"{flat} holds no film of the run's table: its folders give the labels" in [
+        event.text for event in events if isinstance(event, Remark)
+    ]
 
 
 def test_a_name_holds_one_places_films(evaluated: tuple[RunFolder, Evaluation], flat: Path, tmp_path: Path):
