@@ -205,6 +205,9 @@ def judge_contents(examined: "Examined", groups: Sequence[DuplicateGroup]) -> It
             f"{counted(number, 'film')} {_are(number)} not what the ending promises, but can be read",
             misnamed,
         )
+    blank = [film.row.image for film in examined.films if film.made.contrast == 0]
+    if blank:
+        yield note("blank", f"{counted(len(blank), 'film')} {_are(len(blank))} of one grey value throughout", blank)
     coloured = [film.row.image for film in examined.films if film.coloured]
     if coloured:
         hold = "holds" if len(coloured) == 1 else "hold"

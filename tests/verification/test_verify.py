@@ -168,6 +168,14 @@ def test_colour_is_noted(subset: Path):
     assert only(verified(subset).notes, "coloured").images == (name,)
 
 
+@pytest.mark.parametrize("grey", [0, 255])
+def test_a_film_of_one_grey_value_is_noted(subset: Path, grey: int):
+    name = "train/NORMAL/blank.png"
+    Image.new("L", (300, 200), grey).save(subset / name)
+    found = only(verified(subset).notes, "blank")
+    assert (found.text, found.images) == ("1 film is of one grey value throughout", (name,))
+
+
 def test_negatives_and_burnt_in_markers_are_noted(subset: Path):
     rng = np.random.default_rng(0)
     inverted, marked = some_of("train", "NORMAL", 2)
