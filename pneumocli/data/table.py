@@ -11,7 +11,7 @@ import io
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -44,6 +44,7 @@ _MOST_TITLES = 20  # lines above the header
 _MOST_LINES = 3  # of a cell that names something: more are a quote that nobody closed
 
 # A number with a comma, and longer than Excel shows: 1.23E+12 stands for many patients.
+_LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 _SHORTENED = re.compile(r"\d([.,]\d+)?e\+\d+", re.IGNORECASE)
 
 _BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
@@ -155,7 +156,25 @@ def read_table(table: Path, folder: Path, listener: Listener = ignore) -> list[T
         raise DataError(f"{table} lists no films", f"expected {_EXPECTED}")
     if repeated:
         listener(Remark(f"{table} repeats {repeated:,} rows with the same content: each film counts once"))
+    _remark_on_like_patients(table, rows.values(), listener)
     return list(rows.values())
+
+
+def _remark_on_like_patients(table: Path, rows: Iterable[TableRow], listener: Listener) -> None:
+    """Warns of keys that a spreadsheet or a hand may have changed: one patient as two may stand on two sides."""
+    spellings: dict[str, set[str]] = {}
+    for patient in {row.patient for row in rows if row.patient}:
+        spellings.setdefault(_LEADING_ZEROS.sub("", patient).casefold(), set()).add(patient)
+    alike = sorted(sorted(keys) for keys in spellings.values() if len(keys) > 1)
+    if alike:
+        more = f", and so do those of {len(alike) - 1:,} more" if len(alike) > 1 else ""
+        listener(
+            Remark(
+                f"{table}: the patients {' and '.join(map(repr, alike[0]))} differ in leading zeros or in case "
+                f"alone{more}: they count as different ones, write each in one way",
+                "warning",
+            )
+        )
 
 
 def _remark_on_look_alikes(table: Path, text: str, listener: Listener) -> None:

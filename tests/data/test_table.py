@@ -267,3 +267,27 @@ def test_a_pipe_is_no_table(folder: Path):
     os.mkfifo(pipe)
     with pytest.raises(DataError, match="is a pipe or a device, expected a file"):
         read_table(pipe, folder)
+
+
+@pytest.mark.parametrize(
+    ("patients", "words"),
+    [
+        (("007", "7", "P3"), "the patients '007' and '7' differ in leading zeros or in case alone: they count"),
+        (("p-01", "P-1", "P3"), "the patients 'P-1' and 'p-01' differ"),
+        (("a1", "A1", "a10"), "the patients 'A1' and 'a1' differ"),
+        (("10", "100", "1000"), None),
+        (("0", "00", "x0"), "the patients '0' and '00' differ"),
+    ],
+)
+def test_patients_that_differ_in_leading_zeros_or_case_alone_are_named(
+    folder: Path, patients: tuple[str, str, str], words: str | None
+):
+    text = PLAIN
+    for key, patient in zip(("p1", "p2", "p3"), patients, strict=True):
+        text = text.replace(key, patient)
+    events: list[Event] = []
+    rows = read_table(written(folder, text), folder, events.append)
+    assert [row.patient for row in rows] == list(patients)
+    warnings = [event.text for event in events if isinstance(event, Remark) and event.level == "warning"]
+    assert len(warnings) == (words is not None)
+    assert words is None or words in warnings[0]
