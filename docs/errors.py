@@ -113,31 +113,15 @@ def errors_in_the_source() -> Iterator[Error]:
 # What to do about errors whose words say all the program knows.
 CURES = {
     "not all is well with this machine: …": "`pneumo doctor` lists the checks with what to do for each",
-    "cannot write …: …": "look at the folder's permissions and at the disk, or choose another place",
     "cannot write …: its drive does not answer any more (…)": (
         "connect the share or drive again, then the same command; a training goes on with `--resume`"
     ),
     "cannot read …: …": "look at the file's permissions; restore it from a backup if the disk is damaged",
-    "cannot read …, line …: …": "open the table at this line; saved anew as CSV UTF-8 it can usually be read",
-    "… is damaged: it is no whole JSON document": "of a run: train again; of an evaluation or a comparison: repeat it",
-    "… is damaged or from another version: …: …": (
-        "restore the file from a backup, or train again; update pneumo if a newer one wrote it"
-    ),
     "no films in …: …": "give the folder back the permission to be read, or name another",
     "… have changed since the training: … of … … in … (…)": (
         "restore the films, or name the folder that the run was trained on with `--data DIR`"
     ),
-    "none of the … films in … can be read: …": "`pneumo verify-data` names the fault of each; fetch the films anew",
     "… is damaged: it is no manifest with the columns …": "restore manifest.csv from a backup, or train again",
-    "…: … …, expected …": "correct the cell in the line that is named",
-    "…: kind … of a film of …, expected …": "correct the column kind, or leave it out",
-    "…: image is empty, expected the name of a film": "fill the cell, or remove the line",
-    "…: label …, expected NORMAL or PNEUMONIA (or 0 or 1)": "correct the label in the line that is named",
-    "…: split …, expected train, val or test": "correct the split; an empty cell counts as train",
-    "…: … fits several files in …: …": "write the path below the data folder, with its ending",
-    "--threshold …: the table holds probabilities, expected 0 to 1": (
-        "give a share, such as 0.5; a table with the column score takes any number"
-    ),
     "the model takes … …, its card expects uint8 (N,1,…,…)": "use the model.onnx that `pneumo train` wrote",
     "… is damaged: what it gives has the wrong shape or is not finite": "restore the run from a backup, or train again",
     "…: its card is damaged or from another version of pneumo": "update pneumo, or train again",
@@ -145,11 +129,6 @@ CURES = {
     "… is no ONNX file that can be loaded": "name a run's model.onnx; copy it anew if it came from elsewhere",
     "the model file is damaged: its network cannot be run": "restore the run from a backup, or train again",
     "… is damaged": "restore the file from a backup, or run the command that wrote it again",
-    "no file at …": "check the path after `--weights`",
-    "…: fc.weight and fc.bias are of different numbers of classes": "save the state dict of the network anew",
-    "… is damaged or no file of torch.save": "copy or download the weights anew",
-    "…: … has shape …, expected …": "the weights must be those of a ResNet-18, not of a ResNet-34 or -50",
-    "…: … holds numbers that are not finite": "the training that wrote it had diverged: take other weights",
     "… has … bytes; a model file of pneumo has about 45,000,000": "copy the file anew: it is cut off, or another file",
     "… has … bytes; a model file of pneumo has about …": "copy the file anew: it is cut off, or another file",
     "the model file's description of its training films is damaged": "restore the file from a backup, or train again",
@@ -174,7 +153,6 @@ CURES = {
     "the tables were written with model …, … is …": "name the run that wrote them with `--run`, or its file with "
     "`--model`",
     "… is a shard and the table to write: choose another name for --merge": "choose another name for `--merge`",
-    "cannot make the run folder …: …": "choose a place that you may write to with `--run-dir`",
     "cannot make the group's folder …: …": "choose a place that you may write to with `--run-dir`",
     "last.pt holds no averaged weights, which config.json asks for (--average-epochs)": (
         "restore config.json and last.pt of one run from a backup, or train again"
@@ -191,7 +169,6 @@ CURES = {
         "expected less than …: model.onnx was not written"
     ): ("`pneumo train --resume RUN` tries the export again; another version of torch or onnxruntime may help"),
     "torch exported no graph": "install torch, onnx and onnxscript in the versions that pneumo asks for",
-    "… has … epochs already, more than --epochs …": "give `--epochs` a larger number",
 }
 
 _DAMAGED_FILM = "name films, folders, patterns such as `'films/*.jpeg'`, or `-`; `--csv FILE` names what failed and why"

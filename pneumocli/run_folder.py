@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _MODEL_FILES: dict[InferencePrecision, str] = {"fp32": "model.onnx", "int8": "model-int8.onnx"}
 _EVALUATIONS: dict[InferencePrecision, str] = {"fp32": "evaluations", "int8": "evaluations-int8"}
 
+_WRITABLE = "choose a place that you may write to with --run-dir"
 _HISTORY_COLUMNS = tuple(EpochRecord.model_fields)
 
 
@@ -102,7 +103,7 @@ def being_made(path: Path) -> Iterator[None]:
             message = f"another process starts a run in {path.parent}"
             stack.enter_context(locked(lock, message, waiting=lambda _: None, remove=True))
         except OSError as error:
-            raise RunError(f"cannot make the run folder {path}: {error.strerror}") from error
+            raise RunError(f"cannot make the run folder {path}: {error.strerror}", _WRITABLE) from error
         yield
 
 
@@ -211,7 +212,7 @@ class RunFolder:
             except FileExistsError:
                 refuse_taken(path)
             except OSError as error:
-                raise RunError(f"cannot make the run folder {candidate}: {error.strerror}") from error
+                raise RunError(f"cannot make the run folder {candidate}: {error.strerror}", _WRITABLE) from error
             else:
                 return cls(candidate)
         raise AssertionError("unreachable: the numbered candidates do not end")

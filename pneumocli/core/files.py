@@ -27,6 +27,7 @@ from pneumocli.core.errors import DriveLost, PneumoError, RunError, shell_word
 from pneumocli.core.setting_faults import fault
 
 _BLOCK_BYTES = 1 << 20
+_AGAIN = "restore the file from a backup, or run the command that wrote it again"
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _Value = TypeVar("_Value")
@@ -135,7 +136,7 @@ def write_failure(path: Path, error: OSError) -> PneumoError:
         return PneumoError(f"cannot write {path}: a file stands where its folder should be", "choose another place")
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return PneumoError(f"cannot write {path}: {error.strerror}", "choose a folder that you may write to")
-    return PneumoError(f"cannot write {path}: {error.strerror}")
+    return PneumoError(f"cannot write {path}: {error.strerror}", f"ls -ld {shell_word(path.parent)} shows its folder")
 
 
 def _give_usual_permissions(path: str) -> None:
@@ -231,14 +232,16 @@ def read_record(path: Path, model: type[_Model]) -> _Model:
     try:
         return model.model_validate_json(again_if_stale(path.read_bytes))
     except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}") from error
+        raise RunError(
+            f"cannot read {path}: {error.strerror}", f"ls -l {shell_word(path.parent)} shows what is there"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         if first["type"] == "json_invalid":
-            raise RunError(f"{path} is damaged: it is no whole JSON document") from error
+            raise RunError(f"{path} is damaged: it is no whole JSON document", _AGAIN) from error
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         what = fault(first["type"], first.get("ctx", {}), first["msg"])
-        raise RunError(f"{path} is damaged or from another version: {where}: {what}") from error
+        raise RunError(f"{path} is damaged or from another version: {where}: {what}", _AGAIN) from error
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:

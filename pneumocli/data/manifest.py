@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pneumocli.core.errors import DataError, PneumoError, RunError, first_few
+from pneumocli.core.errors import DataError, PneumoError, RunError, first_few, shell_word
 from pneumocli.core.events import Listener, Remark, TaskAdvanced, TaskFinished, TaskStarted, ignore
 from pneumocli.core.files import cache_folder, read_csv, sha256_of, write_csv, write_json
 from pneumocli.core.parallel import ordered_map
@@ -321,6 +321,9 @@ def readable_films(
         )
     kept = replace(manifest, rows=tuple(row for row in manifest.rows if row.image not in unreadable))
     if not kept.rows:
-        raise DataError(f"none of the {len(manifest)} films in {manifest.folder} can be read: {named}")
+        raise DataError(
+            f"none of the {len(manifest)} films in {manifest.folder} can be read: {named}",
+            f"pneumo verify-data {shell_word(manifest.folder)} names the fault of each",
+        )
     listener(Remark(f"left out {len(unreadable)} unreadable of {len(manifest)} films: {named}", "warning"))
     return kept

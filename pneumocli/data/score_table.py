@@ -71,7 +71,9 @@ def read_score_table(table: Path, listener: Listener = ignore) -> ScoreTable:
     for row in cells:
         where, image = f"{table}, line {row.line}", row.values["image"]
         if not image:
-            raise DataError(f"{where}: image is empty, expected the name of a film")
+            raise DataError(
+                f"{where}: image is empty, expected the name of a film", "fill the cell, or remove that line"
+            )
         if image in lines:
             raise DataError(
                 f"{where}: {image!r} stands in line {lines[image]} already, expected each film once",
@@ -114,7 +116,7 @@ def _number(text: str, column: str, where: str, *, has_decimal_commas: bool) -> 
     except ValueError:
         value = math.nan
     if not abs(value) <= _LARGEST or (column == "probability" and not 0 <= value <= 1):
-        raise DataError(f"{where}: {column} {text!r}, expected {expected}")
+        raise DataError(f"{where}: {column} {text!r}, expected {expected}", "correct the cell in that line")
     return value
 
 
@@ -147,6 +149,7 @@ def _kind(row: Cells, label: int, by_name: Kind, where: str) -> Kind:
     if kind is None or (kind == "normal") != (label == 0):
         raise DataError(
             f"{where}: kind {row.values['kind']!r} of a film of {CLASS_NAMES[label]}, expected "
-            f"{'normal' if label == 0 else 'bacteria, virus or unknown'}"
+            f"{'normal' if label == 0 else 'bacteria, virus or unknown'}",
+            "correct the kind in that line, or leave the column out",
         )
     return kind

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal
 
-from pneumocli.core.errors import DataError
+from pneumocli.core.errors import DataError, shell_word
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.records import CLASS_NAMES, Split
 from pneumocli.data.film_files import walk
@@ -123,7 +123,9 @@ def label_of(text: str, where: str) -> Literal[0, 1]:
     """
     label = _LABELS.get(text.lower())
     if label is None:
-        raise DataError(f"{where}: label {text!r}, expected NORMAL or PNEUMONIA (or 0 or 1)")
+        raise DataError(
+            f"{where}: label {text!r}, expected NORMAL or PNEUMONIA (or 0 or 1)", "correct the label in that line"
+        )
     return label
 
 
@@ -191,7 +193,9 @@ def _content(table: Path) -> bytes:
     try:
         content = table.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read {table}: {error.strerror}") from error
+        raise DataError(
+            f"cannot read {table}: {error.strerror}", f"ls -l {shell_word(table.parent)} shows what is there"
+        ) from error
     for signature, what in _WORKBOOKS:
         if content.startswith(signature):
             raise DataError(
@@ -266,7 +270,9 @@ def _lines(table: Path, text: str) -> Iterator[tuple[int, list[str]]]:
             line = reader.line_num + 1
             taken.clear()
     except csv.Error as error:
-        raise DataError(f"cannot read {table}, line {line}: {error}") from error
+        raise DataError(
+            f"cannot read {table}, line {line}: {error}", "open the table at that line, or save it anew as CSV UTF-8"
+        ) from error
 
 
 def _refuse_rows_within_quotes(table: Path, line: int, lines: Sequence[str], form: tuple[str, int, int]) -> None:
@@ -375,7 +381,10 @@ def _row(table: Path, cells: Cells, places: "_Places") -> TableRow:
     label = label_of(values["label"], where)
     split = values["split"].lower()
     if split not in SPLIT_WORDS and split not in _NOTHING:
-        raise DataError(f"{where}: split {values['split']!r}, expected train, val or test")
+        raise DataError(
+            f"{where}: split {values['split']!r}, expected train, val or test",
+            "correct the split in that line; an empty cell counts as train",
+        )
     return TableRow(
         cells.line, image, label, patient_of_cell(values["patient"], where), SPLIT_WORDS.get(split, "train")
     )
@@ -457,7 +466,10 @@ class _Places:
             hint = f"is {near} meant?" if near else "paths are relative to the data folder, see --data"
             raise DataError(f"{where}: no file at {self._folder / images[0]}", hint)
         if len(found) > 1:
-            raise DataError(f"{where}: {name!r} fits several files in {self._folder}: {', '.join(sorted(found))}")
+            raise DataError(
+                f"{where}: {name!r} fits several files in {self._folder}: {', '.join(sorted(found))}",
+                "write the path below the data folder, with its ending",
+            )
         return found.pop()
 
     def find(self, name: str) -> str | None:

@@ -243,7 +243,9 @@ def _write(run: RunFolder, target: RunFolder, card: ModelCard, listener: Listene
             target.write_model_card(*model_card(target, card, result=result))
             target.write_result(result)
     except OSError as error:
-        raise RunError(f"cannot write {target.path}: {error.strerror}") from error
+        raise RunError(
+            f"cannot write {target.path}: {error.strerror}", f"ls -ld {shell_word(target.path.parent)} shows its folder"
+        ) from error
     listener(FileWritten(target.onnx_file, "recalibrated model"))
 
 

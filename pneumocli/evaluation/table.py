@@ -70,7 +70,10 @@ def evaluate_table(config: PredictionsConfig, listener: Listener = ignore) -> Ev
             "name one with --threshold X: films at or above it are called PNEUMONIA",
         )
     if table.are_probabilities and config.threshold is not None and not 0 <= config.threshold <= 1:
-        raise DataError(f"--threshold {config.threshold:g}: the table holds probabilities, expected 0 to 1")
+        raise DataError(
+            f"--threshold {config.threshold:g}: the table holds probabilities, expected 0 to 1",
+            "give a share, such as --threshold 0.5; a table with the column score takes any number",
+        )
     name = config.name or config.predictions.stem
     folder = EvaluationFolder(config.output or default_table_evaluation(name))
     _refuse_other_folder(folder)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import ResNet, ResNet18_Weights, resnet18
 
-from pneumocli.core.errors import ModelFileError
+from pneumocli.core.errors import ModelFileError, shell_word
 from pneumocli.core.files import again_if_stale
 from pneumocli.core.records import CLASS_NAMES
 
@@ -98,7 +98,7 @@ def load_tensors(file: Path) -> object:
         ModelFileError: The file is missing, damaged, or holds objects other than plain data.
     """
     if not file.is_file():
-        raise ModelFileError(f"no file at {file}")
+        raise ModelFileError(f"no file at {file}", f"ls -l {shell_word(file.parent)} shows what is there")
     try:
         with warnings.catch_warnings():
             # A newer pickle protocol either loads or is refused below: its warning is of no use to the user.
@@ -120,7 +120,9 @@ def load_tensors(file: Path) -> object:
         IndexError,
     ) as error:
         # torch.load raises any of these on a damaged file, depending on the byte that is wrong.
-        raise ModelFileError(f"{file} is damaged or no file of torch.save") from error
+        raise ModelFileError(
+            f"{file} is damaged or no file of torch.save", "copy or download the weights anew"
+        ) from error
 
 
 def check_state_dict(file: Path, state: Mapping[str, Tensor]) -> None:
@@ -147,11 +149,19 @@ def check_state_dict(file: Path, state: Mapping[str, Tensor]) -> None:
     for name, tensor in state.items():
         shape = expected[name].shape if name not in _HEAD else (tensor.shape[0], *expected[name].shape[1:])
         if tensor.shape != torch.Size(shape):
-            raise ModelFileError(f"{file}: {name} has shape {tuple(tensor.shape)}, expected {tuple(shape)}")
+            raise ModelFileError(
+                f"{file}: {name} has shape {tuple(tensor.shape)}, expected {tuple(shape)}",
+                "take the weights of a ResNet-18, not of a ResNet-34 or -50",
+            )
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise ModelFileError(f"{file}: {name} holds numbers that are not finite")
+            raise ModelFileError(
+                f"{file}: {name} holds numbers that are not finite",
+                "the training that wrote it had diverged: take other weights",
+            )
     if state["fc.weight"].shape[0] != state["fc.bias"].shape[0]:
-        raise ModelFileError(f"{file}: fc.weight and fc.bias are of different numbers of classes")
+        raise ModelFileError(
+            f"{file}: fc.weight and fc.bias are of different numbers of classes", "save the network's state dict anew"
+        )
 
 
 def load_initial_weights(network: ResNet, state: Mapping[str, Tensor]) -> bool:

@@ -202,7 +202,10 @@ def _continue(run: RunFolder, config: ResumeConfig, processes: Team, listener: L
 
 def _refuse_done(run: RunFolder, progress: Progress, epochs: int) -> None:
     if progress.epoch > epochs:
-        raise RunError(f"{run.path} has {progress.epoch} epochs already, more than --epochs {epochs}")
+        raise RunError(
+            f"{run.path} has {progress.epoch} epochs already, more than --epochs {epochs}",
+            f"{resume_command(run.path)} --epochs {2 * progress.epoch} trains on",
+        )
     if run.finished and progress.epoch == epochs:
         raise RunError(
             f"{run.path} has finished its {progress.epoch} epochs",

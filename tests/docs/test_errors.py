@@ -46,6 +46,13 @@ def test_each_hint_of_the_code_is_on_the_page(errors: list[Error]):
     assert tables() in page
 
 
+def test_refusals_of_what_users_bring_have_a_hint_on_screen(errors: list[Error]):
+    files = ("data/table.py", "data/score_table.py", "evaluation/table.py", "core/files.py", "model/network.py")
+    # Which command resumes where a drive is lost, the command line knows.
+    lacking = [e for e in errors if e.place.split(":")[0] in files and not e.hint and e.kind != "DriveLost"]
+    assert [f"{e.place}: {e.message}" for e in lacking] == []
+
+
 def test_no_cure_is_left_of_an_error_that_went(errors: list[Error]):
     assert set(CURES) - {error.message for error in errors} == set()
     assert set(SPELLED) - {error.place.split(":")[0] for error in errors if not error.message} == set()
