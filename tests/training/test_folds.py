@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Barrier
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pneumocli.core.config import CompareConfig, EvaluateConfig, ResumeConfig, RunsConfig, TrainConfig
 from pneumocli.core.errors import DataError, ModelFileError, RunError, SettingError
-from pneumocli.core.events import Event, Listener, Remark
+from pneumocli.core.events import Event, Listener, Remark, ignore
 from pneumocli.core.settings import validated
 from pneumocli.data.images import fit_film, read_film
 from pneumocli.evaluation.evaluate import evaluate
@@ -25,6 +26,7 @@ from pneumocli.metrics.scores import read_out_of_fold
 from pneumocli.metrics.thresholds import choose_operating_point
 from pneumocli.run_folder import RunFolder
 from pneumocli.run_list import runs
+from pneumocli.training import fold_group
 from pneumocli.training.folds import complete_if_all_finished, train_folds
 from pneumocli.training.seeds import train_seeds
 from pneumocli.training.train import resume, train, train_until_done
@@ -334,3 +336,21 @@ class TestRefused:
     def test_settings_that_contradict_each_other(self, given: dict[str, object], message: str):
         with pytest.raises(SettingError, match=message):
             validated(TrainConfig, given)
+
+
+def test_films_that_no_shortcut_of_their_fold_judges_leave_the_group_without_hard_films(
+    trained: RunFolder, monkeypatch: pytest.MonkeyPatch
+):
+    films = trained.manifest().of("val")
+    folds = np.arange(len(films)) % 2 + 1
+    member = SimpleNamespace(card=SimpleNamespace(shortcut_model=None))
+    monkeypatch.setattr(fold_group, "acquisitions", lambda films, listener: [None] * len(films))
+    monkeypatch.setattr(
+        fold_group, "score_films", lambda *args, **kwargs: [SimpleNamespace(logit=1.0, error=None) for _ in args[1]]
+    )
+    answers = iter([np.ones(int((folds == 1).sum()), bool), None, *[np.ones(len(films) // 2, bool)] * 2])
+    monkeypatch.setattr(fold_group, "hard_films", lambda *_: next(answers))
+    assert fold_group._held_out([member, member], films, folds, ignore).hard is None
+    both = fold_group._held_out([member, member], films, folds, ignore).hard
+    assert both is not None
+    assert both.all()
