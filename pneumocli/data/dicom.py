@@ -231,23 +231,19 @@ def _decoded(dataset: "Dataset") -> Numbers:
         dataset.pixel_array_options(raw=True, decoding_plugin="pydicom")
     else:
         dataset.pixel_array_options(raw=True)
-    if (header := _jpeg_header(dataset)) is not None:
-        _refuse_another_jpeg(dataset, header)
-        if header.samples == 3 and header.is_ycbcr is not None:  # the stream was made so, whatever the header says
-            dataset.PhotometricInterpretation = "YBR_FULL_422" if header.is_ycbcr else "RGB"
-        if dataset.BitsAllocated == 8:
-            check_jpeg(_frame(dataset))
+    if dataset.file_meta.TransferSyntaxUID in (JPEGBaseline8Bit, JPEGExtended12Bit):
+        _settle_jpeg(dataset, next(iter(generate_frames(dataset.PixelData, number_of_frames=1)), b""))
     return np.asarray(dataset.pixel_array)
 
 
-def _frame(dataset: "Dataset") -> bytes:
-    return next(iter(generate_frames(dataset.PixelData, number_of_frames=1)), b"")
-
-
-def _jpeg_header(dataset: "Dataset") -> JpegHeader | None:
-    """What the stream of a film in lossy JPEG says of itself; ``None`` for other films."""
-    is_jpeg = dataset.file_meta.TransferSyntaxUID in (JPEGBaseline8Bit, JPEGExtended12Bit)
-    return jpeg_header(_frame(dataset)) if is_jpeg else None
+def _settle_jpeg(dataset: "Dataset", frame: bytes) -> None:
+    """Refuses a stream in lossy JPEG that is damaged or another than announced; its colours are what it says itself."""
+    if (header := jpeg_header(frame)) is not None:
+        _refuse_another_jpeg(dataset, header)
+        if header.samples == 3 and header.is_ycbcr is not None:  # the stream was made so, whatever the header says
+            dataset.PhotometricInterpretation = "YBR_FULL_422" if header.is_ycbcr else "RGB"
+    if dataset.BitsAllocated == 8:
+        check_jpeg(frame)
 
 
 def _refuse_another_jpeg(dataset: "Dataset", header: JpegHeader) -> None:

@@ -33,9 +33,8 @@ def _numbers_of(dataset: "Dataset", name: str) -> list[float | None]:
     try:
         value = dataset.get(name)
     except (ValueError, TypeError, ArithmeticError):
-        raw = dataset.get_item(
-            name
-        ).value  # such as the decimal comma of some exports, which the standard does not know
+        # Such as the decimal comma of some exports, which the standard does not know.
+        raw = dataset.get_item(name).value
         value = raw.decode("ascii", "replace").split("\\") if isinstance(raw, bytes) else []
     values = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
     return [_finite(item) for item in values]

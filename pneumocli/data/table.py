@@ -329,8 +329,8 @@ def _header(table: Path, text: str) -> tuple[list[str], int]:
 
 
 def _header_names(table: Path, text: str) -> tuple[str, ...]:
-    header = next((cells for _, cells in _lines(table, text) if _is_header(cells)), [])
-    return tuple(cell.strip().lower() for cell in header)
+    names, _ = _header(table, text)
+    return tuple(names) if _is_header(names) else ()
 
 
 def _is_header(cells: Sequence[str]) -> bool:
