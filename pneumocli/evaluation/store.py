@@ -9,7 +9,8 @@ from pneumocli.data.layout import PHANTOM_MARK
 from pneumocli.data.manifest import Manifest
 from pneumocli.inference.classifier import Classifier
 from pneumocli.metrics.records import Evaluation, ScoredFilm
-from pneumocli.metrics.scores import ScoreArrays, read_predictions, write_predictions
+from pneumocli.metrics.scored_films import read_predictions, write_predictions
+from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.reporting.evaluation_page import EvaluationReport, evaluation_page
 from pneumocli.reporting.figures import evaluation_figures, png
 from pneumocli.reporting.film_pictures import shown_films

@@ -17,7 +17,8 @@ from pneumocli.evaluation.measure import Choices, Origin, measured, scored_film
 from pneumocli.metrics.bootstrap import undefined
 from pneumocli.metrics.classification import sigmoid
 from pneumocli.metrics.records import CALIBRATION_METRICS, Evaluation, ScoredFilm
-from pneumocli.metrics.scores import ScoreArrays, read_predictions, write_predictions
+from pneumocli.metrics.scored_films import read_predictions, write_predictions
+from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.model.card import OperatingPoint
 from pneumocli.reporting.evaluation_page import EvaluationReport, evaluation_page
 from pneumocli.reporting.figures import png, table_figures

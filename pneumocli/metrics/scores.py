@@ -1,30 +1,15 @@
-"""The films of an evaluation as arrays, and ``predictions.csv`` on disk."""
+"""The films of an evaluation as arrays, and beside them the run that they were scored with."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from pneumocli.core.errors import RunError
-from pneumocli.core.files import read_csv, write_csv
 from pneumocli.core.records import CLASS_NAMES, EpochRecord
 from pneumocli.metrics.classification import film_losses, sigmoid
-from pneumocli.metrics.records import (
-    ComparedRun,
-    Evaluation,
-    OutOfFoldFilm,
-    ScoredFilm,
-)
-
-COLUMNS = tuple(ScoredFilm.model_fields)
-_OUT_OF_FOLD_COLUMNS = tuple(OutOfFoldFilm.model_fields)
-
-_Film = TypeVar("_Film", bound=ScoredFilm)
+from pneumocli.metrics.records import ComparedRun, Evaluation, ScoredFilm
 
 
 @dataclass(frozen=True)
@@ -79,43 +64,6 @@ class ScoreArrays:
     def losses(self) -> NDArray[np.float64]:
         """Cross-entropy of each film at the temperature, (N,): how wrong the answer was."""
         return film_losses(self.labels, self.calibrated)
-
-
-def write_predictions(file: Path, films: Sequence[ScoredFilm]) -> None:
-    """Writes ``predictions.csv``."""
-    write_csv(file, COLUMNS, (film.model_dump() for film in films))
-
-
-def read_predictions(file: Path) -> tuple[ScoredFilm, ...]:
-    """Reads ``predictions.csv``.
-
-    Raises:
-        RunError: The file is missing or damaged.
-    """
-    return _read(file, ScoredFilm, "pneumo evaluate writes it anew")
-
-
-def write_out_of_fold(file: Path, films: Sequence[OutOfFoldFilm]) -> None:
-    """Writes ``out-of-fold.csv``."""
-    write_csv(file, _OUT_OF_FOLD_COLUMNS, (film.model_dump() for film in films))
-
-
-def read_out_of_fold(file: Path) -> tuple[OutOfFoldFilm, ...]:
-    """Reads ``out-of-fold.csv`` of a group of folds.
-
-    Raises:
-        RunError: The file is missing or damaged.
-    """
-    return _read(file, OutOfFoldFilm, "restore it from a backup, or remove result.json beside it and train --continue")
-
-
-def _read(file: Path, form: type[_Film], hint: str) -> tuple[_Film, ...]:
-    try:
-        return tuple(form.model_validate(row) for row in read_csv(file))
-    except OSError as error:
-        raise RunError(f"cannot read {file}: {error.strerror}") from error
-    except (ValidationError, ValueError, csv.Error) as error:
-        raise RunError(f"{file} is damaged", hint) from error
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from pneumocli.inference.scoring import score_films
 from pneumocli.metrics.calibration import fit_temperature
 from pneumocli.metrics.classification import auroc, log_loss, sigmoid, spread
 from pneumocli.metrics.records import OutOfFoldFilm, ScoredFilm
-from pneumocli.metrics.scores import write_out_of_fold
+from pneumocli.metrics.scored_films import write_out_of_fold
 from pneumocli.metrics.thresholds import choose_operating_point
 from pneumocli.model.brightness_map import fit_brightness_map, thumbnails
 from pneumocli.model.card import FeatureModel, InputRange, ModelCard, ValidationSummary

@@ -1,4 +1,4 @@
-"""The learning rate of every step, and what else a recipe says about a step."""
+"""How a training steps: its method, and the pace at which an optimiser follows it."""
 
 import math
 from dataclasses import dataclass

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumocli.core.records import CLASS_NAMES
-from pneumocli.metrics.scores import ScoreArrays, read_predictions
+from pneumocli.metrics.scored_films import read_predictions
+from pneumocli.metrics.scores import ScoreArrays
 from pneumocli.model.card import ReferLimits
 from pneumocli.shift.conformal import one_of_each_patient, refer_limits, sets_of
 

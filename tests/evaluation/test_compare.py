@@ -28,7 +28,8 @@ from pneumocli.evaluation.store import read_evaluation
 from pneumocli.inference.classifier import card_of_run
 from pneumocli.metrics.classification import sigmoid
 from pneumocli.metrics.records import Comparison, Difference, Evaluation, Metric
-from pneumocli.metrics.scores import Compared, ScoreArrays, write_predictions
+from pneumocli.metrics.scored_films import write_predictions
+from pneumocli.metrics.scores import Compared, ScoreArrays
 from pneumocli.reporting.comparison_figures import _SHOWN, comparison_figure
 from pneumocli.run_folder import RunFolder
 from tests.conftest import change_card, copy_of

@@ -28,7 +28,7 @@ FLOORS: dict[int, dict[str, str]] = {
     3: {
         "metrics": (
             "bootstrap calibration classification delong edges groups label_shift paired_tests patient_level"
-            " recalibration records refitted scores square_and_add suspect_labels thresholds"
+            " recalibration records refitted scored_films scores square_and_add suspect_labels thresholds"
         ),
         "run_folder": "",
         "shift": "conformal detection reference sample shortcut two_sample",

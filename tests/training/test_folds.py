@@ -22,7 +22,7 @@ from pneumocli.evaluation.subject import subject_of
 from pneumocli.inference.classifier import Classifier, card_of_run, logit_of
 from pneumocli.library.results import RunFolder as ShownFolder
 from pneumocli.metrics.calibration import fit_temperature
-from pneumocli.metrics.scores import read_out_of_fold
+from pneumocli.metrics.scored_films import read_out_of_fold
 from pneumocli.metrics.thresholds import choose_operating_point
 from pneumocli.run_folder import RunFolder
 from pneumocli.run_list import runs

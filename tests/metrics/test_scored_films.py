@@ -6,7 +6,7 @@ import pytest
 
 from pneumocli.core.errors import RunError
 from pneumocli.metrics.records import OutOfFoldFilm
-from pneumocli.metrics.scores import read_out_of_fold, write_out_of_fold
+from pneumocli.metrics.scored_films import read_out_of_fold, write_out_of_fold
 from tests.conftest import scored_film
 
 
