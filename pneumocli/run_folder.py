@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -184,12 +185,12 @@ class RunFolder:
 
     @classmethod
     def latest_finished(cls, root: Path = DEFAULT_RUNS) -> "RunFolder":
-        """The run under ``root`` whose ``result.json`` is the newest.
+        """The run under ``root`` that finished last, by what its ``result.json`` says: a copy has the time of copying.
 
         Raises:
             RunError: There is none.
         """
-        results = sorted(root.glob("*/result.json"), key=lambda file: file.stat().st_mtime_ns)
+        results = sorted(root.glob("*/result.json"), key=_finished_at)
         if not results:
             raise RunError(f"no finished run under {root}", "name one with --run RUN, or train one with pneumo train")
         return cls(results[-1].parent)
@@ -517,16 +518,24 @@ class RunFolder:
         write_text(self.environment_file, dump_json(environment))
 
     def record_int8_file(self) -> None:
-        """Enters the file of ``pneumo quantize`` into ``result.json``; the training's end keeps its time."""
-        written = self.result_file.stat()
+        """Enters the file of ``pneumo quantize`` into ``result.json``."""
         file = RunFolder(self.path, "int8").onnx_file
         result = self.result()
         self.write_result(result.model_copy(update={"sha256": result.sha256 | {file.name: sha256_of(file)}}))
-        os.utime(self.result_file, ns=(written.st_atime_ns, written.st_mtime_ns))  # the latest run is found by it
 
     def write_result(self, result: RunResult) -> None:
         """Writes ``result.json``; call it last."""
         write_text(self.result_file, dump_json(result))
+
+
+def _finished_at(result_file: Path) -> tuple[float, int]:
+    """When a run finished, and its file's time for those of one second; that time alone where the file is damaged."""
+    written = result_file.stat()
+    try:
+        finished = datetime.fromisoformat(RunFolder(result_file.parent).result().finished_utc)
+        return finished.timestamp(), written.st_mtime_ns
+    except (RunError, ValueError):
+        return written.st_mtime, written.st_mtime_ns
 
 
 def default_run(*, pretrained: bool) -> Path:

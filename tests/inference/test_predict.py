@@ -65,6 +65,9 @@ def test_which_model_is_model_remark(
     shutil.copytree(trained.path, "runs/second")
     os.utime("runs/first/result.json", (1, 1))
     assert model_remark() == "model runs/second/model.onnx (the latest finished run)"
+    first = RunFolder(Path("runs/first"))
+    first.write_result(first.result().model_copy(update={"finished_utc": "2000-01-01T00:00:00+00:00"}))
+    assert model_remark() == "model runs/second/model.onnx (the latest finished run)"  # whatever was copied last
     monkeypatch.setenv("PNEUMO_RUN", "runs/first")
     assert model_remark() == "model runs/first/model.onnx ($PNEUMO_RUN)"
     assert model_remark(run="runs/second") == "model runs/second/model.onnx (--run)"
