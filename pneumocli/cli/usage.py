@@ -4,6 +4,7 @@ Typer's own report repeats the usage line, shows pydantic's sentences and takes 
 """
 
 import inspect
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from pneumocli.cli.help_texts import GROUPS, group_of, place_of
 from pneumocli.cli.other_tools import COMMANDS, OPTIONS, POSITIONAL, suggested_flags, suggested_value
 from pneumocli.cli.output import Output
-from pneumocli.core.errors import SettingError
+from pneumocli.core.errors import SettingError, shell_word
 from pneumocli.core.setting_faults import one_of
 
 # Typer vendors click and gives this class no public name of its own.
@@ -44,6 +45,7 @@ class Command(TyperCommand):
         except typer.BadParameter as error:
             raise SettingError(self._wrong_value(error, given), self._meant(error, given) or _help_of(ctx)) from error
         except _UsageError as error:
+            _refuse_dashed_file(args, ctx)
             _refuse(error, ctx)
         except SettingError as error:
             raise SettingError(error.message, _help_of(ctx)) from error
@@ -134,6 +136,17 @@ class Group(TyperGroup):
 
 def _help_of(ctx: Any) -> str | None:  # noqa: ANN401 - click's context, vendored
     return None if ctx is None else f"{ctx.command_path} --help"
+
+
+def _refuse_dashed_file(args: list[str], ctx: Any) -> None:  # noqa: ANN401 - click's context, vendored
+    """Refuses a file whose name begins with a dash, such as a pattern of the shell brings: it was taken for options."""
+    options = _options_of(ctx)
+    for word in args:
+        if word.startswith("-") and word not in options and os.path.lexists(word):
+            raise SettingError(
+                f"{word} is a file, and was read as an option: its name begins with a dash",
+                f"write {shell_word(f'.{os.sep}{word}')}, and patterns likewise: .{os.sep}*",
+            )
 
 
 def _refuse(error: Any, ctx: Any) -> Never:  # noqa: ANN401 - click's error and context, vendored

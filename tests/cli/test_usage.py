@@ -1,5 +1,7 @@
 """Wrong usage: one sentence, one hint, exit code 2, for every command and every option."""
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
@@ -119,6 +121,13 @@ def test_a_pattern_with_an_equals_sign_is_no_word_of_another_tool():
     done = CliRunner().invoke(app, ["predict", "day=*/1.png", "--run", "none"])
     assert done.exit_code == 1, "a run that is missing, not wrong usage"
     assert done.stderr.startswith("error: no run folder at none")
+
+
+def test_a_file_whose_name_begins_with_a_dash_is_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Path("-a film.png").touch()  # as ``pneumo predict *`` brings it
+    sentence = "-a film.png is a file, and was read as an option: its name begins with a dash"
+    assert error_of("predict", "-a film.png") == (sentence, "write './-a film.png', and patterns likewise: ./*")
 
 
 def test_no_suggestion_names_an_option_that_the_command_lacks():
