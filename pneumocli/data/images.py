@@ -19,7 +19,7 @@ from pneumocli.data.film import MOST_PIXELS, Film, Pixels, UnreadableFilm, check
 from pneumocli.data.film_files import film_content
 from pneumocli.data.formats import HEAD_BYTES, format_of, is_film_name, what_it_is
 from pneumocli.data.grey import Samples, film_of, is_coloured
-from pneumocli.data.jpeg import check_jpeg, decoded_grey_jpeg
+from pneumocli.data.jpeg import check_jpeg, decoded_grey_jpeg, jpeg_header
 from pneumocli.data.jpeg2000 import deep_jpeg2000, jpeg2000_depth
 from pneumocli.data.tiff import read_tiff
 
@@ -87,6 +87,11 @@ def read_film(source: Path | bytes, *, draft_side: int | None = None) -> Film:
     try:
         return _read_picture(content, head, draft_side)
     except UnidentifiedImageError as error:
+        header = jpeg_header(content) if format_of(head) == "JPEG" else None
+        if header is not None and header.bits > 8:  # as cut out of a DICOM file; libjpeg-turbo reads 8 alone
+            raise UnreadableFilm(
+                f"is a JPEG of {header.bits} bits a sample, expected 8: keep it in its DICOM file, or save it as PNG"
+            ) from error
         raise UnreadableFilm(f"is no picture that can be read: it begins with {bytes_text(content[:8])}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableFilm(f"claims more than {MOST_PIXELS:,} pixels") from error

@@ -230,6 +230,14 @@ def test_files_that_are_no_films():
     assert refused(encoded(Image.fromarray(picture(31, 60)), "PNG")) == "is 60 x 31 pixels, too small for a film"
 
 
+def test_a_jpeg_of_12_bits_is_named_as_one():
+    content = bytearray(encoded(Image.fromarray(picture(200, 200)), "JPEG"))
+    frame = content.index(b"\xff\xc0")
+    content[frame + 4] = 12
+    expected = "is a JPEG of 12 bits a sample, expected 8: keep it in its DICOM file, or save it as PNG"
+    assert refused(bytes(content)) == expected
+
+
 def test_a_missing_file_and_a_folder(tmp_path: Path):
     for path in (tmp_path / "gone.png", tmp_path):
         with pytest.raises(UnreadableFilm, match="cannot be opened"):
