@@ -141,6 +141,18 @@ def judge_balance(rows: Sequence[ManifestRow], weights: Mapping[ClassName, float
         )
 
 
+def judge_one_class(rows: Sequence[ManifestRow]) -> Iterator[Verdict]:
+    """Splits whose films are all of one class."""
+    for split in SPLITS:
+        labels = [row.label for row in rows if row.split == split]
+        if len(set(labels)) != 1:
+            continue
+        lost = "nothing can be learnt from it" if split == "train" else "AUROC is undefined there"
+        yield note(
+            "one-class", f"{split} holds {CLASS_NAMES[labels[0]]} alone ({counted(len(labels), 'film')}): {lost}"
+        )
+
+
 def judge_unused(found: Survey) -> Iterator[Verdict]:
     """Films that no command uses, wherever they lie, and folders that may hold some."""
     if found.unused:

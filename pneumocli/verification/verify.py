@@ -105,6 +105,7 @@ def _verification(
         *about_films,
         *(checks.prove_disjoint(rows, about_films) if subject.source == "run" else ()),
         *checks.judge_balance(rows, weights),
+        *checks.judge_one_class(rows),
         *(() if subject.survey is None else checks.judge_other_files(subject.survey, cells)),
         *(checks.explain_figures() if comparison is not None and subject.source == "folder" else ()),
     )

@@ -62,6 +62,12 @@ def test_the_perfect_release_has_no_problem(release: Path):
     assert result.resized is result.shortcut_probe is None
 
 
+def test_a_split_of_one_class_is_a_note(tmp_path: Path):
+    images = [*some_of("train", "NORMAL", 2), *some_of("train", "PNEUMONIA", 2), *some_of("test", "PNEUMONIA", 3)]
+    result = verified(empty_films(tmp_path, images), quick=True)
+    assert only(result.notes, "one-class").text == "test holds PNEUMONIA alone (3 films): AUROC is undefined there"
+
+
 @pytest.mark.slow
 def test_the_mendeley_release_has_no_problem(tmp_path: Path):
     images = (row.image.replace("val/", "train/", 1) for row in kaggle_rows())
