@@ -23,6 +23,7 @@ CAUSES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("a setting has two names, and both were used", ("is given 2 times",)),
     ("the search sets it anew in each trial", ("is decided by pneumo tune",)),
     ("a word of another tool, or a flag without its dashes", ("is no film: expected films",)),
+    ("the shell put it there for a pattern such as *.png", ("its name begins with a dash",)),
     ("the shortcuts are known of the training films alone", ("needs hard films, which other places",)),
     ("a run was named where its settings are wanted", ("is a folder, expected a TOML",)),
     (

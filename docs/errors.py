@@ -86,12 +86,12 @@ def _assigned(nodes: Iterable[ast.AST]) -> dict[str, ast.expr]:
 def errors_in_the_source() -> Iterator[Error]:
     """Every place of the package that makes an error, in the order of the files."""
     constants = {}
-    for path in PACKAGE.rglob("*.py"):
-        top = ast.Module([n for n in ast.parse(path.read_text("utf-8")).body if isinstance(n, ast.Assign)], [])
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
+    for tree in trees.values():
+        top = ast.Module([node for node in tree.body if isinstance(node, ast.Assign)], [])
         constants |= {name: value for name, value in _assigned(ast.walk(top)).items() if name.lstrip("_").isupper()}
-    for path in sorted(PACKAGE.rglob("*.py")):
+    for path, tree in trees.items():
         place = path.relative_to(PACKAGE).as_posix()
-        tree = ast.parse(path.read_text(encoding="utf-8"))
         nodes = list(ast.walk(tree))
         scopes = [node for node in nodes if isinstance(node, ast.FunctionDef)]
         of_module = constants | _assigned(nodes)

@@ -61,16 +61,14 @@ def test_only_the_run_folder_knows_the_names_inside_a_run():
     names = {path.name for path in paths} - {"run", "test"} | {folder.path.parent.name for folder in evaluations}
     assert len(names) == 23
     for name, path in import_graph.modules_on_disk().items():
-        texts = [
-            node.value for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-            if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        ]  # fmt: skip
+        constants = (node.value for node in import_graph.nodes_of(path) if isinstance(node, ast.Constant))
+        texts = [value for value in constants if isinstance(value, str)]
         assert name == "run_folder" or [text for text in texts if text.rpartition("/")[2] in names] == [], name
 
 
 def test_typer_and_rich_stay_in_the_command_line():
     for name, path in import_graph.modules_on_disk().items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in import_graph.nodes_of(path):
             roots = {alias.name.split(".")[0] for alias in node.names} if isinstance(node, ast.Import) else set()
             if isinstance(node, ast.ImportFrom) and node.module:
                 roots = {node.module.split(".")[0]}

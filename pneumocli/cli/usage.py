@@ -145,7 +145,7 @@ def _refuse_dashed_file(args: list[str], ctx: Any) -> None:  # noqa: ANN401 - cl
         if word.startswith("-") and word not in options and os.path.lexists(word):
             raise SettingError(
                 f"{word} is a file, and was read as an option: its name begins with a dash",
-                f"write {shell_word(f'.{os.sep}{word}')}, and patterns likewise: .{os.sep}*",
+                f"write {shell_word(f'.{os.sep}{word}')}, and begin patterns with .{os.sep} likewise",
             )
 
 

@@ -127,7 +127,10 @@ def test_a_file_whose_name_begins_with_a_dash_is_no_option(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     Path("-a film.png").touch()  # as ``pneumo predict *`` brings it
     sentence = "-a film.png is a file, and was read as an option: its name begins with a dash"
-    assert error_of("predict", "-a film.png") == (sentence, "write './-a film.png', and patterns likewise: ./*")
+    assert error_of("predict", "-a film.png") == (
+        sentence,
+        "write './-a film.png', and begin patterns with ./ likewise",
+    )
 
 
 def test_no_suggestion_names_an_option_that_the_command_lacks():

@@ -3,6 +3,7 @@
 import ast
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "pneumocli"
@@ -76,6 +77,7 @@ FLOORS: dict[int, dict[str, str]] = {
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 
 
+@cache
 def modules_on_disk() -> dict[str, Path]:
     """Every module with code of the package by its name below it: ``core.files``, ``demo``, ``__init__``."""
     return {
@@ -100,10 +102,16 @@ def room_of(module: str) -> str:
     return module.partition(".")[0]
 
 
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """Everything that a file of Python says, in the order of :func:`ast.walk`."""
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports_of(path: Path) -> set[str]:
     """Modules of the package that a file imports, anywhere in it: for typing and inside functions, too."""
     known = modules_on_disk()
-    return {name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) for name in _imported(node, known)}
+    return {name for node in nodes_of(path) for name in _imported(node, known)}
 
 
 def _imported(node: ast.AST, known: Mapping[str, Path]) -> Iterator[str]:
