@@ -66,7 +66,7 @@ class JpegHeader:
 def jpeg_header(content: bytes) -> JpegHeader | None:
     """The header of a JPEG stream; ``None`` where there is none."""
     is_ycbcr, place = None, 2
-    while content[place : place + 1] == b"\xff":
+    while len(content) >= place + 4 and content[place] == 0xFF:
         marker, length = content[place + 1], int.from_bytes(content[place + 2 : place + 4], "big")
         segment = content[place + 4 : place + 2 + length]
         if marker == 0xE0 and segment.startswith(b"JFIF\0"):

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -84,10 +85,8 @@ def predict(config: PredictConfig, listener: Listener = ignore) -> Predictions:
         listener(Remark(f"heat maps of this model are coarse, {cells} x {cells} cells: they show a region, no finding"))
     # Everything that can be wrong from the start is raised here, not at the first film.
     table = _table(config, classifier, listener)
-    threshold = _threshold(config, classifier)
-    return Predictions(
-        classifier, threshold, _answers(config, classifier, table, chain(first, films), folder, listener)
-    )
+    work = _Work(config, classifier, table, folder, listener)
+    return Predictions(classifier, work.threshold, work.answers(chain(first, films)))
 
 
 def choose_model(config: PredictConfig) -> tuple[RunFolder | Path, str]:
@@ -143,83 +142,107 @@ def _threshold(config: PredictConfig, classifier: Classifier) -> float:
     return classifier.card.operating_point.threshold if config.threshold is None else config.threshold
 
 
-def _answers(  # noqa: PLR0913 - what is scored, by what, where answers go, and who listens
-    config: PredictConfig,
-    classifier: Classifier,
-    table: AnswerTable | None,
-    films: Iterator[Named],
-    folder: "FolderShift | None",
-    listener: Listener,
-) -> Generator[Prediction, None, None]:
-    share = None if config.shard is None else Share(config.shard)
-    if share is not None:
-        films = share.of(films)
-    total = _total(config, table)
-    with table if table is not None else nullcontext():
-        if table is not None:
-            mark_of(table.path).unlink(missing_ok=True)
-            films = table.missing(films)
-        pairs = _scored(config, classifier, films, total, folder, listener)
-        threshold = _threshold(config, classifier)
-        limits = classifier.card.refer
-        answers = ((named, scored, answer_for(named.image, scored, threshold, limits)) for named, scored in pairs)
-        tally = None if config.report is None else AnswerTally(most=MOST_ROWS, examples=EXAMPLES)
-        for prediction in _explained(config, classifier.card, answers):
-            if table is not None:
-                table.add(prediction)
-            if tally is not None:
-                tally.add(prediction)
-            yield prediction
-    shift = None if folder is None else folder.report(classifier, listener)
-    if table is not None:
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A prediction at work: what scores the films, and where the answers go.
+
+    Attributes:
+        config: The settings.
+        classifier: Scores.
+        table: Gets a row for each film, if one is written.
+        folder: Compares the films as a whole with the model's validation films, where they can be enough for that.
+        listener: Gets what was written, and the progress.
+    """
+
+    config: PredictConfig
+    classifier: Classifier
+    table: AnswerTable | None
+    folder: "FolderShift | None"
+    listener: Listener
+
+    @property
+    def threshold(self) -> float:
+        """A film is positive if its probability is at or above it."""
+        return _threshold(self.config, self.classifier)
+
+    def answers(self, films: Iterator[Named]) -> Generator[Prediction, None, None]:
+        """Answers for films, each written before it is handed out; then the page, and the mark of a shard."""
+        config, table = self.config, self.table
+        share = None if config.shard is None else Share(config.shard)
         if share is not None:
-            _finish(share, table, classifier, threshold, folder, listener)
-        listener(FileWritten(table.path, "table"))
-    if tally is not None:
-        _write_page(config, tally, classifier, threshold, shift, listener)
-    if config.explain is not None and config.explain.is_dir():
-        listener(FileWritten(config.explain, "heat maps"))
+            films = share.of(films)
+        total = _total(config, table)
+        with table if table is not None else nullcontext():
+            if table is not None:
+                mark_of(table.path).unlink(missing_ok=True)
+                films = table.missing(films)
+            limits = self.classifier.card.refer
+            answers = (
+                (named, scored, answer_for(named.image, scored, self.threshold, limits))
+                for named, scored in self._scored(films, total)
+            )
+            tally = None if config.report is None else AnswerTally(most=MOST_ROWS, examples=EXAMPLES)
+            for prediction in _explained(config, self.classifier.card, answers):
+                if table is not None:
+                    table.add(prediction)
+                if tally is not None:
+                    tally.add(prediction)
+                yield prediction
+        shift = None if self.folder is None else self.folder.report(self.classifier, self.listener)
+        if table is not None:
+            if share is not None:
+                self._finish(share, table)
+            self.listener(FileWritten(table.path, "table"))
+        if config.report is not None and tally is not None:
+            self._write_page(config.report, tally, shift)
+        if config.explain is not None and config.explain.is_dir():
+            self.listener(FileWritten(config.explain, "heat maps"))
 
+    def _scored(self, films: Iterator[Named], total: int | None) -> Iterator[tuple[Named, ScoringResult]]:
+        """Each film with its score; those between reading and scoring wait in a queue."""
+        waiting: deque[Named] = deque()
 
-def _write_page(  # noqa: PLR0913 - what is shown, and who listens
-    config: PredictConfig,
-    tally: AnswerTally,
-    classifier: Classifier,
-    threshold: float,
-    shift: "Shift | None",
-    listener: Listener,
-) -> None:
-    from pneumocli.inference.answers_page import answers_page  # fonts, drawing and templates
+        def sources() -> Iterator[Source]:
+            for film in films:
+                waiting.append(film)
+                yield film.source if film.source is not None else UnreadableFilm(film.error or "cannot be read")
 
-    assert config.report is not None  # noqa: S101 - the caller has a tally for it
-    page = answers_page(tally, classifier, threshold, maps=config.explain is not None, shard=config.shard, shift=shift)
-    write_text(config.report, page)
-    listener(FileWritten(config.report, "report"))
-
-
-def _finish(  # noqa: PLR0913 - what is marked, what the mark holds, and who listens
-    share: Share,
-    table: AnswerTable,
-    classifier: Classifier,
-    threshold: float,
-    folder: "FolderShift | None",
-    listener: Listener,
-) -> None:
-    """Marks a shard's table as finished, unless it holds films that are not in the list any more."""
-    from pneumocli.inference.merge import write_mark  # most predictions are of no shard
-
-    if table.num_met == table.num_films:
-        sample = None if folder is None else folder.sample
-        write_mark(share, table.path, model_sha256=classifier.sha256, threshold=threshold, sample=sample)
-        return
-    gone = table.num_films - table.num_met
-    listener(
-        Remark(
-            f"{table.path} holds {counted(gone, 'film')} that the inputs no longer name, so it cannot be merged: "
-            "without --resume it is begun anew",
-            "warning",
+        scores = score_films(
+            self.classifier,
+            sources() if total is None else Counted(sources(), total),
+            batch_size=self.config.batch_size,
+            keep_maps=self.config.explain is not None,
+            sample=None if self.folder is None else self.folder.sample,
+            listener=self.listener,
         )
-    )
+        for scored in scores:
+            yield waiting.popleft(), scored
+
+    def _finish(self, share: Share, table: AnswerTable) -> None:
+        """Marks a shard's table as finished, unless it holds films that are not in the list any more."""
+        from pneumocli.inference.merge import write_mark  # most predictions are of no shard
+
+        if table.num_met == table.num_films:
+            sample = None if self.folder is None else self.folder.sample
+            model = self.classifier.sha256
+            write_mark(share, table.path, model_sha256=model, threshold=self.threshold, sample=sample)
+            return
+        gone = table.num_films - table.num_met
+        self.listener(
+            Remark(
+                f"{table.path} holds {counted(gone, 'film')} that the inputs no longer name, so it cannot be merged: "
+                "without --resume it is begun anew",
+                "warning",
+            )
+        )
+
+    def _write_page(self, file: Path, tally: AnswerTally, shift: "Shift | None") -> None:
+        from pneumocli.inference.answers_page import answers_page  # fonts, drawing and templates
+
+        maps = self.config.explain is not None
+        page = answers_page(tally, self.classifier, self.threshold, maps=maps, shard=self.config.shard, shift=shift)
+        write_text(file, page)
+        self.listener(FileWritten(file, "report"))
 
 
 def _total(config: PredictConfig, table: AnswerTable | None) -> int | None:
@@ -231,34 +254,6 @@ def _total(config: PredictConfig, table: AnswerTable | None) -> int | None:
         index, count = numbers(config.shard)
         total = len(range(index - 1, total, count))
     return max(0, total - (0 if table is None else table.num_films))
-
-
-def _scored(  # noqa: PLR0913 - what is scored, how, and who listens
-    config: PredictConfig,
-    classifier: Classifier,
-    films: Iterator[Named],
-    total: int | None,
-    folder: "FolderShift | None",
-    listener: Listener,
-) -> Iterator[tuple[Named, ScoringResult]]:
-    """Each film with its score; those between reading and scoring wait in a queue."""
-    waiting: deque[Named] = deque()
-
-    def sources() -> Iterator[Source]:
-        for film in films:
-            waiting.append(film)
-            yield film.source if film.source is not None else UnreadableFilm(film.error or "cannot be read")
-
-    scores = score_films(
-        classifier,
-        sources() if total is None else Counted(sources(), total),
-        batch_size=config.batch_size,
-        keep_maps=config.explain is not None,
-        sample=None if folder is None else folder.sample,
-        listener=listener,
-    )
-    for scored in scores:
-        yield waiting.popleft(), scored
 
 
 def answer_for(image: str, scored: ScoringResult, threshold: float, limits: ReferLimits | None) -> Prediction:

@@ -108,7 +108,8 @@ def held_out_auroc(
         properties: Keys of :data:`PROPERTIES` and :data:`ENCODER`; all of them unless given.
 
     Returns:
-        The AUROC of the pooled held-out scores, ``None`` where a class has fewer than two patients; and the folds.
+        The AUROC of the pooled held-out scores, ``None`` where a class has fewer than two patients or no film with a
+        score; and the folds.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -118,11 +119,14 @@ def held_out_auroc(
     folds = min(_FOLDS, *(len({p for p, y in zip(patients, truth, strict=True) if y == label}) for label in (0, 1)))
     if folds < 2:
         return None, 0
-    scores = np.zeros(len(made))
+    scores = np.full(len(made), np.nan)  # a fold whose other films are of one class scores none of its own
     for train, test in _folds(truth, patients, folds):
         shortcut = _regression("file", numbers, [made[i] for i in train], truth[train], use_encoder=ENCODER in names)
         scores[test] = shortcut_logits(shortcut, [made[i] for i in test])
-    return float(roc_auc_score(truth, scores)), folds
+    scored = ~np.isnan(scores)
+    if len(set(truth[scored].tolist())) < 2:
+        return None, folds
+    return float(roc_auc_score(truth[scored], scores[scored])), folds
 
 
 def _folds(labels: NDArray[np.int64], patients: Sequence[str], folds: int) -> list[tuple[NDArray[np.int64], ...]]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -70,11 +70,29 @@ class Targets:
             weights = torch.where(torch.from_numpy(hard), config.hard_weight * weights, weights)
         return cls(truth, weights)
 
+    def of_part(self, films: Tensor, batch: list[int]) -> "PartTargets":
+        """The targets of a part of a batch: of its ``films``, and the weight of the whole ``batch``."""
+        return PartTargets(self.labels[films], self.weights[films], self.weights[batch].sum())
+
     @property
     def prevalence(self) -> float:
         """Share of PNEUMONIA among the films as the loss weighs them: what the network's probabilities assume."""
         weights = self.weights.double()
         return float((weights * self.labels).sum() / weights.sum())
+
+
+class PartTargets(NamedTuple):
+    """Targets of the films of a part of a batch, on the CPU.
+
+    Attributes:
+        labels: int64 (n,).
+        weights: float32 (n,).
+        total_weight: Sum of the weights of the whole batch, of all its parts and processes, float32 ().
+    """
+
+    labels: Tensor
+    weights: Tensor
+    total_weight: Tensor
 
 
 Tick = Callable[[Tally], None]
@@ -279,21 +297,19 @@ def _part_loss(learner: Learner, part: Part, targets: Targets, tally: Tally) -> 
         forward = learner.compiled
     with torch.autocast(device.type, _DTYPES[learner.precision], enabled=learner.precision != "fp32"):
         logits = forward(inputs)
-    return _weighted_loss(learner, logits, targets, part.films, part.batch, tally)
+    return _weighted_loss(learner, logits, targets.of_part(part.films, part.batch), tally)
 
 
-def _weighted_loss(  # noqa: PLR0913 - private, called from two places
-    learner: Learner, logits: Tensor, targets: Targets, films: Tensor, batch: list[int], tally: Tally
-) -> Tensor:
-    labels = to_device(targets.labels[films], learner.device)
+def _weighted_loss(learner: Learner, logits: Tensor, targets: PartTargets, tally: Tally) -> Tensor:
+    labels = to_device(targets.labels, learner.device)
     losses = functional.cross_entropy(logits.float(), labels, reduction="none")
     tally.loss_sum += losses.detach().sum()  # without smoothing: comparable between runs, and with the validation loss
     if smoothing := learner.pacer.method.label_smoothing:
         losses = functional.cross_entropy(logits.float(), labels, reduction="none", label_smoothing=smoothing)
     # The mean is weighted as torch's cross_entropy does it: over the weights of the whole batch, which every process
     # knows from the films' numbers alone. Processes average their gradients, hence the factor.
-    weights = to_device(targets.weights[films], learner.device)
-    total_weight = to_device(targets.weights[batch].sum(), learner.device)
+    weights = to_device(targets.weights, learner.device)
+    total_weight = to_device(targets.total_weight, learner.device)
     return (weights * losses).sum() / total_weight * learner.team.size
 
 
@@ -406,7 +422,7 @@ def train_head_epoch(
     for batch in batches:
         numbers = torch.tensor(batch)
         logits = learner.network.fc(to_device(features[numbers], learner.device))
-        torch.autograd.backward(_weighted_loss(alone, logits, targets, numbers, batch, tally))
+        torch.autograd.backward(_weighted_loss(alone, logits, targets.of_part(numbers, batch), tally))
         learner.pacer.begin_step(learner.optimizer)
         learner.optimizer.step()
         learner.optimizer.zero_grad(set_to_none=True)

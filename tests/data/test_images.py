@@ -236,6 +236,9 @@ def test_a_jpeg_of_12_bits_is_named_as_one():
     content[frame + 4] = 12
     expected = "is a JPEG of 12 bits a sample, expected 8: keep it in its DICOM file, or save it as PNG"
     assert refused(bytes(content)) == expected
+    # too short for its frame, and for any segment
+    assert refused(bytes(content[:20])).startswith("is no picture that can be read")
+    assert refused(b"\xff\xd8\xff").startswith("is no picture that can be read")
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path):
