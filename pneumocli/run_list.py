@@ -166,21 +166,24 @@ def _check_files(run: RunFolder) -> None:
 
 
 def _evaluations(run: RunFolder) -> tuple[dict[str, dict[str, Metric]], PneumoError | None]:
-    """The stored evaluations, and the first one that cannot be read: the run itself is as good as ever."""
+    """The stored evaluations of its model, and the first that cannot be read: the run itself is as good as ever."""
+    model = run.model_sha256 if run.finished else None  # one that was trained on keeps what its model before was worth
     found: dict[str, dict[str, Metric]] = {}
     problem: PneumoError | None = None
     for folder in run.evaluation_folders():
         if not folder.metrics_file.is_file():
             continue
         try:
-            metrics: Mapping[str, Metric] = read_record(folder.metrics_file, Evaluation).metrics
+            evaluation = read_record(folder.metrics_file, Evaluation)
         except RunError as error:
             again = f"pneumo evaluate {shell_word(run.path)} --split {folder.path.name} writes it anew"
             other = f"evaluate these films again, or remove {shell_word(folder.path)}"
             error.hint = again if folder.path.name in SPLITS else other
             problem = problem or error
         else:
-            found[folder.path.name] = {name: metrics[name] for name in _SHOWN if name in metrics}
+            if evaluation.model_sha256 == model:
+                metrics: Mapping[str, Metric] = evaluation.metrics
+                found[folder.path.name] = {name: metrics[name] for name in _SHOWN if name in metrics}
     return found, problem
 
 

@@ -14,6 +14,7 @@ from pneumocli.cli.app import app
 from pneumocli.cli.runs import runs_table
 from pneumocli.core.config import RunsConfig
 from pneumocli.core.errors import RunError
+from pneumocli.evaluation.store import stored_evaluations
 from pneumocli.metrics.records import Evaluation
 from pneumocli.run_folder import RunFolder
 from pneumocli.run_list import runs
@@ -50,6 +51,16 @@ def test_every_state_is_named_with_what_to_do(folder: Path, evaluated: tuple[Run
     assert found["evaluated"].recipe == "scratch 64 px"
     assert set(found["plain"].val_intervals) == {"val_auroc", "val_accuracy"}
     assert found["plain"].size_bytes > found["incomplete"].size_bytes
+
+
+def test_figures_of_a_model_that_the_run_had_before_are_not_shown(folder: Path):
+    run = RunFolder(folder / "evaluated")
+    file = run.evaluation_folder("test").metrics_file
+    file.write_text(file.read_text().replace(run.model_sha256, "0" * 64))
+    found = {run.name: run for run in runs(RunsConfig(folder=folder))}
+    assert found["evaluated"].evaluations == {}
+    assert stored_evaluations(run, run.model_sha256) == []
+    assert [evaluation.place for evaluation in stored_evaluations(run, "0" * 64)] == ["test"]
 
 
 @pytest.mark.parametrize("place", ["test", "ward-3"])

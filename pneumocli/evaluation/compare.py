@@ -157,7 +157,7 @@ def _compared(name: str, run: RunFolder | TableEvaluation, config: CompareConfig
         ordered,
         scores,
         subject.films.folder,
-        tuple(stored_evaluations(run)),
+        tuple(stored_evaluations(run, evaluated.evaluation.model_sha256)),
     )
 
 

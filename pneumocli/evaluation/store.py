@@ -33,7 +33,7 @@ def write_evaluation(
     """
     write_evaluation_files(run, classifier, evaluation, films, data)
     if run.precision == "fp32":
-        run.write_model_card(*model_card(run, classifier.card, stored_evaluations(run)))
+        run.write_model_card(*model_card(run, classifier.card, stored_evaluations(run, evaluation.model_sha256)))
 
 
 def write_evaluation_files(
@@ -81,8 +81,8 @@ def evaluation_report(
 
 
 def _places(run: RunFolder, latest: Evaluation) -> tuple[Evaluation, ...]:
-    """Every evaluation of a run with the latest in its place, whether or not it is written yet."""
-    stored = {evaluation.place: evaluation for evaluation in stored_evaluations(run)}
+    """Every evaluation of the model with the latest in its place, whether or not it is written yet."""
+    stored = {evaluation.place: evaluation for evaluation in stored_evaluations(run, latest.model_sha256)}
     return tuple((stored | {latest.place: latest}).values())
 
 
@@ -134,9 +134,15 @@ def current_evaluation(run: RunFolder, films: Manifest, place: str) -> tuple[Eva
     return (evaluation, scored) if is_current else None
 
 
-def stored_evaluations(run: RunFolder) -> list[Evaluation]:
-    """Every stored evaluation of a run that can be read: train, val, test, then those of other films by name."""
-    return [found for file in _metrics_files(run) if isinstance(found := _read(file), Evaluation)]
+def stored_evaluations(run: RunFolder, model_sha256: str) -> list[Evaluation]:
+    """Every stored evaluation of a run's model that can be read: train, val, test, then those of other films by name.
+
+    Args:
+        run: The run.
+        model_sha256: Of its model: a run that was trained on keeps the evaluations of the model that it had before.
+    """
+    found = (_read(file) for file in _metrics_files(run))
+    return [one for one in found if isinstance(one, Evaluation) and one.model_sha256 == model_sha256]
 
 
 def damaged_evaluations(run: RunFolder) -> dict[Path, RunError]:

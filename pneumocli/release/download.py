@@ -6,6 +6,7 @@ process. Whatever a killed process left there is continued (a part of a zip) or 
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumocli.core.amounts import counted
@@ -69,6 +70,10 @@ def download(config: DownloadConfig, listener: Listener = ignore) -> DownloadRes
     target = config.data.resolve()
     if not target.name:
         raise DownloadError(f"{config.data} is the root of the disk", "choose a folder with --data DIR")
+    if config.archive is not None:
+        from pneumocli.release.zip_file import refuse_missing
+
+        refuse_missing(config.archive)
     place = Workplace(target)
     if not config.force and not place.work.exists():
         holding = holding_at(config.data)
@@ -90,14 +95,28 @@ def _nothing_to_do(config: DownloadConfig, holding: Holding, listener: Listener)
     Raises:
         DownloadError: It is another set than the one that was asked for.
     """
-    if config.archive is None and not holding.answers(config.source):
+    if config.archive is not None:
+        other = f"that of {config.archive}" if _is_of_another_zip(holding, config.archive, listener) else None
+        what = f"--archive {shell_word(config.archive)}"
+    else:
+        seed = f" --seed {config.seed}" if config.source == "phantom" else ""
+        other = None if holding.answers(config.source, config.seed) else f"{config.source}'s{seed}"
+        what = f"--source {config.source}{seed}"
+    if other is not None:
         raise DownloadError(
-            f"{config.data} holds another set than {config.source}'s: {holding.check.title}",
-            f"choose another folder with --data DIR; pneumo download --source {config.source} "
+            f"{config.data} holds another set than {other}: {holding.check.title}",
+            f"choose another folder with --data DIR; pneumo download {what} "
             f"--data {shell_word(config.data)} --force replaces it",
         )
     listener(Remark(f"{config.data} is complete ({holding.check.title}): nothing to do; --force starts over"))
     return DownloadResult(folder=str(config.data), already_complete=True, check=holding.check)
+
+
+def _is_of_another_zip(holding: Holding, archive: Path, listener: Listener) -> bool:
+    """Whether a set is known to have come from another zip."""
+    from pneumocli.release.zip_file import given
+
+    return holding.archive_sha256 is not None and holding.archive_sha256 != given(archive, listener).sha256
 
 
 def _draw(config: DownloadConfig, place: Workplace, listener: Listener) -> DownloadResult:
@@ -112,6 +131,7 @@ def _draw(config: DownloadConfig, place: Workplace, listener: Listener) -> Downl
         citation="none",
         retrieved_utc=_now(),
         archive_sha256=None,
+        seed=config.seed,
         counts=counts_of(check),
     )
     return _finish(config, place, source, check)
@@ -158,7 +178,7 @@ def _get(config: DownloadConfig, place: Workplace, listener: Listener) -> Downlo
     )
     result = _finish(config, place, source, check)
     kept = zip_file.dispose(archive, config)
-    place.clear()
+    place.clear(keep=config.archive)
     return result.model_copy(
         update={
             "num_bytes_fetched": archive.num_bytes,

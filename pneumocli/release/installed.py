@@ -25,13 +25,19 @@ class Holding:
     Attributes:
         source: What ``--source`` it came from, or the name of the zip that was given; empty where nobody noted it.
         check: The quick check of its names and counts.
+        archive_sha256: Of the zip that it came from; ``None`` where none is known.
+        seed: That phantoms were drawn from; ``None`` where it is not known.
     """
 
     source: str
     check: Verification
+    archive_sha256: str | None = None
+    seed: int | None = None
 
-    def answers(self, source: str) -> bool:
-        """Whether this is what ``--source`` would give."""
+    def answers(self, source: str, seed: int) -> bool:
+        """Whether this is what ``--source`` would give, for phantoms with this ``--seed``; 0 takes any."""
+        if source == "phantom" and seed and self.seed not in (None, seed):
+            return False
         return source == self.source or (self.check.complete and source == self.check.release)
 
 
@@ -61,7 +67,9 @@ def holding_at(folder: Path) -> Holding | None:
         source = read_record(folder / SOURCE_FILE, DataSource)
     except PneumoError:
         return Holding("", check) if check.complete else None
-    return Holding(source.source, check) if source.counts == counts_of(check) else None
+    if source.counts != counts_of(check):
+        return None
+    return Holding(source.source, check, source.archive_sha256, source.seed)
 
 
 def counts_of(check: Verification) -> dict[Split, dict[ClassName, int]]:

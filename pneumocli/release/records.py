@@ -31,6 +31,8 @@ class DataSource(Record):
     """ISO 8601."""
     archive_sha256: str | None
     """Of the zip; ``None`` for phantoms."""
+    seed: Count | None = None
+    """What the phantoms were drawn from; ``None`` for films, and in sets of before."""
     counts: dict[Split, dict[ClassName, Count]]
     """Films by split and class."""
     differing: tuple[str, ...] = ()

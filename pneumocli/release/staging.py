@@ -98,10 +98,14 @@ class Workplace:
             self.target.rename(self._old)
         self.new.rename(self.target)
 
-    def clear(self) -> None:
-        """Deletes what earlier calls left to continue: the set is whole, whatever it was made from."""
+    def clear(self, keep: Path | None = None) -> None:
+        """Deletes what earlier calls left to continue: the set is whole, whatever it was made from.
+
+        Args:
+            keep: The user's own zip, which may lie among it: an earlier call fetched it.
+        """
         for item in self.work.iterdir():
-            if item.is_file() and item != self._lock:
+            if item.is_file() and item != self._lock and (keep is None or not item.samefile(keep)):
                 item.unlink()
 
 

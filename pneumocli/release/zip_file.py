@@ -38,7 +38,17 @@ class ReleaseZip:
 
 
 def given(file: Path, listener: Listener) -> ReleaseZip:
-    """The user's own zip.
+    """The user's own zip, hashed.
+
+    Raises:
+        DownloadError: There is no such file.
+    """
+    refuse_missing(file)
+    return ReleaseZip(file, own=True, sha256=_sha256(file, listener))
+
+
+def refuse_missing(file: Path) -> None:
+    """Refuses a zip of the user's that is not there.
 
     Raises:
         DownloadError: There is no such file.
@@ -46,7 +56,6 @@ def given(file: Path, listener: Listener) -> ReleaseZip:
     if not file.is_file():
         what = "is a folder" if file.is_dir() else "does not exist"
         raise DownloadError(f"{file} {what}, expected the zip of a release", "give the zip's path to --archive")
-    return ReleaseZip(file, own=True, sha256=_sha256(file, listener))
 
 
 def fetched(remote: RemoteArchive, config: DownloadConfig, place: Workplace, listener: Listener) -> ReleaseZip:
@@ -134,7 +143,7 @@ def dispose(archive: ReleaseZip, config: DownloadConfig) -> Path | None:
     if not config.keep_archive:
         archive.file.unlink(missing_ok=True)
         return None
-    kept, number = config.data.parent / archive.file.name, 2
+    kept, number = config.data.resolve().parent / archive.file.name, 2  # of a link, on the disk that it leads to
     while kept.exists():  # a file of that name may be the user's own
         kept = kept.with_stem(f"{archive.file.stem}-{number}")
         number += 1

@@ -33,11 +33,13 @@ class Progress:
         history: The finished epochs.
         best_epoch: 0 before the first epoch.
         spent: Seconds of all sessions of the run by what they were spent on.
+        unreadable: Films that were left out at the start, with the reason: the run's manifest does not hold them.
     """
 
     history: list[EpochRecord] = field(default_factory=list)
     best_epoch: int = 0
     spent: dict[str, float] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
 
     @property
     def epoch(self) -> int:
@@ -84,6 +86,7 @@ def _content(learner: Learner, progress: Progress, plan: Plan) -> dict[str, obje
         "best_epoch": progress.best_epoch,
         "seconds": progress.seconds,
         "spent": progress.spent,
+        "unreadable": progress.unreadable,
         "plan": asdict(plan),
     }
     if learner.average is not None:
@@ -174,6 +177,7 @@ def _read(file: Path) -> Checkpoint:
             history=[EpochRecord.model_validate(record) for record in loaded["history"]],
             best_epoch=int(loaded["best_epoch"]),
             spent={str(name): float(value) for name, value in loaded["spent"].items()},
+            unreadable={str(image): str(reason) for image, reason in loaded.get("unreadable", {}).items()},
         )
         return Checkpoint(
             model=dict(loaded["model"]),

@@ -75,7 +75,7 @@ def next_step(config: TrainConfig, *, restarted: bool) -> NextStep:
         return NextStep("start", path)
     _refuse_what_is_no_run(run)
     refuse_other_settings(run, config, may_differ=() if restarted else ("epochs", "device"))
-    if _is_done(run, config.epochs):
+    if is_done(run, config.epochs):
         return NextStep("done", path)
     found = run.config()
     return NextStep(
@@ -102,7 +102,12 @@ def _refuse_what_is_no_run(run: RunFolder) -> None:
         )
 
 
-def _is_done(run: RunFolder, epochs: int) -> bool:
+def is_done(run: RunFolder, epochs: int) -> bool:
+    """Whether a run has finished what so many epochs ask for: all of them, or fewer because nothing got better.
+
+    Raises:
+        RunError: It has finished fewer, and lost the checkpoint to train on from.
+    """
     if not run.finished:
         return False
     result = run.result()

@@ -18,6 +18,7 @@ from pneumocli.core.records import EpochRecord, ManifestRow, RunResult
 from pneumocli.core.version import __version__
 from pneumocli.data.acquisition_cache import acquisitions
 from pneumocli.data.film import Pixels, still_there
+from pneumocli.evaluation.store import stored_evaluations
 from pneumocli.inference.classifier import Backend, Bytes, Floats, in_batches, logit_of
 from pneumocli.metrics.bootstrap import rate
 from pneumocli.metrics.calibration import fit_temperature
@@ -168,8 +169,9 @@ def finish(  # noqa: PLR0913 - all named by the one caller
     watch.lap("finish")
     stopped_early = progress.epoch < config.epochs
     intervals = validation_intervals(data.manifest.of("val").rows, val_logits)
-    result = _result(run, data, progress, card, intervals, stopped_early=stopped_early)
-    run.write_model_card(*model_card(run, card, result=result))
+    result = _result(run, progress, card, intervals, stopped_early=stopped_early)
+    evaluations = stored_evaluations(run, result.sha256[run.onnx_file.name])
+    run.write_model_card(*model_card(run, card, evaluations, result))
     run.write_result(result)
     listener(TaskAdvanced(task, 3))
     listener(TaskFinished(task))
@@ -296,9 +298,8 @@ def _outputs(net: DeployableNet, pixels: Bytes) -> tuple[NDArray[np.float64], Fl
     return logit_of(torch.cat(logits).numpy()), torch.cat(features).numpy()
 
 
-def _result(  # noqa: PLR0913 - all named by the one caller
+def _result(
     run: RunFolder,
-    data: TrainingData,
     progress: Progress,
     card: ModelCard,
     intervals: dict[str, tuple[float, float]],
@@ -319,7 +320,7 @@ def _result(  # noqa: PLR0913 - all named by the one caller
         images_per_second=rates[len(rates) // 2],
         peak_memory_bytes=peak_memory_bytes(),
         time_shares={name: seconds / total for name, seconds in progress.spent.items()},
-        num_unreadable=len(data.unreadable),
-        unreadable=tuple(f"{image}: {reason}" for image, reason in data.unreadable.items()),
+        num_unreadable=len(progress.unreadable),
+        unreadable=tuple(f"{image}: {reason}" for image, reason in progress.unreadable.items()),
         sha256={file.name: sha256_of(file) for file in (run.best_file, run.onnx_file)},
     )

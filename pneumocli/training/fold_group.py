@@ -122,7 +122,7 @@ def complete(group: RunFolder, numbers: Sequence[int], listener: Listener) -> No
     evaluation = evaluate_predictions(scored, card, origin, hard=held.hard)
     mean = Classifier.of_folds(group.group_card_file, card, group.folds)
     write_evaluation_files(group, mean, evaluation, scored, films.folder)
-    group.write_model_card(*model_card(group, card, stored_evaluations(group), result))
+    group.write_model_card(*model_card(group, card, stored_evaluations(group, origin.model_sha256), result))
     group.write_result(result)
 
 

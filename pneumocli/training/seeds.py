@@ -7,6 +7,7 @@ from pneumocli.core.errors import RunError, SettingError
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.files import write_json
 from pneumocli.core.parallel import process_number
+from pneumocli.core.settings import validated
 from pneumocli.metrics.classification import spread
 from pneumocli.run_folder import RunFolder, default_run
 from pneumocli.training.records import SeedRun, SeedSummary
@@ -41,12 +42,16 @@ def train_seeds(
     taken = [folder for folder in folders.values() if folder.exists()]
     if taken and not until_done:
         raise RunError(f"the run folder {taken[0]} exists already", "choose another --run-dir, or another --seed")
+    # All of them before the first is trained: the last seeds may lie beyond the highest.
+    each = [
+        validated(TrainConfig, config.model_dump() | {"seed": seed, "run_dir": folder})
+        for seed, folder in folders.items()
+    ]
     runs: list[SeedRun] = []
-    for seed, folder in folders.items():
-        listener(Remark(f"seed {seed}, run {len(runs) + 1} of {count}"))
-        settings = TrainConfig.model_validate(config.model_dump() | {"seed": seed, "run_dir": folder})
+    for settings in each:
+        listener(Remark(f"seed {settings.seed}, run {len(runs) + 1} of {count}"))
         run = train_until_done(settings, listener, restarted=restarted) if until_done else train(settings, listener)
-        runs.append(_seed_run(seed, run))
+        runs.append(_seed_run(settings.seed, run))
     summary = _summary(runs)
     if process_number() == 0:
         write_json(_summary_file(base), summary)

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from torchvision.models import ResNet
 
 from pneumocli.core.config import ResumeConfig, TrainConfig
-from pneumocli.core.errors import RunError, resume_command
+from pneumocli.core.errors import RunError, resume_command, shell_word
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.parallel import process_count
 from pneumocli.model.device import resolve_device
@@ -19,7 +19,7 @@ from pneumocli.model.network import (
 )
 from pneumocli.run_folder import RunFolder, being_made, default_run, refuse_taken
 from pneumocli.training.checkpoint import Progress, load_checkpoint
-from pneumocli.training.continuation import next_step, place_of
+from pneumocli.training.continuation import is_done, next_step, place_of
 from pneumocli.training.dataset import TrainingData, prepare, prepare_again
 from pneumocli.training.distributed import Team, team
 from pneumocli.training.folds import complete_if_all_finished, continue_group, train_folds
@@ -98,7 +98,7 @@ def resume(config: ResumeConfig, listener: Listener = ignore, *, restarted: bool
 def _resume_run(run: RunFolder, config: ResumeConfig, listener: Listener, *, restarted: bool) -> RunFolder:
     with team(config.device or _begun_on(run)) as processes:
         listener = listener if processes.is_writer else ignore
-        if restarted and processes.from_writer(run.finished and run.result().num_epochs == _epochs(run, config)):
+        if restarted and processes.from_writer(is_done(run, _epochs(run, config))):
             return _found_finished(run, listener)
         return _continue(run, config, processes, listener)
 
@@ -169,6 +169,7 @@ def _start(config: TrainConfig, processes: Team, listener: Listener, *, with_mod
     watch = Stopwatch(progress.spent)
     with processes.writer_first():
         data = prepare(config, listener)
+    progress.unreadable = data.unreadable
     watch.lap("decode")
     plan = make_plan(config, device, len(data.train_labels), processes, listener)
     with _new_run(config, plan, data, processes, listener) as run:
@@ -184,7 +185,7 @@ def _continue(run: RunFolder, config: ResumeConfig, processes: Team, listener: L
     with _held(run, processes, listener):
         # On a share, another machine may still see an older one.
         checkpoint = processes.by_writer(lambda: load_checkpoint(run, listener))
-        _refuse_done(run, checkpoint.progress, settings.epochs)
+        _refuse_done(run, checkpoint.progress, settings)
         plan = restored_plan(checkpoint.plan, config, settings, processes, listener)
         network = build_network(settings.seed)
         network.load_state_dict(checkpoint.model)
@@ -200,7 +201,14 @@ def _continue(run: RunFolder, config: ResumeConfig, processes: Team, listener: L
     return run
 
 
-def _refuse_done(run: RunFolder, progress: Progress, epochs: int) -> None:
+def _refuse_done(run: RunFolder, progress: Progress, settings: TrainConfig) -> None:
+    epochs, patience = settings.epochs, settings.patience
+    if run.finished and patience is not None and progress.stalled(patience):
+        raise RunError(
+            f"{run.path} has finished: it stopped early after {progress.epoch} epochs, the last {patience} of them "
+            f"without a better one (--patience {patience})",
+            f"pneumo train --like {shell_word(run.path)} --patience {2 * patience} begins anew with more patience",
+        )
     if progress.epoch > epochs:
         raise RunError(
             f"{run.path} has {progress.epoch} epochs already, more than --epochs {epochs}",

@@ -126,5 +126,9 @@ def test_phantoms(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.check.release == "phantom"
     assert result.check.num_images == 16
     assert get(target, source="phantom").already_complete
+    assert get(target, source="phantom", seed=3).already_complete
+    with pytest.raises(DownloadError, match="holds another set than phantom's --seed 7: synthetic films") as refusal:
+        get(target, source="phantom", seed=7)
+    assert f"pneumo download --source phantom --seed 7 --data {target} --force" in (refusal.value.hint or "")
     with pytest.raises(DownloadError, match="holds another set than kaggle's: synthetic films"):
         get(target)

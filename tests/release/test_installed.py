@@ -34,6 +34,19 @@ def test_resplit_release_is_a_subset(target: Path, tmp_path: Path, films: dict[s
     assert "split differently" in remarks(events)[0]
 
 
+def test_a_zip_is_not_taken_for_another_one(target: Path, tmp_path: Path, films: dict[str, bytes]) -> None:
+    first, second = tmp_path / "first.zip", tmp_path / "second.zip"
+    first.write_bytes(kaggle_zip(films))
+    second.write_bytes(kaggle_zip({**films, "train/NORMAL/another-1.jpeg": b"another"}))
+    get(target, archive=first)
+    assert get(target, archive=first).already_complete
+    with pytest.raises(DownloadError, match=r"holds another set than that of .*second\.zip"):
+        get(target, archive=second)
+    second.unlink()
+    with pytest.raises(DownloadError, match=r"second\.zip does not exist, expected the zip of a release"):
+        get(target, archive=second)
+
+
 @pytest.mark.slow
 def test_whole_releases_are_recognised(target: Path, tmp_path: Path) -> None:
     for release, names in (("kaggle", kaggle_films()), ("mendeley", mendeley_films())):

@@ -53,6 +53,18 @@ def test_own_archive_is_never_deleted(target: Path, tmp_path: Path, films: dict[
     assert films_of(target) == films
 
 
+def test_own_archive_in_the_folder_of_unfinished_work_is_kept(target: Path, films: dict[str, bytes]) -> None:
+    """Where an earlier call, stopped after fetching, keeps what it fetched."""
+    work = target.with_name(".chest_xray.download")
+    work.mkdir(parents=True)
+    (work / "rest.zip.part").write_bytes(b"PK")
+    file = work / "fetched.zip"
+    file.write_bytes(kaggle_zip(films))
+    get(target, archive=file)
+    assert films_of(target) == films
+    assert sorted(item.name for item in work.iterdir()) == ["fetched.zip", "lock"]
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -85,6 +97,18 @@ def test_keep_archive(serve: Serve, target: Path, films: dict[str, bytes], keep:
     else:
         assert result.archive is None
         assert left_beside(target) == ["chest-xray-pneumonia.zip"]
+
+
+def test_an_archive_is_kept_beside_the_set_that_a_link_leads_to(
+    serve: Serve, target: Path, tmp_path: Path, films: dict[str, bytes]
+) -> None:
+    """The set may lie on another disk, to which no file can be renamed."""
+    serve(kaggle_zip(films))
+    (tmp_path / "disk").mkdir()
+    target.parent.mkdir(exist_ok=True)
+    target.symlink_to(tmp_path / "disk" / "set")
+    result = get(target, keep_archive=True)
+    assert Path(str(result.archive)) == tmp_path / "disk" / sources.KAGGLE.file_name
 
 
 def test_too_little_room_is_reported_before_fetching(

@@ -9,6 +9,7 @@ from pneumocli.core.config import ResumeConfig
 from pneumocli.core.errors import CheckFailed
 from pneumocli.data.images import fit_film, read_film
 from pneumocli.inference.classifier import Classifier, card_of_run
+from pneumocli.metrics.records import Evaluation
 from pneumocli.model.out_of_distribution import Appearance, fit
 from pneumocli.model.packed_numbers import packed, unpacked
 from pneumocli.run_folder import RunFolder
@@ -106,6 +107,22 @@ def test_a_run_is_finished_when_everything_else_is_written(trained: RunFolder, t
     assert run.card_file.is_file()
     assert run.card_page.is_file()
     assert not run.finished
+
+
+@pytest.mark.slow
+def test_the_card_keeps_the_evaluations_of_a_model_that_stays(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
+    run = copy_of(evaluated[0], tmp_path / "run", evaluations=True, checkpoint=True)
+    known = run.card_file.read_text()
+    assert "No test film has been scored yet" not in known
+    for file in (run.onnx_file, run.result_file, run.card_file):
+        file.unlink()
+    resume(ResumeConfig(resume=run.path))
+    assert "No test film has been scored yet" not in run.card_file.read_text()
+    metrics = run.evaluation_folder("test").metrics_file
+    metrics.write_text(metrics.read_text().replace(run.model_sha256, "0" * 64))
+    run.result_file.unlink()
+    resume(ResumeConfig(resume=run.path))
+    assert "No test film has been scored yet" in run.card_file.read_text()
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pneumocli.core.errors import RunError
+from pneumocli.core.errors import RunError, SettingError
 from pneumocli.core.events import EpochFinished, Event, RunStarted
 from pneumocli.run_folder import RunFolder
 from pneumocli.training.seeds import train_seeds
@@ -44,6 +44,12 @@ def test_a_series_is_continued_run_by_run(phantoms: Path, tmp_path: Path):
     assert (tmp_path / "scratch-seed0" / "result.json").stat().st_mtime_ns == first
     assert [run.seed for run in summary.runs] == [0, 1, 2]
     assert train_seeds(config, 3, until_done=True) == summary
+
+
+def test_a_seed_beyond_the_highest_is_refused_before_anything_is_trained(phantoms: Path, tmp_path: Path):
+    with pytest.raises(SettingError, match=r"--seed: .*4294967296"):
+        train_seeds(tiny(phantoms, tmp_path / "scratch", seed=2**32 - 1), 2)
+    assert not (tmp_path / "scratch-seed4294967295").exists()
 
 
 def test_a_taken_folder_is_refused_before_anything_is_trained(phantoms: Path, tmp_path: Path):

@@ -311,6 +311,12 @@ def test_patience_stops_early(phantoms: Path, tmp_path: Path):
     result = run.result()
     assert result.stopped_early
     assert result.num_epochs == result.best_epoch + 1 < 30
+    before = run.result_file.read_bytes()
+    for epochs in (None, 40):
+        with pytest.raises(RunError, match=r"it stopped early after .* \(--patience 1\)") as refusal:
+            resume(ResumeConfig(resume=run.path, epochs=epochs))
+        assert refusal.value.hint == f"pneumo train --like {run.path} --patience 2 begins anew with more patience"
+    assert run.result_file.read_bytes() == before
 
 
 @pytest.mark.long
@@ -414,6 +420,16 @@ def test_skip_unreadable_leaves_it_out_and_records_it(damaged: Path, tmp_path: P
     assert "is truncated" in run.result().unreadable[0]
     assert any(isinstance(event, Remark) and "1 unreadable" in event.text for event in events)
     assert not any("is truncated" in row.image for row in run.manifest().rows)
+
+
+@pytest.mark.slow
+def test_a_resumed_run_still_knows_what_was_left_out(damaged: Path, tmp_path: Path):
+    settings = {"epochs": 2, "image_size": 32, "skip_unreadable": True}
+    with pytest.raises(Stop):
+        train(tiny(damaged, tmp_path / "run", **settings), stopping_after(1))
+    result = resume(ResumeConfig(resume=tmp_path / "run")).result()
+    assert result.num_unreadable == 1
+    assert "is truncated" in result.unreadable[0]
 
 
 @pytest.mark.slow
