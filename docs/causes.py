@@ -18,6 +18,11 @@ CAUSES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("two numbers that are each allowed do not go together", ("splits a batch", "--batch-size …", "--ensemble takes")),
     ("torchrun starts every process with the same command", ("--folds trains its runs",)),
+    (
+        "a call from Python lacks its films, or gives another number of names than of films",
+        ("^no film is named", "^images: "),
+    ),
+    ("`--patience` ended it, and more epochs cannot take that back", ("it stopped early after",)),
     ("counting begins at 1", ("is none of --folds", "there is no part")),
     ("two scripts or an alias each add it", ("is given … times",)),
     ("a setting has two names, and both were used", ("is given 2 times",)),

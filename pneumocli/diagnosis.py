@@ -15,7 +15,7 @@ from typing import Literal
 
 from pneumocli.core.amounts import counted, size
 from pneumocli.core.errors import PneumoError, shell_word
-from pneumocli.core.files import cache_folder
+from pneumocli.core.files import cache_folder, sizes_below
 from pneumocli.core.locks import locked
 from pneumocli.core.memory import available_memory_bytes
 from pneumocli.core.parallel import usable_cores
@@ -237,8 +237,9 @@ def _kaggle() -> Iterator[Check]:
 
 def _cache() -> Iterator[Check]:
     folder = cache_folder()
-    files = [file for file in folder.rglob("*") if file.is_file()] if folder.is_dir() else []
-    used = sum(file.stat().st_size for file in files)
+    files = sizes_below(folder)
     remove = "rmdir /s" if os.name == "nt" else "rm -r"
     hint = f"{remove} {shell_word(folder)} clears it" if files else None
-    yield Check(name="cache", state="ok", text=f"{folder}: {size(used)} in {counted(len(files), 'file')}", hint=hint)
+    yield Check(
+        name="cache", state="ok", text=f"{folder}: {size(sum(files))} in {counted(len(files), 'file')}", hint=hint
+    )

@@ -149,12 +149,13 @@ class RunFolder:
         return self.path.resolve().name
 
     @classmethod
-    def open(cls, path: Path) -> "RunFolder":
+    def open(cls, path: Path | str) -> "RunFolder":
         """The run at ``path``.
 
         Raises:
             RunError: There is no run.
         """
+        path = Path(path)
         run = cls(path)
         if not path.is_dir():
             raise RunError(f"no run folder at {path}", "pneumo train makes one; pneumo runs shows what there is")
@@ -163,12 +164,13 @@ class RunFolder:
         return run
 
     @classmethod
-    def open_finished(cls, path: Path) -> "RunFolder":
+    def open_finished(cls, path: Path | str) -> "RunFolder":
         """The finished run at ``path``.
 
         Raises:
             RunError: There is no run, or it has not finished.
         """
+        path = Path(path)
         run = cls.open(path)
         if not run.finished and run.is_group:
             lacking = [f"{fold.path.name} {fold.state}" for fold in run.folds if not fold.finished]
@@ -184,13 +186,13 @@ class RunFolder:
         return run
 
     @classmethod
-    def latest_finished(cls, root: Path = DEFAULT_RUNS) -> "RunFolder":
+    def latest_finished(cls, root: Path | str = DEFAULT_RUNS) -> "RunFolder":
         """The run under ``root`` that finished last, by what its ``result.json`` says: a copy has the time of copying.
 
         Raises:
             RunError: There is none.
         """
-        results = sorted(root.glob("*/result.json"), key=_finished_at)
+        results = sorted(Path(root).glob("*/result.json"), key=_finished_at)
         if not results:
             raise RunError(f"no finished run under {root}", "name one with --run RUN, or train one with pneumo train")
         return cls(results[-1].parent)

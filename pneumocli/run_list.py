@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,7 +10,7 @@ from pydantic import Field
 
 from pneumocli.core.config import RunsConfig, RunSort, TrainConfig
 from pneumocli.core.errors import PneumoError, RunError, shell_word
-from pneumocli.core.files import read_record
+from pneumocli.core.files import read_record, sizes_below
 from pneumocli.core.records import SPLITS, Count, EpochRecord, Finite, Fraction, Record
 from pneumocli.metrics.records import Evaluation, Metric
 from pneumocli.run_folder import RunFolder
@@ -139,7 +140,7 @@ def _glance(run: RunFolder) -> RunAtAGlance:
         val_accuracy=val_accuracy,
         val_intervals=val_intervals,
         evaluations=evaluations,
-        size_bytes=sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file()),
+        size_bytes=sum(sizes_below(run.path)),
         age_seconds=max(0.0, time.time() - _last_written(run)),
     )
 
@@ -188,14 +189,16 @@ def _evaluations(run: RunFolder) -> tuple[dict[str, dict[str, Metric]], PneumoEr
 
 
 def _is_training(run: RunFolder) -> bool:
-    """Whether a process trains into the run now: it holds the lock."""
+    """Whether a process trains into the run now, or into one of a group: it holds the lock."""
     if not run.manifest_file.is_file():
         return False
     try:
         with run.locked():
-            return False
-    except PneumoError:
+            return any(map(_is_training, run.folds))
+    except RunError:
         return True
+    except PneumoError:  # one that may only be read
+        return False
 
 
 def _todo(run: RunFolder, state: RunState, problem: PneumoError | None) -> str | None:
@@ -213,5 +216,8 @@ def _recipe(config: TrainConfig) -> str:
 
 def _last_written(run: RunFolder) -> float:
     files = (run.result_file, run.history_file, run.checkpoint_file, run.within_epoch_file, run.config_file)
-    times = [file.stat().st_mtime for file in files if file.is_file()]
+    times = []
+    for file in files:
+        with suppress(FileNotFoundError):  # each is there or not, from one moment to the next
+            times.append(file.stat().st_mtime)
     return max(times, default=run.path.stat().st_mtime)

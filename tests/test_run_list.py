@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from pneumocli.cli.app import app
 from pneumocli.cli.runs import runs_table
 from pneumocli.core.config import RunsConfig
-from pneumocli.core.errors import RunError
+from pneumocli.core.errors import PneumoError, RunError
 from pneumocli.evaluation.store import stored_evaluations
 from pneumocli.metrics.records import Evaluation
 from pneumocli.run_folder import RunFolder
@@ -87,6 +87,22 @@ def test_a_damaged_evaluation_leaves_its_run_whole(folder: Path, place: str, cap
 def test_a_run_that_is_being_trained_is_no_unfinished_one(folder: Path):
     with RunFolder(folder / "unfinished").locked():
         assert {run.name: run.state for run in runs(RunsConfig(folder=folder))}["unfinished"] == "training"
+
+
+def test_a_group_whose_run_is_being_trained_is_no_unfinished_one(folder: Path):
+    group = RunFolder(folder / "unfinished")
+    group.write_config(group.config().model_copy(update={"folds": 2}))
+    fold = copy_of(group, group.fold(1).path)
+    with fold.locked():
+        assert {run.name: run.state for run in runs(RunsConfig(folder=folder))}["unfinished"] == "training"
+
+
+def test_a_run_that_may_only_be_read_is_not_being_trained(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise PneumoError("cannot write manifest.csv: Permission denied")
+
+    monkeypatch.setattr(RunFolder, "locked", refuse)
+    assert {run.name: run.state for run in runs(RunsConfig(folder=folder))}["unfinished"] == "unfinished"
 
 
 def test_runs_are_sorted_with_what_is_undefined_last(folder: Path):

@@ -139,15 +139,23 @@ def write_failure(path: Path, error: OSError) -> PneumoError:
     return PneumoError(f"cannot write {path}: {error.strerror}", f"ls -ld {shell_word(path.parent)} shows its folder")
 
 
+def _mask() -> int:
+    """What the process leaves out of the permissions of new files; to be read, it must be set, for all threads."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+_MASK = _mask()  # at the import, before there are threads
+
+
 def _give_usual_permissions(path: str) -> None:
     """Replaces the owner-only permissions that ``mkstemp`` gives by those of an ordinary new file.
 
     A share that knows no permissions refuses, and gives every file its own: nothing is lost.
     """
-    mask = os.umask(0)
-    os.umask(mask)
     with contextlib.suppress(OSError):
-        Path(path).chmod(0o666 & ~mask)
+        Path(path).chmod(0o666 & ~_MASK)
 
 
 def _sync(descriptor: int) -> None:
@@ -345,3 +353,15 @@ def cache_folder() -> Path:
 def utc_now() -> str:
     """The time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def sizes_below(folder: Path) -> list[int]:
+    """Bytes of every file below a folder, if there is one; what vanishes meanwhile is left out."""
+    sizes = []
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                state = Path(place, name).stat()
+                if stat.S_ISREG(state.st_mode):
+                    sizes.append(state.st_size)
+    return sizes

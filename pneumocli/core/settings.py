@@ -44,10 +44,19 @@ class Settings(BaseModel):
 _Settings = TypeVar("_Settings", bound=Settings)
 
 
+def _flag(model: type[Settings], field: str) -> Flag:
+    known = model.model_fields.get(field)
+    return next((item for item in known.metadata if isinstance(item, Flag)), Flag()) if known else Flag()
+
+
+def switched_off(model: type[Settings], field: str) -> list[str]:
+    """What switches a field off on the command line, such as ``--no-cache``; nothing where being off is not given."""
+    return [off for name in _flag(model, field).names[:1] for _, slash, off in [name.partition("/")] if slash]
+
+
 def flag_name(model: type[Settings], field: str) -> str:
     """How a field of ``model`` is called on the command line: ``--val-fraction``, or ``RUN`` for an argument."""
-    known = model.model_fields.get(field)
-    flag = next((item for item in known.metadata if isinstance(item, Flag)), Flag()) if known else Flag()
+    flag = _flag(model, field)
     if flag.argument:
         return flag.metavar or field.upper()
     return flag.names[0].split("/")[0] if flag.names else "--" + field.replace("_", "-")

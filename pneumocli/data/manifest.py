@@ -27,6 +27,12 @@ from pneumocli.data.table import TableRow, read_table
 COLUMNS = tuple(ManifestRow.model_fields)
 
 
+def is_manifest(file: Path) -> bool:
+    """Whether a file begins as the manifest of a run does."""
+    with file.open("rb") as opened:
+        return opened.readline(1000).strip() == ",".join(COLUMNS).encode()
+
+
 @dataclass(frozen=True)
 class Manifest:
     """The films of a data folder, or some of them.

@@ -92,7 +92,7 @@ class AnswerTable:
         self.num_errors = 0
         self.num_met = 0
         self._whole = self._read_whole_rows(threshold) if resume and file.is_file() else 0
-        if not resume:
+        if not self._whole:
             refuse_to_replace(file)
 
     def __enter__(self) -> Self:

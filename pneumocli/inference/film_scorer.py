@@ -52,7 +52,7 @@ class FilmScorer:
         self._model = Path(model).absolute()
         self._threads = threads
         self._batch_size = batch_size
-        classifier = _opened(self._model, threads, os.getpid())
+        classifier = _opened(self._model, threads, os.getpid(), _state(self._model))
         self._sha256 = classifier.sha256
         self.threshold = classifier.card.operating_point.threshold if threshold is None else threshold
         self.columns = columns_of(classifier.card)
@@ -69,8 +69,9 @@ class FilmScorer:
 
         Raises:
             ModelFileError: The model is not the one that the scorer was made with, or its file is damaged.
+            SettingError: There are more or fewer ``images`` than films.
         """
-        classifier = _opened(self._model, self._threads, os.getpid())
+        classifier = _opened(self._model, self._threads, os.getpid(), _state(self._model))
         if classifier.sha256 != self._sha256:
             raise ModelFileError(
                 f"{classifier.file} is another model here: its SHA-256 begins {classifier.sha256[:12]}, that of the "
@@ -78,6 +79,8 @@ class FilmScorer:
             )
         given = list(films)
         names = [_name(film) for film in given] if images is None else list(images)
+        if len(names) != len(given):
+            raise SettingError(f"images: expected a name for each of {len(given)} films (found {len(names)})")
         scores = score_films(classifier, map(_source, given), batch_size=self._batch_size, threads=self._threads)
         return [
             row_of(answer_for(name, scored, self.threshold, classifier.card.refer), self._sha256)
@@ -85,8 +88,22 @@ class FilmScorer:
         ]
 
 
+def _state(model: Path) -> tuple[int, ...]:
+    """Changes with the model's file; that of a run is renewed with its ``result.json``."""
+    try:
+        state = (RunFolder(model).result_file if model.is_dir() else model).stat()
+    except OSError:
+        return ()  # opening it reports what is wrong
+    return state.st_mtime_ns, state.st_size, state.st_ino
+
+
 @lru_cache(maxsize=4)
-def _opened(model: Path, threads: int | None, process: int) -> Classifier:  # noqa: ARG001 - a fork opens its own
+def _opened(
+    model: Path,
+    threads: int | None,
+    process: int,  # noqa: ARG001 - a fork opens its own
+    state: tuple[int, ...],  # noqa: ARG001 - a changed file is opened again
+) -> Classifier:
     if model.is_dir():
         return Classifier.of_run(RunFolder.open_finished(model), throughput=True, threads=threads)
     if model.suffix == ".pt":

@@ -9,10 +9,12 @@ References:
 
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from pneumocli.core.records import NOTICE, POSITIVE_CLASS, ClassName
 from pneumocli.data.film import Pixels
@@ -31,6 +33,10 @@ _LEAST_SCALE = 1.0
 
 _OPACITY = 0.55
 _OUTSIDE = 0.55  # brightness of what the network did not see
+
+# What each picture says of itself near its beginning, so that it may be drawn anew and a film of the same name not.
+_DRAWN_BY = ("Software", "pneumo")
+_HEAD_BYTES = 256
 
 _BAR_WIDTH, _MARGIN = 14, 12
 _INK, _FAINT, _PAPER, _FRAME = (235, 235, 235), (165, 165, 165), (18, 18, 18), (90, 200, 250)
@@ -97,6 +103,17 @@ def evidence(cam: Floats, prediction: ClassName) -> Floats:
     return difference if prediction == POSITIVE_CLASS else -difference
 
 
+def is_drawn(file: Path) -> bool:
+    """Whether a picture may be written to ``file``: nothing is there, or a picture that :func:`picture` made."""
+    try:
+        with file.open("rb") as opened:
+            return b"\0".join(word.encode() for word in _DRAWN_BY) in opened.read(_HEAD_BYTES)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
 def scale_of(values: Floats) -> float:
     """The evidence that gets the brightest colour: the film's strongest cell, at least one logit."""
     return max(float(values.max()), _LEAST_SCALE)
@@ -137,7 +154,8 @@ def _frame_in_picture(
     frame: tuple[float, float, float, float], across: float, down: float
 ) -> tuple[int, int, int, int]:
     left, top, right, bottom = frame
-    return round(left * across), round(top * down), round(right * across), round(bottom * down)
+    left, top, right, bottom = round(left * across), round(top * down), round(right * across), round(bottom * down)
+    return left, top, max(right, left + 1), max(bottom, top + 1)  # of a long strip the network sees less than a pixel
 
 
 def _spread(cells: Floats, frame: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[Floats, NDArray[np.bool_]]:
@@ -187,7 +205,9 @@ def picture(pixels: Pixels, cam: Floats, fit: Fit, answer: Answer) -> bytes:
         draw.text((_MARGIN, top), text, fill=ink, font=_font(size))
         top += size + 6
     file = io.BytesIO()
-    canvas.save(file, "PNG", compress_level=3)
+    about = PngInfo()
+    about.add_text(*_DRAWN_BY)
+    canvas.save(file, "PNG", compress_level=3, pnginfo=about)
     return file.getvalue()
 
 

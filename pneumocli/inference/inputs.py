@@ -86,7 +86,7 @@ def _identity(film: Named) -> str:
     if film.image == STANDARD_INPUT:
         return STANDARD_INPUT
     if isinstance(film.source, RemoteFilm):
-        return film.source.address
+        return f"{film.source.system.protocol}:{film.source.path}"
     return os.path.abspath(_path_of(film))  # noqa: PTH100 - links count as films of their own
 
 
@@ -128,7 +128,7 @@ def _stored(address: str, listener: Listener) -> Iterator[Named]:
 
 
 def _matches(pattern: str, listener: Listener, *, read: bool) -> Iterator[Named]:
-    matches = [match for match in sorted(glob.glob(pattern, recursive=True)) if not _is_system(match, pattern)]  # noqa: PTH207 - absolute ones
+    matches = [match for match in sorted(set(glob.glob(pattern, recursive=True))) if not _is_system(match, pattern)]  # noqa: PTH207 - absolute ones
     if not matches:
         yield _nothing(pattern, "no file matches this pattern" if glob.has_magic(pattern) else "does not exist")
     for match in matches:

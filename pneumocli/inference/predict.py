@@ -1,9 +1,9 @@
 """``predict()``: answers for new films, from one to as many as there are, in constant memory."""
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -168,6 +168,8 @@ class _Work:
     def answers(self, films: Iterator[Named]) -> Generator[Prediction, None, None]:
         """Answers for films, each written before it is handed out; then the page, and the mark of a shard."""
         config, table = self.config, self.table
+        if config.explain is not None:  # before shards and continuations take their part: each film has one place
+            films = _with_places(films, config.explain)
         share = None if config.shard is None else Share(config.shard)
         if share is not None:
             films = share.of(films)
@@ -291,14 +293,9 @@ def _explained(config: PredictConfig, card: ModelCard, answers: Iterator[_Answer
     from pneumocli.inference.heat_map import Answer, picture  # fonts and drawing: a fiftieth of a second at the start
 
     folder = config.explain
-    taken: set[PurePath] = set()
 
-    def placed() -> Iterator[tuple[PurePath, _Answered]]:
-        for answer in answers:
-            yield _free_place(answer[0].place, taken), answer
-
-    def draw(item: tuple[PurePath, _Answered]) -> Prediction:
-        place, (_, scored, prediction) = item
+    def draw(answered: _Answered) -> Prediction:
+        named, scored, prediction = answered
         if scored.film is not None and scored.cam is not None and prediction.prediction is not None:
             caption = Answer(
                 prediction.image,
@@ -307,25 +304,34 @@ def _explained(config: PredictConfig, card: ModelCard, answers: Iterator[_Answer
                 prediction.threshold,
                 prediction.warnings,
             )
-            write_bytes(folder / place, picture(scored.film.pixels, scored.cam, card.fit, caption))
+            write_bytes(folder / named.place, picture(scored.film.pixels, scored.cam, card.fit, caption))
         return prediction
 
-    yield from ordered_map(draw, placed())
+    yield from ordered_map(draw, answers)
 
 
-def _free_place(film: PurePath, taken: set[PurePath]) -> PurePath:
-    """Where a film's picture goes: its name with ``.png`` added, numbered where two inputs hold the same name.
+def _with_places(films: Iterator[Named], folder: Path) -> Iterator[Named]:
+    """Gives each film the place of its picture below ``folder`` instead of its own."""
+    from pneumocli.inference.heat_map import is_drawn
 
-    Added, not exchanged: ``x.jpeg`` and ``x.png`` may lie side by side, in shards of one list, too, and where
-    ``--explain`` names the films' own folder no film is overwritten.
+    taken: set[PurePath] = set()
+    for film in films:
+        place = _free_place(film.place, lambda place: place in taken or not is_drawn(folder / place))
+        taken.add(place)
+        yield replace(film, place=place)
+
+
+def _free_place(film: PurePath, is_taken: Callable[[PurePath], bool]) -> PurePath:
+    """Where a film's picture goes: its name with ``.png`` added, numbered where that is another film's.
+
+    Added, not exchanged: ``x.jpeg`` and ``x.png`` may lie side by side, and ``--explain`` may name their own folder.
     """
     # ".." comes from a link out of the folder; the picture stays in the folder for pictures.
     parts = [part for part in film.parts if part not in ("..", film.anchor)] or ["film"]
     stem = parts[-1].encode("utf-8", "surrogateescape")[:_LONGEST_NAME].decode("utf-8", "ignore")
     place = PurePath(*parts[:-1], f"{stem}.png")
     number = 2
-    while place in taken:
+    while is_taken(place):
         place = PurePath(*parts[:-1], f"{stem}-{number}.png")
         number += 1
-    taken.add(place)
     return place

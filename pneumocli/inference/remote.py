@@ -4,12 +4,13 @@ Credentials are found by fsspec's packages in their own ways (environment, confi
 are never printed: an address is shown without its user and its query, where signatures stand.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pneumocli.core.errors import DataError, PneumoError
 from pneumocli.data.film import UnreadableFilm
@@ -32,6 +33,13 @@ _REFUSED = re.compile(
     r"access ?denied|forbidden|\b40[13]\b|credential|InvalidAccessKeyId|SignatureDoesNotMatch|token|unauthori",
     re.IGNORECASE,
 )
+# Names of a query's parts that sign it or let it in, as Amazon, Google, Microsoft and others spell them; they change
+# from one list of the same films to the next.
+_SECRET = re.compile(
+    r"x-(amz|goog)-|(awsaccesskeyid|googleaccessid|signature|expires|policy|key-pair-id|s[verstp]|sig|spr|sip|srt"
+    r"|skoid|sktid|sk[tesv]|(access[_-]?|id[_-]?)?token|(api[_-]?)?key|auth(orization)?|password|secret)$",
+    re.IGNORECASE,
+)
 _HINT = (
     "credentials: aws configure or AWS_PROFILE for s3, gcloud auth application-default login for gs, az login for az"
 )
@@ -52,11 +60,21 @@ def is_remote(name: str) -> bool:
 def shown_address(address: str) -> str:
     """An address without what may be secret.
 
-    >>> shown_address("https://me:word@host/a.png?Signature=x"), shown_address("s3://bucket/a.png")
-    ('https://host/a.png', 's3://bucket/a.png')
+    Of a server's query, which may tell films apart, a hash is left, but of signatures and keys.
+
+    >>> shown_address("https://me:word@host/a.png?Signature=x"), shown_address("s3://bucket/scan#1.dcm")
+    ('https://host/a.png', 's3://bucket/scan#1.dcm')
+    >>> shown_address("https://host/wado?objectUID=1&token=x"), shown_address("https://host/wado?objectUID=2")
+    ('https://host/wado?~968cc5d6', 'https://host/wado?~158ae272')
     """
-    scheme, place, path, _, _ = urlsplit(address)
-    return urlunsplit((scheme, place.rpartition("@")[2], path, "", ""))
+    if not address.lower().startswith(("http://", "https://")):  # in stores ? and # are letters of names
+        scheme, _, rest = address.partition("://")
+        place, slash, path = rest.partition("/")
+        return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
+    scheme, place, path, query, _ = urlsplit(address)
+    telling = [pair for pair in parse_qsl(query, keep_blank_values=True) if not _SECRET.match(pair[0])]
+    mark = f"~{hashlib.sha256(urlencode(telling).encode()).hexdigest()[:8]}" if telling else ""
+    return urlunsplit((scheme, place.rpartition("@")[2], path, mark, ""))
 
 
 @dataclass(frozen=True, slots=True)

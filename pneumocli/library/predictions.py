@@ -10,6 +10,7 @@ from pneumocli.inference.predict import Predictions as Answers
 from pneumocli.inference.records import Prediction, ReferringPrediction
 from pneumocli.inference.tally import AnswerTally
 from pneumocli.library.display import MOST_ROWS, frame, result_html
+from pneumocli.library.progress import hinted
 from pneumocli.reporting.text import percent
 
 if TYPE_CHECKING:
@@ -27,10 +28,14 @@ class Predictions(Answers):
         self._kept: deque[Prediction] = deque()
 
     def __next__(self) -> Prediction:
-        return self._kept.popleft() if self._kept else super().__next__()
+        if self._kept:
+            return self._kept.popleft()
+        with hinted():
+            return super().__next__()
 
     def _all(self) -> tuple[Prediction, ...]:
-        self._kept.extend(self._answers)
+        with hinted():
+            self._kept.extend(self._answers)
         return tuple(self._kept)
 
     def __repr__(self) -> str:

@@ -23,7 +23,7 @@ def shown(listener: Listener | None, *, progress: bool | None) -> Iterator[Liste
         listener: The caller's own, which replaces every other.
         progress: Whether to draw progress and print remarks; ``None`` for: in a notebook.
     """
-    try:
+    with hinted():
         if listener is not None:
             yield listener
         elif progress or (progress is None and in_notebook()):
@@ -33,7 +33,14 @@ def shown(listener: Listener | None, *, progress: bool | None) -> Iterator[Liste
                 yield output.listener
         else:
             yield ignore
+
+
+@contextmanager
+def hinted() -> Iterator[None]:
+    """An error's hint becomes a note below it, which a traceback prints."""
+    try:
+        yield
     except PneumoError as error:
-        if error.hint:
+        if error.hint and not getattr(error, "__notes__", None):
             error.add_note(f"hint: {error.hint}")
         raise

@@ -23,6 +23,7 @@ from pneumocli.core.config import (
     TuneConfig,
     VerifyDataConfig,
 )
+from pneumocli.core.errors import SettingError
 from pneumocli.core.events import Listener
 from pneumocli.library.predictions import Predictions
 from pneumocli.library.progress import shown
@@ -179,10 +180,14 @@ def predict(
 
     Raises:
         PneumoError: As :func:`pneumocli.inference.predict.predict`.
+        SettingError: No film is named.
+        TypeError: Something is no name, or films are named beside a config, which names its own.
     """
     from pneumocli.inference.predict import predict as room
 
-    first = inputs[0] if inputs and isinstance(inputs[0], PredictConfig) else tuple(_names(inputs))
+    first = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], PredictConfig) else tuple(_names(inputs))
+    if not first and "inputs" not in settings:
+        raise SettingError("no film is named: expected films, folders or patterns")
     with shown(listener, progress=progress) as listen:
         chosen = config_of(PredictConfig, first, _model(settings), "inputs")
         return Predictions(room(chosen, listen))

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from pneumocli.core.amounts import counted
 from pneumocli.core.config import ResumeConfig, TrainConfig
@@ -11,7 +10,7 @@ from pneumocli.core.errors import DataError, RunError, SettingError, first_few, 
 from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.parallel import process_count
 from pneumocli.core.records import CLASS_NAMES, HARD_BALANCED, ManifestRow, Split
-from pneumocli.data.manifest import Manifest, find_unreadable, scan, with_hashes
+from pneumocli.data.manifest import Manifest, find_unreadable, is_manifest, scan, with_hashes
 from pneumocli.data.splits import in_folds, training_pool, with_fold
 from pneumocli.metrics.groups import LEAST_FILMS
 from pneumocli.run_folder import RunFolder, being_made, default_group
@@ -154,11 +153,11 @@ def fold_settings(group: RunFolder, config: TrainConfig, number: int) -> TrainCo
 
 
 def _open_or_make(group: RunFolder, config: TrainConfig, listener: Listener, *, until_done: bool) -> None:
-    if _is_free(group.path, group.manifest_file):
+    if _is_free(group, config):
         pool = prepare_pool(config, listener)
         _check_and_describe(config, pool, listener)
         with being_made(group.path):
-            if _is_free(group.path, group.manifest_file):  # still: the jobs of an array begin at the same time
+            if _is_free(group, config):  # still: the jobs of an array begin at the same time
                 _make(group, config, pool)
                 return
     if config.fold is None and not until_done:
@@ -189,13 +188,18 @@ def _make(group: RunFolder, config: TrainConfig, pool: Manifest) -> None:
     group.write_config(config.model_copy(update={"fold": None, "run_dir": group.path}))
 
 
-def _is_free(path: Path, manifest_file: Path) -> bool:
+def _is_free(group: RunFolder, config: TrainConfig) -> bool:
     """Whether nothing stands there but what a start leaves that was stopped before it had written the settings."""
-    if not os.path.lexists(path):
+    if not os.path.lexists(group.path):
         return True
-    if not path.is_dir():
+    if not group.path.is_dir():
         return False
-    return {item.name for item in path.iterdir() if not item.name.endswith(".part")} <= {manifest_file.name}
+    there = {item.name for item in group.path.iterdir() if not item.name.endswith(".part")}
+    if there == {group.manifest_file.name}:
+        given = config.manifest  # the user's own table may have the name, and even the columns, of a run's
+        is_own = given is not None and given.exists() and group.manifest_file.samefile(given)
+        return not is_own and is_manifest(group.manifest_file)
+    return not there
 
 
 def _check_and_describe(config: TrainConfig, pool: Manifest, listener: Listener) -> None:

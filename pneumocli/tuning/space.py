@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from pneumocli.core.config import TrainConfig
-from pneumocli.core.settings import flag_name
+from pneumocli.core.settings import flag_name, switched_off
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -89,16 +89,24 @@ def flags_of(settings: Mapping[str, object]) -> list[str]:
 
     >>> flags_of({"batch_size": 16, "mirror": False, "tone": 0.1})
     ['--batch-size', '16', '--no-mirror', '--tone', '0.1']
+
+    A switch that is off and has no word for it is left out.
     """
     words: list[str] = []
     for name, value in settings.items():
         flag = flag_name(TrainConfig, name)
         if isinstance(value, bool):
-            words.append(flag if value else _switched_off(flag))
+            words += [flag] if value else switched_off(TrainConfig, name)
         elif value is not None:
-            words += [flag, f"{value:g}" if isinstance(value, float) else str(value)]
+            words += [flag, _number(value) if isinstance(value, float) else str(value)]
     return words
 
 
-def _switched_off(flag: str) -> str:
-    return "--scratch" if flag == "--pretrained" else "--no-" + flag.removeprefix("--")
+def _number(value: float) -> str:
+    """A number as short as it can be without becoming another one.
+
+    >>> _number(4.0), _number(0.00012345678)
+    ('4', '0.00012345678')
+    """
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -69,8 +69,9 @@ class Study:
     def repeats(self) -> list[FrozenTrial]:
         """Trials of the best settings with another seed, one of each seed, that are done, under way or waiting."""
         first: dict[int, FrozenTrial] = {}
-        for trial in self.trials():
-            if REPEAT in trial.user_attrs and _GONE not in trial.user_attrs:
+        best = self.best
+        for trial in self.trials():  # those of settings that were the best before do not count
+            if best is not None and _is_repeat(trial, best):
                 first.setdefault(trial.user_attrs[REPEAT], trial)
         return list(first.values())
 
@@ -85,9 +86,10 @@ class Study:
         waiting = any(trial.state == TrialState.WAITING for trial in trials)
         begun = sum(_counts(trial) and trial.state != TrialState.WAITING for trial in trials)
         if begun >= self._wanted and not waiting:
-            if self.num_done < self._wanted or self.best is None or self.repeats() or seeds == 1:
+            lacking = set(range(1, seeds)) - {trial.user_attrs[REPEAT] for trial in self.repeats()}
+            if self.num_done < self._wanted or self.best is None or not lacking:
                 return None
-            for seed in range(1, seeds):
+            for seed in sorted(lacking):
                 self._study.enqueue_trial(self.best.params, user_attrs={REPEAT: seed})
         self._study.sampler = self._sampler(len(trials))
         trial = self._study.ask()
@@ -119,8 +121,8 @@ class Study:
         self._study.tell(trial, state=TrialState.FAIL)
 
     def give_back(self, trial: optuna.Trial) -> None:
-        """Has a trial that was stopped run again later."""
-        self._requeue(self.trials()[trial.number])
+        """Has a trial that was stopped on purpose run again later."""
+        self._requeue(self.trials()[trial.number], stopped=True)
 
     def importances(self) -> dict[str, float]:
         """Share of the objective's variance that each setting explains; empty with fewer than 5 complete trials."""
@@ -143,10 +145,10 @@ class Study:
 
     def _surplus(self, trial: optuna.Trial) -> bool:
         """Whether other workers began enough trials, or this repeat, while this one was asked for."""
-        earlier = self.trials()[: trial.number]
+        *earlier, own = self.trials()[: trial.number + 1]
         repeat = trial.user_attrs.get(REPEAT)
         if repeat is not None:
-            return any(one.user_attrs.get(REPEAT) == repeat and _GONE not in one.user_attrs for one in earlier)
+            return any(_is_repeat(one, own) and one.user_attrs[REPEAT] == repeat for one in earlier)
         return sum(map(_counts, earlier)) >= self._wanted
 
     def _reclaim(self) -> None:
@@ -155,10 +157,10 @@ class Study:
             if trial.state == TrialState.RUNNING and _is_gone(trial):
                 self._requeue(trial)
 
-    def _requeue(self, trial: FrozenTrial) -> None:
+    def _requeue(self, trial: FrozenTrial, *, stopped: bool = False) -> None:
         attempt = trial.user_attrs.get(_ATTEMPT, 1)
         storage = self._study._storage
-        again = attempt < _MOST_ATTEMPTS
+        again = stopped or attempt < _MOST_ATTEMPTS
         # Of several workers that notice it, the one that ends the trial puts it back.
         with contextlib.suppress(UpdateFinishedTrialError):
             storage.set_trial_user_attr(
@@ -167,12 +169,23 @@ class Study:
             storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
             if again and trial.params:
                 kept = {REPEAT: trial.user_attrs[REPEAT]} if REPEAT in trial.user_attrs else {}
-                self._study.enqueue_trial(trial.params, user_attrs={**kept, _ATTEMPT: attempt + 1})
+                self._study.enqueue_trial(trial.params, user_attrs={**kept, _ATTEMPT: attempt + (not stopped)})
 
 
 def _counts(trial: FrozenTrial) -> bool:
     """Whether a trial is one of those that were asked for."""
     return REPEAT not in trial.user_attrs and _GONE not in trial.user_attrs
+
+
+def _is_repeat(trial: FrozenTrial, of: FrozenTrial) -> bool:
+    """Whether a trial has the settings of another one with another seed, and was not put back."""
+    marks = trial.user_attrs
+    return REPEAT in marks and _GONE not in marks and _settings(trial) == _settings(of)
+
+
+def _settings(trial: FrozenTrial) -> dict[str, Any]:
+    """A trial's parameters, also while it waits: those that it was put there with."""
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
 def is_interrupted(trial: FrozenTrial) -> bool:

@@ -168,9 +168,14 @@ class _Search:
     def _run(self, trial: "optuna.Trial") -> None:
         """One trial, to its end or to the moment when it is stopped."""
         seed = self._config.seed + trial.user_attrs.get("repeat", 0)
-        settings = self._training(suggest(trial, self._fixed), seed)
-        settings = settings.model_copy(update={"run_dir": self._folder(trial.number)})
         scores = FoldScores(self._config.objective, self._config.folds)
+        try:
+            settings = self._training(suggest(trial, self._fixed), seed)
+        except SettingError as error:  # what is tried contradicts what is fixed
+            self._study.fail(trial, error.message)
+            self._tell(trial, scores, error.message)
+            return
+        settings = settings.model_copy(update={"run_dir": self._folder(trial.number)})
         try:
             with started(settings) as report:
                 ended = self._watch(trial, scores, report)

@@ -114,15 +114,16 @@ def test_a_table_with_answers_is_not_continued_without(tmp_path: Path):
         AnswerTable(file, model="abc", threshold=0.5, resume=True)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xd8\xff\xe0film", b"image,label\na.png,0\n", b"x"])
-def test_a_file_that_is_no_table_of_answers_is_not_replaced(tmp_path: Path, content: bytes):
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("content", [b"\xff\xd8\xff\xe0film", b"patients to call back: 17, 42", b"x"])
+def test_a_file_that_is_no_table_of_answers_is_not_replaced(tmp_path: Path, content: bytes, resume: bool):
     """The shell makes `--csv a.jpg b.jpg` of `--csv *.jpg`, and films.csv holds the labels."""
     file = tmp_path / "my films.csv"
     file.write_bytes(content)
     with pytest.raises(
         RunError, match="is there already and is no table of pneumo predict: it was left as it"
     ) as error:
-        write(file, resume=False)
+        write(file, resume=resume)
     assert error.value.hint == f"choose another name, or remove it first: rm '{file}'"
     assert file.read_bytes() == content
 

@@ -109,6 +109,23 @@ def test_a_worker_that_finds_another_model_refuses(trained: RunFolder, tmp_path:
     assert b"is another model here: its SHA-256 begins" in done.stderr
 
 
+def test_a_model_that_takes_the_place_of_another_is_opened_anew(trained: RunFolder, tmp_path: Path, films: list[Path]):
+    run = copy_of(trained, tmp_path / "run")
+    before = FilmScorer(run.path)
+    (old,) = before(films[:1])
+    change_card(run, temperature=3.0)
+    (new,) = FilmScorer(run.path)(films[:1])
+    assert new["probability"] != old["probability"]
+    assert new["model"] == run.model_sha256[:12]
+    with pytest.raises(ModelFileError, match="is another model here"):
+        before(films[:1])
+
+
+def test_as_many_names_as_films(trained: RunFolder, films: list[Path]):
+    with pytest.raises(SettingError, match="expected a name for each of 2 films \\(found 1\\)"):
+        FilmScorer(trained.path)(films[:2], images=["a"])
+
+
 def test_wrong_models_and_settings(trained: RunFolder, tmp_path: Path):
     with pytest.raises(ModelFileError, match="needs torch"):
         FilmScorer(trained.best_file)

@@ -71,7 +71,9 @@ def test_no_evidence_leaves_the_film_as_it_is():
     assert np.array_equal(image[3:-3, 3:-3, 0], film[3:-3, 3:-3])
 
 
-@pytest.mark.parametrize("shape", [(32, 32), (32, 3000), (3000, 32), (2713, 2916), (127, 384)])
+@pytest.mark.parametrize(
+    "shape", [(32, 32), (32, 3000), (3000, 32), (32, 60000), (60000, 32), (2713, 2916), (127, 384)]
+)
 @pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
 def test_every_size_of_film_gives_a_picture_of_reasonable_size(shape: tuple[int, int], fit: Fit):
     answer = Answer("films/" + "x" * 300 + "\n🫁.png", "PNEUMONIA", 0.93, 0.5, ("is odd", "has much " * 40))

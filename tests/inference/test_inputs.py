@@ -53,6 +53,7 @@ def test_patterns_that_no_shell_expanded(folder: Path):
     assert names("films/*.png") == ["films/b.png"]
     assert names("**/*.TIF") == ["films/deep/er/c.TIF"]
     assert names("fil*") == ["films/a.jpeg", "films/b.png", "films/deep/er/c.TIF"]
+    assert names("**/**/*.png") == ["films/b.png"]
 
 
 def test_a_name_with_a_bracket_is_a_file_before_it_is_a_pattern(folder: Path):

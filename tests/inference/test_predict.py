@@ -141,6 +141,46 @@ def test_pictures_are_written_beside_each_other(trained: RunFolder, odd_films: P
     assert not {"empty.jpeg.png", "bomb.png.png"} & written
 
 
+def two_folders(test_films: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A film in each of two folders, both of one name."""
+    films = sorted((test_films / "PNEUMONIA").glob("*.jpeg"))[:2]
+    folders = tmp_path / "a", tmp_path / "b"
+    for folder, film in zip(folders, films, strict=True):
+        folder.mkdir()
+        shutil.copy(film, folder / "x.jpeg")
+    return folders
+
+
+def pictures(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_film_has_one_picture_in_shards_and_continuations_too(trained: RunFolder, test_films: Path, tmp_path: Path):
+    first, second = two_folders(test_films, tmp_path)
+    for name in ("whole", "shards", "continued"):
+        (tmp_path / name).mkdir()
+    list(predict(config(trained, first, second, explain=tmp_path / "whole")))
+    expected = pictures(tmp_path / "whole")
+    assert set(expected) == {"x.jpeg.png", "x.jpeg-2.png"}
+    for shard in ("2/2", "1/2"):
+        list(predict(config(trained, first, second, explain=tmp_path / "shards", shard=shard, csv=tmp_path / "s.csv")))
+    assert pictures(tmp_path / "shards") == expected
+    table = {"csv": tmp_path / "t.csv", "explain": tmp_path / "continued", "resume": True}
+    list(predict(config(trained, first, **table)))
+    list(predict(config(trained, first, second, **table)))
+    assert pictures(tmp_path / "continued") == expected
+
+
+def test_a_picture_takes_the_place_of_no_film(trained: RunFolder, test_films: Path, tmp_path: Path):
+    folder, other = two_folders(test_films, tmp_path)
+    Image.open(other / "x.jpeg").save(folder / "x.jpeg.png")
+    film = (folder / "x.jpeg.png").read_bytes()
+    for _ in range(2):  # what the first call has drawn, the second may draw anew
+        list(predict(config(trained, folder / "x.jpeg", explain=folder)))
+        assert (folder / "x.jpeg.png").read_bytes() == film
+        assert set(pictures(folder)) == {"x.jpeg", "x.jpeg.png", "x.jpeg-2.png"}
+
+
 def rows(file: Path) -> list[dict[str, str]]:
     with file.open(encoding="utf-8", newline="") as handle:
         return list(csv.DictReader(handle))

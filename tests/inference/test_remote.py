@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from typer.testing import CliRunner
@@ -148,6 +149,40 @@ def test_a_film_on_a_web_server(films: list[Path], trained: RunFolder, tmp_path:
     assert [row["image"] for row in found] == [f"{place}/{films[0].name}", f"{place}/none.jpeg"]
     assert found[0]["prediction"]
     assert found[1]["error"] == "cannot be opened: there is no such object"
+    assert "hidden" not in table.read_text() + done.stderr + done.stdout
+
+
+@pytest.mark.slow
+def test_films_that_a_query_tells_apart_are_all_scored(films: list[Path], trained: RunFolder, tmp_path: Path):
+    """As WADO servers address them; what signs an address tells nothing apart."""
+    pytest.importorskip("aiohttp")
+    content = {str(number): film.read_bytes() for number, film in enumerate(films[:2])}
+
+    class Wado(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            film = content[parse_qs(urlsplit(self.path).query)["objectUID"][0]]
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(film)))
+            self.end_headers()
+            self.wfile.write(film)
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Wado) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_port}/wado"
+        table = tmp_path / "answers.csv"
+        addresses = [f"{place}?objectUID={number}&token=hidden{number}" for number in content]
+        done = predict(*addresses, "--run", trained.path, "--csv", table, no_proxy="127.0.0.1")
+        server.shutdown()
+    assert done.returncode == 0, done.stderr
+    found = rows(table)
+    assert [row["image"] for row in found] == [
+        shown_address(f"{place}?objectUID=0"), shown_address(f"{place}?objectUID=1")
+    ]  # fmt: skip
+    assert found[0]["image"] != found[1]["image"]
+    assert found[0]["probability"] != found[1]["probability"]
     assert "hidden" not in table.read_text() + done.stderr + done.stdout
 
 

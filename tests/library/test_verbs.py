@@ -54,6 +54,25 @@ def test_predict_takes_films_and_a_run_or_a_model(trained: RunFolder, phantoms: 
     assert answer.prediction == "PNEUMONIA"
     with pytest.raises(TypeError, match="found int"):
         pneumo.predict(3)
+    with pytest.raises(TypeError, match="found PredictConfig"):  # its own films would be all
+        pneumo.predict(pneumo.PredictConfig(inputs=(str(films[0]),), run=trained.path), films[1])
+    with pytest.raises(pneumo.PneumoError, match="no film is named"):
+        pneumo.predict(run=trained)
+
+
+def test_an_error_while_answers_are_made_has_its_hint(trained: RunFolder, phantoms: Path, tmp_path: Path):
+    film = next((phantoms / "test").rglob("*.jpeg"))
+    (tmp_path / "file").touch()
+    answers = pneumo.predict(film, run=trained, csv=tmp_path / "file" / "answers.csv")
+    with pytest.raises(pneumo.PneumoError) as error:
+        next(answers)
+    assert error.value.__notes__ == ["hint: choose another place"]
+
+
+def test_runs_are_named_as_text_too(trained: RunFolder):
+    assert pneumo.RunFolder.open(str(trained.path)).path == trained.path
+    assert pneumo.RunFolder.open_finished(str(trained.path)).finished
+    assert pneumo.RunFolder.latest_finished(str(trained.path.parent)).finished
 
 
 def test_compare_takes_runs_one_by_one(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):

@@ -17,6 +17,7 @@ from pneumocli.core.errors import DataError, ModelFileError, RunError, SettingEr
 from pneumocli.core.events import Event, Listener, Remark, ignore
 from pneumocli.core.settings import validated
 from pneumocli.data.images import fit_film, read_film
+from pneumocli.data.manifest import COLUMNS
 from pneumocli.evaluation.evaluate import evaluate
 from pneumocli.evaluation.subject import subject_of
 from pneumocli.inference.classifier import Classifier, card_of_run, logit_of
@@ -250,6 +251,15 @@ def test_the_command_that_brings_the_last_run_completes_the_group(
 
 
 class TestRefused:
+    def test_a_table_of_the_users_is_no_leftover_of_a_start(self, phantoms: Path, tmp_path: Path):
+        """Where a start was stopped early its manifest lies alone; a table of that name may be anybody's."""
+        for header in ("image,label,my_note", ",".join(COLUMNS)):
+            table = tmp_path / "manifest.csv"
+            table.write_text(f"{header}\n")
+            with pytest.raises(RunError, match="holds no group of folds, but other files"):
+                train_until_done(settings(phantoms, tmp_path, manifest=table))
+            assert table.read_text() == f"{header}\n"
+
     @pytest.mark.slow  # the fixture trains two runs
     def test_a_folder_that_is_there(self, grouped: RunFolder, phantoms: Path, tmp_path: Path):
         with pytest.raises(RunError, match="exists already"):

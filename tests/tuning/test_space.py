@@ -26,3 +26,11 @@ def test_whatever_is_tried_is_a_training(seed: int):
 def test_a_command_is_one_line_of_flags():
     words = flags_of({"data": "my films", "pretrained": False, "mirror": True, "learning_rate": 0.000312})
     assert shlex.join(words) == "--data 'my films' --scratch --mirror --learning-rate 0.000312"
+
+
+def test_a_command_names_no_switch_that_there_is_not():
+    settings = {"low_memory": False, "skip_unreadable": False, "tensorboard": True, "cache": False, "compile": False}
+    words = flags_of({**settings, "weight_decay": 0.00012345678})
+    assert words == ["--tensorboard", "--no-cache", "--no-compile", "--weight-decay", "0.00012345678"]
+    command = get_command(app).commands["train"]  # type: ignore[attr-defined]
+    assert command.make_context("train", words).params["weight_decay"] == 0.00012345678

@@ -51,6 +51,23 @@ def test_as_many_trials_as_were_asked_for_then_the_best_with_other_seeds(tmp_pat
     assert (study.best.value, study.num_done, len(study.repeats())) == (0.8, 3, 2)
 
 
+def test_settings_that_are_best_later_are_repeated_anew(tmp_path: Path):
+    """What to expect of the best settings is not what to expect of those that were best before more trials."""
+    study = worker(tmp_path)
+    for value in (0.6, 0.8, 0.7, 0.75):
+        study.complete(taken(study, 2), value)
+    more = worker(tmp_path, 4)
+    study.complete(taken(more, 2), 0.9)
+    assert more.best is not None
+    assert (more.best.value, more.repeats()) == (0.9, [])
+    for seeds, expected in ((2, 1), (3, 2)):  # and a higher number of seeds adds what is lacking
+        trial = taken(more, seeds)
+        assert (trial.params, trial.user_attrs["repeat"]) == (more.best.params, expected)
+        more.complete(trial, 0.85)
+        assert more.take(seeds) is None
+    assert [trial.value for trial in more.repeats()] == [0.85, 0.85]
+
+
 def test_two_workers_share_what_is_to_do(tmp_path: Path):
     one, two = worker(tmp_path, 2), worker(tmp_path, 2)
     first, second = taken(one), taken(two)
@@ -86,6 +103,15 @@ def test_a_trial_that_ends_its_worker_three_times_is_given_up(tmp_path: Path):
     assert study.take(1) is None
     assert study.trials()[-1].user_attrs["error"] == "its process ended 3 times"
     assert study.num_done == 1
+
+
+def test_a_trial_that_is_stopped_on_purpose_is_never_given_up(tmp_path: Path):
+    study = worker(tmp_path, 1)
+    for _ in range(4):
+        study.give_back(taken(study))
+    study.complete(taken(study), 0.5)
+    assert study.num_done == 1
+    assert study.best is not None
 
 
 def test_a_worker_elsewhere_is_gone_after_minutes_of_silence(tmp_path: Path):

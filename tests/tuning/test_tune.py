@@ -18,10 +18,12 @@ from typer.testing import CliRunner
 
 from pneumocli.cli.app import app
 from pneumocli.core.config import TuneConfig
-from pneumocli.core.errors import DataError, RunError
+from pneumocli.core.errors import DataError, PneumoError, RunError
+from pneumocli.core.events import Event
 from pneumocli.core.settings_file import read_settings
 from pneumocli.data.phantom import write_phantoms
-from pneumocli.tuning.tune import tune
+from pneumocli.tuning.space import suggest
+from pneumocli.tuning.tune import _Search, tune
 
 ROOT = Path(__file__).parents[2]
 
@@ -167,6 +169,23 @@ def test_what_the_search_decides_is_not_fixed(films: Path, tmp_path: Path):
     assert done.exit_code == 2
     assert "seed is decided by pneumo tune itself" in done.stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_a_trial_that_contradicts_what_is_fixed_fails_alone(films: Path, tmp_path: Path):
+    file = tmp_path / "fixed.toml"
+    file.write_text("accumulate = 32\n")  # the search tries batches of 16, too
+    config = TuneConfig(data=films, fixed=file, output=tmp_path / "x", trials=1, folds=2)
+    for seed in range(20):
+        events: list[Event] = []
+        search = _Search(config.model_copy(update={"output": tmp_path / f"x{seed}", "seed": seed}), None, events.append)
+        trial = search._study.take(1)
+        assert trial is not None
+        if suggest(trial, search._fixed)["batch_size"] == 16:
+            break
+    search._run(trial)
+    assert search._study.take(1) is None
+    with pytest.raises(PneumoError, match="--accumulate 32 splits a batch of 16"):
+        search.outcome()
 
 
 def test_too_few_patients_leave_nothing_behind(films: Path, tmp_path: Path):
