@@ -6,6 +6,7 @@ at it. The films that such a part lacks are left out of the answers.
 
 import io
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -202,9 +203,9 @@ def seen(folder: Path, arguments: list[str]) -> tuple[int, str]:
     command += [argument.format(folder) for argument in arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 1:
-        return 1, done.stderr.strip().replace("\n", "<br>")
+        return 1, re.sub(r"\n +", " ", done.stderr.strip()).replace("\n", "<br>")  # one line as wide as it is
     document = json.loads(done.stdout)
-    usual = {"missing", "known-figures", "imbalance", "small-val", "shortcut"}
+    usual = {"missing", "known-figures", "imbalance", "one-class", "small-val", "shortcut"}
     findings = [(kind, item) for kind in ("problems", "notes") for item in document[kind] if item["code"] not in usual]
     words = [f"{kind[:-1]}: {item['text']}{example(item)}" for kind, item in findings]
     return (3 if any(kind == "problems" for kind, _ in findings) else 0), "<br>".join(words) or "nothing"

@@ -74,7 +74,8 @@ def cli_page() -> str:
         "## Exit codes\n\n"
         "| code | meaning |\n| --- | --- |\n| 0 | done |\n| 1 | it failed: one sentence, one hint |\n"
         "| 2 | usage: a flag or its value is wrong |\n| 3 | `verify-data` found problems in the data |\n"
-        "| 130 | stopped by Ctrl-C |\n| 143 | stopped by SIGTERM |\n"
+        "| 130 | stopped by Ctrl-C |\n| 138 | stopped by SIGUSR1, as Slurm sends it before the time is up |\n"
+        "| 143 | stopped by SIGTERM |\n"
     )
     return "\n".join(parts)
 
@@ -123,7 +124,7 @@ def run_folder_page() -> str:
     """``docs/run-folder.md`` with the field tables between its markers renewed."""
     from pneumocli.core.records import Environment, EpochRecord, ManifestRow, RunResult
     from pneumocli.core.shift_records import PropertyShift, Shift
-    from pneumocli.metrics.records import ScoredFilm
+    from pneumocli.metrics.records import Comparison, DataFlow, Difference, Evaluation, Metric, ScoredFilm
     from pneumocli.model.card import Int8Card, Int8Proof, ModelCard, OperatingPoint, ReferLimits
 
     text = (ROOT / "docs" / "run-folder.md").read_text(encoding="utf-8")
@@ -138,6 +139,11 @@ def run_folder_page() -> str:
         Int8Card,
         Int8Proof,
         ScoredFilm,
+        Evaluation,
+        Metric,
+        DataFlow,
+        Comparison,
+        Difference,
         Shift,
         PropertyShift,
     )

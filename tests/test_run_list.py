@@ -91,7 +91,7 @@ def test_a_run_that_is_being_trained_is_no_unfinished_one(folder: Path):
 
 def test_a_group_whose_run_is_being_trained_is_no_unfinished_one(folder: Path):
     group = RunFolder(folder / "unfinished")
-    group.write_config(group.config().model_copy(update={"folds": 2}))
+    group.write_config(group.config().model_copy(update={"folds": 2, "val_fraction": 0.1}))
     fold = copy_of(group, group.fold(1).path)
     with fold.locked():
         assert {run.name: run.state for run in runs(RunsConfig(folder=folder))}["unfinished"] == "training"

@@ -197,7 +197,7 @@ def _names(inputs: Iterable[object]) -> Iterable[str]:
     for item in inputs:
         if isinstance(item, str | os.PathLike):
             yield os.fspath(item)
-        elif isinstance(item, Iterable):
+        elif isinstance(item, Iterable) and not isinstance(item, PredictConfig):  # pydantic's models are iterable
             yield from _names(item)
         else:
             raise TypeError(f"expected films, folders or patterns by name, found {type(item).__name__}")

@@ -15,7 +15,9 @@ class Metric(Record):
     value: Finite | None
     """``None`` where undefined."""
     low: Finite | None
+    """Lower end; ``None`` where there is no interval."""
     high: Finite | None
+    """Upper end."""
     method: str
     """How the interval was made, or why there is none."""
 
@@ -84,6 +86,7 @@ class DataFlow(Record):
     """What became of the films of a split."""
 
     num_found: Count
+    """Films of the split, readable or not."""
     num_unreadable: Count
     """Left out because ``--skip-unreadable`` was given."""
     unreadable: tuple[str, ...]
@@ -91,6 +94,7 @@ class DataFlow(Record):
     num_duplicates: Count
     """Films whose bytes another film of the split has, too; all are scored."""
     num_scored: Count
+    """What all figures are of."""
 
 
 class RefittedThreshold(Record):
@@ -198,26 +202,37 @@ class Evaluation(Record):
     data_fingerprint: str
     """SHA-256 over the films and their labels."""
     split: Split | OutOfFold
+    """What the films are to the run; ``test`` for those of another place."""
     name: str = ""
     """Of other films than the run's own, after their table or folder; empty for the run's own."""
     num_images: Count
+    """Films scored."""
     num_patients: Count
+    """Their patients, the clusters of every interval."""
     prevalence: Fraction
     """Share of PNEUMONIA among the films."""
     threshold: ThresholdUsed
+    """``value``, ``rule`` and ``chosen_on``."""
     confusion: Confusion
+    """``tp``, ``fp``, ``fn`` and ``tn`` at the threshold; PNEUMONIA is positive."""
     metrics: dict[str, Metric]
+    """By name (metrics.md), all films; fractions, and ``None`` where undefined."""
     classes: dict[ClassName, ClassMetrics]
+    """``precision``, ``recall``, ``f1`` and ``support`` of each class."""
     subgroups: dict[str, Subgroup]
+    """``bacteria`` and ``virus`` against all NORMAL films, ``hard`` and ``easy``: numbers of films, and metrics."""
     at_half: dict[str, Metric] | None
     """``accuracy``, ``sensitivity``, ``specificity``, ``ppv`` and ``npv`` at 0.5, where the threshold is another."""
     operating_point: OperatingPoint
     """As stored in the model, with what it gave on the validation films."""
     temperature: Finite
+    """Divides the logits before they become probabilities."""
     at_prevalence: dict[str, Finite | None] | None
     """``prevalence``, ``ppv`` and ``npv`` at the prevalence that was asked for."""
     bootstrap_seed: Count
+    """Of the resamples of patients."""
     data_flow: DataFlow
+    """What became of the films that were found."""
     shift: Shift | None = None
     """Whether the films are like the model's validation films; ``None`` for fewer than 20, and where the model keeps no
     reference, as those of version 0.1.0."""
@@ -248,16 +263,25 @@ class Difference(Record):
     """One metric of two runs on the same films."""
 
     run_a: str
+    """The first run, by its name in the comparison."""
     run_b: str
+    """The second."""
     metric: str
+    """As in ``metrics.json``."""
     a: Finite | None
+    """Of the first run; ``None`` where undefined."""
     b: Finite | None
+    """Of the second."""
     difference: Finite | None
     """b - a."""
     low: Finite | None
+    """Lower end of the 95 % interval of the difference."""
     high: Finite | None
+    """Upper end."""
     p_value: Fraction | None
+    """Of no difference, two-sided; ``None`` where there is no test."""
     method: str
+    """How interval and p-value were made, or why there are none."""
 
     @property
     def pair(self) -> str:
@@ -294,17 +318,25 @@ class Comparison(Record):
 
     schema_version: Literal[1] = 1
     runs: tuple[ComparedRun, ...]
+    """Each with its name here, its folder and its own metrics."""
     split: Split
+    """Of the films, which all runs scored."""
     num_images: Count
+    """Films compared on."""
     num_patients: Count
+    """Their patients."""
     data_fingerprint: str
+    """SHA-256 over the films and their labels."""
     sentence: str
     """Which run ranks the films better, which is right on more of them, by how much, and whether it could be chance."""
     differences: tuple[Difference, ...]
+    """Of each pair of runs and each metric, and McNemar's test of each pair."""
     holm_p_values: dict[str, Fraction] | None
     """Accuracy p-values of all pairs after Holm's correction, by ``a vs b``; with more than two runs."""
     seed_groups: tuple[SeedGroup, ...]
+    """Runs whose settings differ in the seed alone, and the mean and spread of their metrics."""
     bootstrap_seed: Count
+    """Of the resamples of patients, the same for both runs of a pair."""
     name: str = ""
     """Of other films than the runs' own, as in the first run's ``metrics.json``; empty for the runs' own."""
 
