@@ -8,6 +8,7 @@ References:
 """
 
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,11 +106,11 @@ def evidence(cam: Floats, prediction: ClassName) -> Floats:
 
 def is_drawn(file: Path) -> bool:
     """Whether a picture may be written to ``file``: nothing is there, or a picture that :func:`picture` made."""
+    if not os.path.isfile(file):  # noqa: PTH113 - a Path raises where it may not look; what cannot be written says so
+        return not os.path.lexists(file)
     try:
         with file.open("rb") as opened:
             return b"\0".join(word.encode() for word in _DRAWN_BY) in opened.read(_HEAD_BYTES)
-    except FileNotFoundError:
-        return True
     except OSError:
         return False
 

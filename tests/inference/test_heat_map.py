@@ -1,13 +1,15 @@
 """The picture that shows where a prediction comes from."""
 
 import io
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pneumocli.data.images import Fit
-from pneumocli.inference.heat_map import INFERNO, Answer, evidence, overlay, picture
+from pneumocli.inference.heat_map import INFERNO, Answer, evidence, is_drawn, overlay, picture
 
 
 def test_the_colour_map_is_matplotlibs():
@@ -69,6 +71,17 @@ def test_no_evidence_leaves_the_film_as_it_is():
     against[0] = 0
     image = overlay(film, against, "squash", "PNEUMONIA")
     assert np.array_equal(image[3:-3, 3:-3, 0], film[3:-3, 3:-3])
+
+
+def test_only_what_was_drawn_is_drawn_over(tmp_path: Path):
+    answer = Answer("a.png", "PNEUMONIA", 0.93, 0.5)
+    (tmp_path / "own.png").write_bytes(picture(np.zeros((64, 64), np.uint8), cam(), "crop", answer))
+    Image.new("L", (64, 64)).save(tmp_path / "film.png")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "nowhere.png").symlink_to("none")
+    os.mkfifo(tmp_path / "pipe.png")  # opening it would wait for somebody who writes
+    names = [*(path.name for path in tmp_path.iterdir()), "new.png", "film.png/below.png"]
+    assert {name for name in names if is_drawn(tmp_path / name)} == {"own.png", "new.png", "film.png/below.png"}
 
 
 @pytest.mark.parametrize(
