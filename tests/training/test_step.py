@@ -131,7 +131,7 @@ def test_films_count_in_the_loss_as_they_weigh():
     logits = torch.tensor([[math.log(3.0), 0.0], [0.0, math.log(3.0)]])
     targets = Targets(torch.tensor([1, 0, 1]), torch.tensor([4.0, 2.0, 1.0]))
     tally = Tally.empty(torch.device("cpu"))
-    loss = step._weighted_loss(learner_of(), logits, targets, torch.tensor([0, 2]), [0, 1, 2], tally)
+    loss = step._weighted_loss(learner_of(), logits, targets.of_part(torch.tensor([0, 2]), [0, 1, 2]), tally)
     assert loss.item() == pytest.approx((4 * math.log(4) + math.log(4 / 3)) / 7)
     assert tally.loss_sum.item() == pytest.approx(math.log(4) + math.log(4 / 3)), "shown without weights"
 
