@@ -1,12 +1,13 @@
 """Validation films: held out by patient, by block of patient numbers, or the release's sixteen.
 
-No method ever puts a patient on both sides. The release's 16 validation films join the validation films of the first
-two methods, and what other films their patients have leave the training films.
+No method ever puts a patient on both sides, nor two films of the same bytes, whatever their names say. The release's 16
+validation films join the validation films of the first two methods, and what other films their patients have leave the
+training films.
 """
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -41,7 +42,7 @@ def with_validation(manifest: Manifest, method: Method, fraction: float, seed: i
     Raises:
         DataError: There are too few patients, no val films where they are needed, or a class is missing on one side.
     """
-    rows = [row for row in manifest.rows if row.split != "test"]
+    rows = _as_one([row for row in manifest.rows if row.split != "test"])
     given = {row.patient for row in rows if row.split == "val"}
     if method == "official":
         held = given
@@ -81,7 +82,7 @@ def in_folds(manifest: Manifest, method: Method, folds: int, seed: int) -> tuple
     Raises:
         DataError: There are too few patients, or a fold lacks a class.
     """
-    rows = manifest.rows
+    rows = _as_one(manifest.rows)
     by_patient = _fold_by_block(rows, folds) if method == "block" else _fold_by_draw(rows, folds, seed)
     numbers = tuple(by_patient[row.patient] for row in rows)
     for fold in range(1, folds + 1):
@@ -111,6 +112,44 @@ def with_fold(manifest: Manifest, method: Method, folds: int, fold: int, seed: i
         for row, number in zip(manifest.rows, numbers, strict=True)
     )
     return replace(manifest, rows=rows), numbers.count(fold) / len(numbers)
+
+
+def joined_by_content(rows: Iterable[ManifestRow]) -> dict[str, str]:
+    """Patients that share a film's bytes with another one, each with the patient in whose place it is held out.
+
+    >>> def film(patient, sha256):
+    ...     return ManifestRow(
+    ...         image=f"{patient}-{sha256}", label=0, kind="normal", patient=patient, split="train", sha256=sha256
+    ...     )
+    >>> joined_by_content(
+    ...     [film("a", "1"), film("b", "1"), film("b", "2"), film("c", "2"), film("d", "3"), film("e", "")]
+    ... )
+    {'b': 'a', 'c': 'a'}
+    """
+    before: dict[str, str] = {}
+    first_with: dict[str, str] = {}
+
+    def first(patient: str) -> str:
+        while patient in before:
+            patient = before[patient]
+        return patient
+
+    for row in rows:
+        if row.sha256:
+            one, other = sorted((first(first_with.setdefault(row.sha256, row.patient)), first(row.patient)))
+            if one != other:
+                before[other] = one
+    return {patient: first(patient) for patient in sorted(before)}
+
+
+def _as_one(rows: Sequence[ManifestRow]) -> Sequence[ManifestRow]:
+    """The films, those of patients that share one as of one patient."""
+    joined = joined_by_content(rows)
+    return (
+        [row.model_copy(update={"patient": joined[row.patient]}) if row.patient in joined else row for row in rows]
+        if joined
+        else rows
+    )
 
 
 def _fold_by_draw(rows: Sequence[ManifestRow], folds: int, seed: int) -> dict[str, int]:

@@ -10,7 +10,7 @@ from pneumocli.core.records import CLASS_NAMES, Fit
 from pneumocli.data.film import Pixels
 from pneumocli.data.images import fit_film, read_film
 from pneumocli.data.manifest import Manifest, find_unreadable, prove_unchanged, readable_films, scan, with_hashes
-from pneumocli.data.splits import training_pool, with_fold, with_validation
+from pneumocli.data.splits import joined_by_content, training_pool, with_fold, with_validation
 from pneumocli.training.film_cache import Films, FilmsOnDisk, Selected, cached_films
 from pneumocli.training.hard_films import HardFilms, find_hard_films
 from pneumocli.training.loader import CropSource
@@ -83,6 +83,8 @@ def prepare(config: TrainConfig, listener: Listener) -> TrainingData:
     pool = with_hashes(training_pool(found), listener)
     crops, unreadable = _crop_sources(config, pool, listener)
     readable = readable_films(pool, unreadable, skip=config.skip_unreadable, listener=listener)
+    if config.fold is None:
+        _describe_copies(readable, listener)
     numbers = {row.image: number for number, row in enumerate(pool.rows)}
     if config.folds is not None and config.fold is not None:
         manifest, fraction = with_fold(readable, config.val, config.folds, config.fold, config.seed)
@@ -102,7 +104,18 @@ def prepare_pool(config: TrainConfig, listener: Listener) -> Manifest:
     """
     pool = with_hashes(training_pool(scan(config.data, config.manifest, listener)), listener)
     _, unreadable = _crop_sources(config, pool, listener)
-    return readable_films(pool, unreadable, skip=config.skip_unreadable, listener=listener)
+    readable = readable_films(pool, unreadable, skip=config.skip_unreadable, listener=listener)
+    _describe_copies(readable, listener)
+    return readable
+
+
+def _describe_copies(films: Manifest, listener: Listener) -> None:
+    """Reports films that lie there under several patients' names: they are no independent ones."""
+    joined = joined_by_content(films.rows)
+    if joined:
+        number = len({*joined, *joined.values()})
+        text = f"{number:,} patients share films of the same bytes: they are held out together, as one"
+        listener(Remark(f"{text}; pneumo verify-data lists them", "warning"))
 
 
 def prepare_again(config: TrainConfig, recorded: Manifest, listener: Listener) -> TrainingData:

@@ -170,6 +170,23 @@ def test_the_release_itself_shares_no_patient():
     assert all(len(found) == 1 for found in sides.values())
 
 
+@pytest.mark.parametrize("method", ["patient", "block"])
+def test_a_film_that_lies_there_under_two_names_stands_on_one_side(method: Method):
+    """Copies whose names know no patient would be learnt and then validated on."""
+    rows = [
+        film(f"{kind}:{number + 100 * copy}", kind, "train", copy).model_copy(update={"sha256": f"{kind}{number}"})
+        for kind in ("normal", "bacteria") for number in range(12) for copy in (0, 1)
+    ]  # fmt: skip
+    table = Manifest(Path("films"), tuple(sorted(rows, key=lambda row: row.image)))
+    decided, share = with_validation(table, method, 0.25, 0)
+    contents = [{row.sha256 for row in decided.of(split).rows} for split in ("train", "val")]
+    assert not contents[0] & contents[1]
+    assert share == 0.25
+    assert {row.patient for row in decided.rows} == {row.patient for row in rows}, "the record keeps the names"
+    numbers = in_folds(table, method, 4, 0)
+    assert len({(row.sha256, fold) for row, fold in zip(table.rows, numbers, strict=True)}) == 24
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tables(), st.sampled_from(["patient", "block"]), st.integers(2, 5), st.integers(0, 99))
 def test_each_film_is_in_one_fold_and_each_patient_too(table: Manifest, method: Method, folds: int, seed: int):
