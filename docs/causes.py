@@ -23,6 +23,12 @@ CAUSES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("^no film is named", "^images: "),
     ),
     ("`--patience` ended it, and more epochs cannot take that back", ("it stopped early after",)),
+    ("tables of scores are compared among themselves", ("is for runs: tables",)),
+    (
+        "what is written there would stand beside a run's own files",
+        ("^… is the folder of a run$", "is the place of a run's own"),
+    ),
+    ("weights of another kind or another task", ("negative variances", "no plain tensor", "its network is for")),
     ("counting begins at 1", ("is none of --folds", "there is no part")),
     ("two scripts or an alias each add it", ("is given … times",)),
     ("a setting has two names, and both were used", ("is given 2 times",)),

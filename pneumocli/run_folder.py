@@ -73,6 +73,20 @@ def is_table_evaluation(path: Path) -> bool:
     return EvaluationFolder(path).metrics_file.is_file() and not RunFolder(path).config_file.is_file()
 
 
+def refuse_table_file(path: Path) -> None:
+    """Refuses a file where a run is expected, such as a table of scores that was not evaluated.
+
+    Raises:
+        RunError: It is a file.
+    """
+    if path.is_file():
+        evaluated = default_table_evaluation(path.stem).as_posix()
+        raise RunError(
+            f"{path} is a file: expected the folder of a run, or of a table's evaluation",
+            f"of a table of scores: pneumo evaluate --predictions {shell_word(path)} makes {shell_word(evaluated)}",
+        )
+
+
 def refuse_taken(path: Path | None) -> None:
     """Refuses a folder for a new run that exists; ``None``, a name yet to be found, is free.
 

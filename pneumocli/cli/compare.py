@@ -16,7 +16,7 @@ from pneumocli.cli.render import below, hard_tables, metric_text
 from pneumocli.core.config import CompareConfig
 from pneumocli.core.records import NOTICE
 from pneumocli.reporting.text import difference_text, metric_label, p_text, percent
-from pneumocli.run_folder import RunFolder, is_table_evaluation
+from pneumocli.run_folder import RunFolder, is_table_evaluation, refuse_table_file
 
 if TYPE_CHECKING:  # a prediction starts without these records
     from pneumocli.metrics.records import Comparison, Difference
@@ -38,6 +38,7 @@ def register(app: typer.Typer) -> None:
         bootstrap and AUROC by cluster DeLong; exact McNemar stands beside them.
         """
         for run in config.runs:
+            refuse_table_file(run)
             if not is_table_evaluation(run):
                 RunFolder.open_finished(run)  # a wrong name fails before scikit-learn is imported
         from pneumocli.evaluation.compare import compare as run_comparison
@@ -59,7 +60,7 @@ def comparison_table(comparison: "Comparison") -> RenderableType:
         from pneumocli.reporting.carry_over import shifts_text
 
         if shifts := shifts_text(comparison.runs):
-            parts.append(f"These are other films than the runs' own; {shifts}.")
+            parts.append(f"These are films of another place; {shifts}.")
     verdict = comparison.sentence.replace(" Threshold: ", "\nThreshold: ")
     return Group(Text(verdict, "bold"), *parts, NOTICE)
 

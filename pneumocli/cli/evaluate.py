@@ -111,7 +111,8 @@ def patient_tables(evaluation: "Evaluation") -> RenderableType:
     title = Text(f"{evaluation.run} on {evaluation.place}, by patient, {_threshold(evaluation)}")
     table = _table(PATIENTS_COLUMNS, patients_rows(found))
     answer = f"By the mean of a patient's logits it {verdict_of(found.mean_logit.metrics)}."
-    shown = [*filter(None, [at_prevalence_sentence(evaluation)]), *_carry_over(evaluation)]
+    of_films = [*filter(None, [at_prevalence_sentence(evaluation)]), *_carry_over(evaluation)]
+    shown = ["Film by film:", *of_films] if of_films else []
     return Group(title, answer, table, patients_sentence(found), *shown, NOTICE)
 
 

@@ -14,6 +14,9 @@ _FIGURE = re.compile(r"(?<=\bp) (?=[<=] \d)|(?<=\bp [<=]) (?=\d)|(?<=\d) (?=%)")
 # A command with its options, a value of each, and what else is no plain word of a sentence: paths, numbers, RUN.
 _COMMAND = re.compile(r"(?:^hint: )?pneumo [a-z-]+(?: (?:-[\w-]+(?: [^\s;,]+)?|[^\s;,]*[^a-z\s;,][^\s;,]*))*")
 
+# A path in quotes, such as shlex.quote makes: no apostrophe of a word.
+_QUOTED = re.compile(r"(?<!\w)'[^']+'(?:\"'\"'[^']*')*")
+
 
 def columns(console: Console) -> int:
     """Width that sentences are wrapped to: of the terminal, else ``$COLUMNS``, else 80."""
@@ -49,7 +52,7 @@ def labelled(label: str, text: str, width: int, style: str) -> Text:
 
 
 def hint_line(hint: str, width: int) -> Text:
-    """A hint; a command in it stays in one line, so that it can be pasted, even if it is wider than the screen.
+    """A hint; a command and a path in it stay in one line, so that they can be pasted, however wide the screen is.
 
     >>> print(hint_line("pneumo train --resume 'my runs/scratch' continues it; otherwise choose another --run-dir", 40))
     hint: pneumo train --resume 'my runs/scratch'
@@ -57,7 +60,9 @@ def hint_line(hint: str, width: int) -> Text:
       --run-dir
     """
     label = "hint:"
-    glued = _COMMAND.sub(lambda found: found[0].replace(" ", _GLUE), f"{label} {hint}")
+    glued = f"{label} {hint}"
+    for pattern in (_COMMAND, _QUOTED):
+        glued = pattern.sub(lambda found: found[0].replace(" ", _GLUE), glued)
     message = Text(wrapped(glued, width))
     message.stylize("bold", 0, len(label))
     return message

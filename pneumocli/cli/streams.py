@@ -46,6 +46,19 @@ class _Output(io.TextIOWrapper):
             self.flush()
 
 
+class _Messages(_Output):
+    """Text that is dropped where it cannot be written: a full disk below a log must not cost what is worked on."""
+
+    def write(self, text: str, /) -> int:
+        with suppress(OutputError):
+            return super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OutputError):
+            super().flush()
+
+
 def _lost(error: OSError) -> OutputError:
     return OutputError(f"standard output cannot be written: {error.strerror}")
 
@@ -58,9 +71,11 @@ def open_closed_streams() -> None:
 
 
 def name_what_output_fails_with() -> None:
-    """Lets a failure of standard output be an :class:`OutputError`, in this process, from now on."""
+    """Lets a failure of standard output be an :class:`OutputError`, and one of standard error none, from now on."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # a notebook's own stays
         sys.stdout = _Output(sys.stdout)
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr = _Messages(sys.stderr)
 
 
 def drop_standard_output() -> None:

@@ -16,6 +16,8 @@ FOLDER_KEY = "folder:"
 
 _LEAST_SHARE_VERSION_3 = 0.9
 
+_LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
+
 _MOST_FILMS = 50
 """Films in a folder, above which it is no patient's: the release's most-filmed child has 30."""
 
@@ -118,6 +120,19 @@ def unidentified(number: int, total: int) -> Remark:
     return Remark(text, "warning")
 
 
+def like_patients(patients: Iterable[str]) -> Remark | None:
+    """The warning of patients whose names differ in leading zeros or in case alone: they may be one."""
+    spellings: dict[str, set[str]] = {}
+    for patient in set(patients):
+        spellings.setdefault(_LEADING_ZEROS.sub("", patient).casefold(), set()).add(patient)
+    alike = sorted(sorted(keys) for keys in spellings.values() if len(keys) > 1)
+    if not alike:
+        return None
+    more = f", and so do those of {len(alike) - 1:,} more" if len(alike) > 1 else ""
+    text = f"the patients {' and '.join(map(repr, alike[0]))} differ in leading zeros or in case alone{more}"
+    return Remark(f"{text}: they count as different ones, write each in one way", "warning")
+
+
 def _by_folder(films: Sequence[Placed]) -> tuple[list[str], list[Remark]]:
     """Keys by folders per patient, empty for films that lie in none."""
     depth = _patient_depth(films)
@@ -137,6 +152,9 @@ def _by_folder(films: Sequence[Placed]) -> tuple[list[str], list[Remark]]:
     example = next(film for film, name in zip(films, names, strict=True) if name)
     place = "/".join(example.image.split("/")[: depth - len(example.below) - 1])
     remarks = [Remark(f"each folder below a class counts as a patient, such as {place}: {number:,} patients")]
+    like = like_patients(filter(None, names))
+    if like is not None:
+        remarks.append(like)
     if anew:
         remarks.append(
             Remark(

@@ -12,7 +12,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal
@@ -22,6 +22,7 @@ from pneumocli.core.events import Listener, Remark, ignore
 from pneumocli.core.records import CLASS_NAMES, Split
 from pneumocli.data.film_files import walk
 from pneumocli.data.layout import SPLIT_WORDS
+from pneumocli.data.patients import like_patients
 
 _EXPECTED = "image,label[,patient][,split]"
 _COLUMNS = ("image", "label", "patient", "split")
@@ -44,7 +45,6 @@ _MOST_TITLES = 20  # lines above the header
 _MOST_LINES = 3  # of a cell that names something: more are a quote that nobody closed
 
 # A number with a comma, and longer than Excel shows: 1.23E+12 stands for many patients.
-_LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 _SHORTENED = re.compile(r"\d([.,]\d+)?e\+\d+", re.IGNORECASE)
 
 _BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
@@ -164,19 +164,9 @@ def read_table(table: Path, folder: Path, listener: Listener = ignore) -> list[T
 
 def _remark_on_like_patients(table: Path, rows: Iterable[TableRow], listener: Listener) -> None:
     """Warns of keys that a spreadsheet or a hand may have changed: one patient as two may stand on two sides."""
-    spellings: dict[str, set[str]] = {}
-    for patient in {row.patient for row in rows if row.patient}:
-        spellings.setdefault(_LEADING_ZEROS.sub("", patient).casefold(), set()).add(patient)
-    alike = sorted(sorted(keys) for keys in spellings.values() if len(keys) > 1)
-    if alike:
-        more = f", and so do those of {len(alike) - 1:,} more" if len(alike) > 1 else ""
-        listener(
-            Remark(
-                f"{table}: the patients {' and '.join(map(repr, alike[0]))} differ in leading zeros or in case "
-                f"alone{more}: they count as different ones, write each in one way",
-                "warning",
-            )
-        )
+    remark = like_patients(row.patient for row in rows if row.patient)
+    if remark is not None:
+        listener(replace(remark, text=f"{table}: {remark.text}"))
 
 
 def _remark_on_look_alikes(table: Path, text: str, listener: Listener) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pneumocli.core.config import CompareConfig, EvaluateConfig
-from pneumocli.core.errors import RunError, first_few, shell_word
+from pneumocli.core.errors import RunError, SettingError, first_few
 from pneumocli.core.events import FileWritten, Listener, Remark, ignore
 from pneumocli.core.files import write_bytes, write_json, write_text
 from pneumocli.core.multiple_tests import holm
@@ -45,7 +45,7 @@ from pneumocli.reporting.comparison_verdict import comparison_verdict
 from pneumocli.reporting.figures import png
 from pneumocli.reporting.html import link
 from pneumocli.reporting.text import listed
-from pneumocli.run_folder import EvaluationFolder, RunFolder, default_table_evaluation, is_table_evaluation
+from pneumocli.run_folder import EvaluationFolder, RunFolder, is_table_evaluation, refuse_table_file
 
 _LONGEST_NAME = 200  # file systems take 255 bytes
 
@@ -63,6 +63,7 @@ def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
         RunError: A run has not finished, the same run is named twice, or the runs were evaluated on different films.
     """
     folders = [_member(path) for path in config.runs]
+    _refuse_what_is_of_runs(config, folders)
     names = _unique_names(folders)
     runs = [_compared(name, run, config, listener) for name, run in zip(names, folders, strict=True)]
     for other in runs[1:]:
@@ -77,7 +78,7 @@ def compare(config: CompareConfig, listener: Listener = ignore) -> Comparison:
     comparison = Comparison(
         runs=tuple(run.described for run in runs),
         split=config.split,
-        name=runs[0].evaluation.name,
+        name=_place_name(runs),
         num_images=len(runs[0].films),
         num_patients=len(np.unique(runs[0].scores.patients)),
         data_fingerprint=runs[0].evaluation.data_fingerprint,
@@ -104,13 +105,29 @@ def _default_folder(names: Sequence[str]) -> Path:
     return Path("comparisons") / name
 
 
+def _refuse_what_is_of_runs(config: CompareConfig, members: Sequence[RunFolder | TableEvaluation]) -> None:
+    """Refuses films for tables of scores, which bring their own, and a run's folder for what is written.
+
+    Raises:
+        SettingError: There is no run that a setting could be for.
+        RunError: The folder is a run's.
+    """
+    given = {"--data": config.data, "--manifest": config.manifest, "--name": config.name}
+    named = [flag for flag, value in given.items() if value is not None] + ["--split"] * (config.split != "test")
+    if named and not any(isinstance(member, RunFolder) for member in members):
+        raise SettingError(f"{named[0]} is for runs: tables of scores bring their films", f"leave {named[0]} out")
+    if config.output is not None and RunFolder(config.output).config_file.is_file():
+        raise RunError(f"{config.output} is the folder of a run", "choose another --output")
+
+
+def _place_name(runs: Sequence[Compared]) -> str:
+    """The name of the films: of another place for at least one of the runs; of tables alone the first one's."""
+    names = [run.evaluation.name for run in runs if not run.described.is_table]
+    return next(filter(None, names), "") if names else runs[0].evaluation.name
+
+
 def _member(path: Path) -> RunFolder | TableEvaluation:
-    if path.is_file():
-        evaluated = default_table_evaluation(path.stem).as_posix()
-        raise RunError(
-            f"{path} is a file: expected the folder of a run, or of a table's evaluation",
-            f"of a table of scores: pneumo evaluate --predictions {shell_word(path)} makes {shell_word(evaluated)}",
-        )
+    refuse_table_file(path)
     return read_table_evaluation(path) if is_table_evaluation(path) else RunFolder.open_finished(path)
 
 

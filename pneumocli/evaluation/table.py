@@ -14,6 +14,7 @@ from pneumocli.core.records import CLASS_NAMES, ManifestRow
 from pneumocli.data.manifest import Manifest
 from pneumocli.data.score_table import ScoreTable, read_score_table
 from pneumocli.evaluation.measure import Choices, Origin, measured, scored_film
+from pneumocli.evaluation.subject import name_after
 from pneumocli.metrics.bootstrap import undefined
 from pneumocli.metrics.classification import sigmoid
 from pneumocli.metrics.records import CALIBRATION_METRICS, Evaluation, ScoredFilm
@@ -30,7 +31,7 @@ _HALF = OperatingPoint(threshold=0.5, rule="0.5", chosen_on="fixed", sensitivity
 # A probability of exactly 0 or 1 has no finite logit: it gets one beyond that of every other probability.
 _BEYOND = 36.8
 
-_CALIBRATION_FIGURES = ("calibration", "decision")
+_CALIBRATION_FIGURES = frozenset(("calibration", "decision"))
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def evaluate_table(config: PredictionsConfig, listener: Listener = ignore) -> Ev
             f"--threshold {config.threshold:g}: the table holds probabilities, expected 0 to 1",
             "give a share, such as --threshold 0.5; a table with the column score takes any number",
         )
-    name = config.name or config.predictions.stem
+    name = config.name or name_after(config.predictions.stem)
     folder = EvaluationFolder(config.output or default_table_evaluation(name))
     _refuse_other_folder(folder)
     films, scores = _films(table, config.threshold)
@@ -94,10 +95,22 @@ def evaluate_table(config: PredictionsConfig, listener: Listener = ignore) -> Ev
 
 def _refuse_other_folder(folder: EvaluationFolder) -> None:
     path = folder.path
-    if RunFolder(path).config_file.is_file() or (
-        path.exists() and not folder.metrics_file.is_file() and (not path.is_dir() or any(path.iterdir()))
-    ):
+    if path.resolve().parent.parent.joinpath(RunFolder(path).config_file.name).is_file():
+        raise RunError(f"{path} is the place of a run's own evaluations", "choose another --output")
+    if RunFolder(path).config_file.is_file() or (path.exists() and not _is_replaced(folder)):
         raise RunError(f"{path} holds something else than the evaluation of a table", "choose another --output")
+
+
+def _is_replaced(folder: EvaluationFolder) -> bool:
+    """Whether a folder is empty, or holds an evaluation of a table or what is left of one."""
+    if not folder.path.is_dir():
+        return False
+    if not folder.metrics_file.is_file():
+        return not any(folder.path.iterdir())
+    try:
+        return read_record(folder.metrics_file, Evaluation).table_sha256 is not None
+    except RunError:  # damaged: it is made anew
+        return True
 
 
 def _films(table: ScoreTable, threshold: float | None) -> tuple[tuple[ScoredFilm, ...], ScoreArrays]:
@@ -108,6 +121,8 @@ def _films(table: ScoreTable, threshold: float | None) -> tuple[tuple[ScoredFilm
     else:
         logits = values - (threshold or 0.0)
         cut, probabilities = 0.5, sigmoid(logits)
+        below = logits < 0  # also where a float as near to 0.5 is 0.5 itself
+        probabilities[below] = np.minimum(probabilities[below], np.nextafter(0.5, 0))
     films = tuple(
         scored_film(row, float(logit), float(probability), cut)
         for row, logit, probability in zip(table.rows, logits, probabilities, strict=True)
@@ -166,6 +181,8 @@ def _write(
     shown = shown_films(None, scores, evaluation.threshold.value, Path())
     report = EvaluationReport(evaluation, scores, figures, shown, None, (), {}, {}, phantom=False)
     write_predictions(folder.predictions_file, films)
+    for name in _CALIBRATION_FIGURES - figures.keys():  # of probabilities that stood here before
+        folder.figure_file(name).unlink(missing_ok=True)
     for name, figure in figures.items():
         if name != "decision":
             write_bytes(folder.figure_file(name), png(figure))

@@ -17,6 +17,7 @@ from pneumocli.metrics.scores import ScoreArrays
 _BOUNDS = (-6.0, 6.0)  # natural logarithm of the temperature in standard deviations of the logits
 _LEAST_OF_A_CLASS = 5
 _STEPS = 50
+_BISECTIONS = 1000  # scores reach 1e100, 370 halvings from a difference of 1e-12
 _SINGULAR = 1e12  # condition number above which an information matrix counts as singular
 
 Floats = NDArray[np.float64]
@@ -76,11 +77,11 @@ def _slope(values: Floats, truth: Floats, groups: NDArray[np.int64]) -> Metric:
     """The slope of a logistic regression, by Newton's method."""
     from pneumocli.metrics.bootstrap import undefined
 
-    # In units of large logits every start but the solution saturates.
+    # In units of large logits, and far from their mean, every start but the solution saturates.
     scale = float(values.std())
     if scale == 0:
         return undefined("all films have the same score")
-    design = np.column_stack([np.ones_like(values), values / scale])
+    design = np.column_stack([np.ones_like(values), (values - values.mean()) / scale])
     coefficients = np.zeros(2)
     for _ in range(_STEPS):
         fitted = sigmoid(design @ coefficients)
@@ -91,7 +92,9 @@ def _slope(values: Floats, truth: Floats, groups: NDArray[np.int64]) -> Metric:
         coefficients = coefficients + np.clip(step, -1, 1)
         if np.abs(step).max() < 1e-9:
             return _wald(_Converged(float(coefficients[1]), design, truth - fitted, information), groups, scale)
-    return undefined("the classes are separated without a mistake")
+    ill, healthy = values[truth == 1], values[truth == 0]
+    apart = ill.min() >= healthy.max() or ill.max() <= healthy.min()
+    return undefined("the classes are separated without a mistake" if apart else "the regression does not converge")
 
 
 def _intercept(values: Floats, truth: Floats, groups: NDArray[np.int64]) -> Metric:
@@ -99,7 +102,9 @@ def _intercept(values: Floats, truth: Floats, groups: NDArray[np.int64]) -> Metr
     from scipy.optimize import brentq
 
     edge = float(np.abs(values).max()) + 50.0
-    shift = float(brentq(lambda by: float((sigmoid(values + by) - truth).sum()), -edge, edge, xtol=1e-12))
+    shift = float(
+        brentq(lambda by: float((sigmoid(values + by) - truth).sum()), -edge, edge, xtol=1e-12, maxiter=_BISECTIONS)
+    )
     fitted = sigmoid(values + shift)
     information = np.array([[float((fitted * (1 - fitted)).sum())]])
     if information[0, 0] < 1 / _SINGULAR:
@@ -134,6 +139,9 @@ def _wald(fit: _Converged, groups: NDArray[np.int64], scale: float = 1.0) -> Met
     np.add.at(scores, groups, fit.design * fit.residuals[:, None])
     bread = np.linalg.inv(fit.information)
     half = float(norm.ppf((1 + LEVEL) / 2)) * float(np.sqrt((bread @ (scores.T @ scores) @ bread)[-1, -1]))
+    if len(scores) < 2 or half < 1e-9:  # residuals of a patient that add up to nothing: no spread is known
+        why = "the films are of one patient" if len(scores) < 2 else "every patient's residuals add up to zero"
+        return Metric(value=fit.value / scale, low=None, high=None, method=f"no interval: {why}")
     return Metric(
         value=fit.value / scale,
         low=(fit.value - half) / scale,

@@ -39,7 +39,11 @@ def patient_level(scores: ScoreArrays, threshold: float) -> PatientLevel | None:
     highest = np.full(len(names), -np.inf)
     np.maximum.at(highest, patient, scores.logits)
     any_positive = np.bincount(patient, scores.probabilities >= threshold) > 0
-    called = sigmoid(mean / scores.temperature) >= threshold
+    # Between those of his films, which a table gives to the last digit: the mean of equal ones is what they are.
+    least, most = np.full(len(names), np.inf), np.full(len(names), -np.inf)
+    np.minimum.at(least, patient, scores.probabilities)
+    np.maximum.at(most, patient, scores.probabilities)
+    called = np.clip(sigmoid(mean / scores.temperature), least, most) >= threshold
     return PatientLevel(
         num_patients=labels.size,
         num_normal=int((labels == 0).sum()),

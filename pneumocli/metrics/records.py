@@ -338,7 +338,7 @@ class Comparison(Record):
     bootstrap_seed: Count
     """Of the resamples of patients, the same for both runs of a pair."""
     name: str = ""
-    """Of other films than the runs' own, as in the first run's ``metrics.json``; empty for the runs' own."""
+    """Of films that are of another place for a run at least, as in its ``metrics.json``; empty for the runs' own."""
 
     @property
     def place(self) -> str:

@@ -82,13 +82,7 @@ def read_state_dict(file: Path) -> StateDict:
     """
     loaded = load_tensors(file)
     state = loaded["weights"] if isinstance(loaded, Mapping) and "weights" in loaded else loaded
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ModelFileError(
-            f"{file} holds no state dict",
-            "expected tensors by name, as torch.save(model.state_dict(), FILE) writes",
-        )
-    check_state_dict(file, state)
-    return dict(state)
+    return check_state_dict(file, state)
 
 
 def load_tensors(file: Path) -> object:
@@ -125,12 +119,25 @@ def load_tensors(file: Path) -> object:
         ) from error
 
 
-def check_state_dict(file: Path, state: Mapping[str, Tensor]) -> None:
-    """Checks names and shapes against torchvision's ResNet-18; only the number of classes is free.
+def check_state_dict(file: Path, state: object) -> StateDict:
+    """Checks names, shapes and numbers against torchvision's ResNet-18; only the number of classes is free.
+
+    Args:
+        file: Where it was read from, for the messages.
+        state: As :func:`load_tensors` gave it.
+
+    Returns:
+        The tensors by name.
 
     Raises:
-        ModelFileError: A name is missing or unknown, or a shape differs.
+        ModelFileError: It is no state dict; a name is missing or unknown, a shape differs, or a tensor is no plain one
+            of real, finite numbers.
     """
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ModelFileError(
+            f"{file} holds no state dict",
+            "expected tensors by name, as torch.save(model.state_dict(), FILE) writes",
+        )
     with torch.device("meta"):
         expected = resnet18(weights=None, num_classes=len(CLASS_NAMES)).state_dict()
     # Files saved before torch 0.4.1 lack these counters, which nothing reads when BatchNorm has a momentum.
@@ -147,7 +154,13 @@ def check_state_dict(file: Path, state: Mapping[str, Tensor]) -> None:
             "expected the names of torchvision.models.resnet18().state_dict()",
         )
     for name, tensor in state.items():
-        shape = expected[name].shape if name not in _HEAD else (tensor.shape[0], *expected[name].shape[1:])
+        if not _is_plain(tensor) or not (name.endswith("num_batches_tracked") or tensor.dtype in _REAL):
+            raise ModelFileError(
+                f"{file}: {name} is no plain tensor of real numbers ({tensor.dtype})",
+                "save the network's float32 state dict anew: dense, not quantised",
+            )
+        free = name in _HEAD and tensor.dim() > 0
+        shape = (tensor.shape[0], *expected[name].shape[1:]) if free else expected[name].shape
         if tensor.shape != torch.Size(shape):
             raise ModelFileError(
                 f"{file}: {name} has shape {tuple(tensor.shape)}, expected {tuple(shape)}",
@@ -158,10 +171,23 @@ def check_state_dict(file: Path, state: Mapping[str, Tensor]) -> None:
                 f"{file}: {name} holds numbers that are not finite",
                 "the training that wrote it had diverged: take other weights",
             )
+        if name.endswith("running_var") and bool((tensor < 0).any()):
+            raise ModelFileError(f"{file}: {name} holds negative variances", "copy or download the weights anew")
     if state["fc.weight"].shape[0] != state["fc.bias"].shape[0]:
         raise ModelFileError(
             f"{file}: fc.weight and fc.bias are of different numbers of classes", "save the network's state dict anew"
         )
+    return dict(state)
+
+
+_REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor is dense and in memory: files can hold others, which no network takes."""
+    if tensor.is_nested or tensor.is_quantized:
+        return False
+    return tensor.layout is torch.strided and tensor.device.type == "cpu"
 
 
 def load_initial_weights(network: ResNet, state: Mapping[str, Tensor]) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pneumocli.core.errors import ModelFileError
 from pneumocli.core.files import atomic_write
+from pneumocli.core.records import CLASS_NAMES
 from pneumocli.model.card import ModelCard
 from pneumocli.model.network import StateDict, check_state_dict, load_tensors
 from pneumocli.model.onnx_file import REFERENCE_KEY
@@ -86,12 +87,16 @@ def load_best(file: Path) -> tuple[StateDict, ModelCard]:
     loaded = load_tensors(file)
     if not isinstance(loaded, Mapping) or "weights" not in loaded or "card" not in loaded:
         raise ModelFileError(f"{file} is no model file of pneumo: it holds no card", "name a run's best.pt")
-    check_state_dict(file, loaded["weights"])
+    weights = check_state_dict(file, loaded["weights"])
+    if (number := len(weights["fc.bias"])) != len(CLASS_NAMES):
+        raise ModelFileError(
+            f"{file}: its network is for {number} classes, expected {len(CLASS_NAMES)}", "name a run's best.pt"
+        )
     try:
         card = ModelCard.model_validate(loaded["card"])
     except ValidationError as error:
         raise ModelFileError(f"{file}: its card is damaged or from another version of pneumo") from error
-    return dict(loaded["weights"]), card
+    return weights, card
 
 
 def load_reference(file: Path) -> str | None:

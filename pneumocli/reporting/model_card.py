@@ -4,6 +4,7 @@ References:
     Mitchell et al. 2019, doi:10.1145/3287560.3287596.
 """
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import PurePosixPath
@@ -14,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markdown_it import MarkdownIt
 
 from pneumocli.core.config import TrainConfig
+from pneumocli.core.errors import shell_word
 from pneumocli.core.records import RunResult, Split
 from pneumocli.data.layout import PHANTOM_MARK
 from pneumocli.data.manifest import Manifest
@@ -69,7 +71,7 @@ def model_card(
         "reports": [(evaluation.place, _report(run, evaluation)) for evaluation in evaluations],
     }
     body = _template("model_card_body.md.j2").render(
-        path=run.path.as_posix(),
+        path=shell_word(run.path.as_posix()),
         card=card,
         config=config,
         result=result,
@@ -153,4 +155,14 @@ def _template(name: str) -> Template:
     environment.globals.update(percent=percent, value_text=value_text, ends_text=ends_text, with_ends=with_ends)
     environment.globals.update(metric_label=metric_label, carry_over=carry_over)
     environment.globals.update(limits_text=limits_text, refer_sentence=refer_sentence)
+    environment.filters["as_text"] = _as_text
     return environment.get_template(name)
+
+
+def _as_text(name: str) -> str:
+    r"""A name that somebody chose as text in Markdown: nothing in it is markup.
+
+    >>> print(_as_text("<b>my_run [x](y) | `z`"))
+    \<b\>my_run \[x\](y) \| \`z\`
+    """
+    return re.sub(r"([\\`*<>|\[\]])", r"\\\1", " ".join(name.split()))

@@ -1,5 +1,6 @@
 """Standard streams that are closed or full: one sentence or silence, never a traceback, and files stay whole."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -38,3 +39,11 @@ def test_closed_streams_are_no_reason_to_stop(trained: RunFolder):
 def test_a_reader_that_has_seen_enough_ends_it_quietly():
     done = pneumo("train --help", "| head -n 1")
     assert done.stderr == ""
+
+
+def test_messages_that_cannot_be_written_cost_nothing(trained: RunFolder, phantoms: Path):
+    """A log on a full disk: the answers are there all the same."""
+    film = next((phantoms / "test" / "NORMAL").iterdir())
+    done = pneumo(f"predict {film} --run {trained.path} --json", "2>/dev/full")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)[0]["prediction"]

@@ -129,3 +129,13 @@ def test_folders_of_a_single_film_each_identify_nobody():
     found, (remark,) = identify(placed(*(f"train/NORMAL/1.2.840.{n}/a.dcm" for n in range(9))))
     assert len({patient for patient, _ in found}) == 9
     assert remark.text.startswith("9 of 9 file names do not identify the patient")
+
+
+def test_folders_of_like_names_may_be_one_patients():
+    names = [("train", f"P0{number}") for number in range(3)] + [("test", f"p{number}") for number in range(3)]
+    _, remarks = identify(placed(*(f"{split}/NORMAL/{name}/{film}.jpg" for split, name in names for film in "ab")))
+    (warning,) = [remark for remark in remarks if remark.level == "warning"]
+    assert warning.text == (
+        "the patients 'P00' and 'p0' differ in leading zeros or in case alone, and so do those of 2 more: they count "
+        "as different ones, write each in one way"
+    )

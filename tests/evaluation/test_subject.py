@@ -215,7 +215,7 @@ def test_another_hospitals_films_are_kept_under_their_own_name(
     assert comparison.place == "hospital-b"
     page = (tmp_path / "comparison" / "comparison.html").read_text()
     assert "hospital-b: 20 films" in page
-    assert "other films than the runs' own &middot; shift: " in page
+    assert "films of another place &middot; shift: " in page
     assert page.index("All evaluations of these runs") < page.index("another place")
-    assert "other films than the runs' own; shift: run " in printed(comparison)
+    assert "These are films of another place; shift: run " in printed(comparison)
     assert not [event for event in events if isinstance(event, Remark) and event.text.startswith("evaluating")]

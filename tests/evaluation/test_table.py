@@ -3,13 +3,14 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from pneumocli.cli.app import app
 from pneumocli.core.config import CompareConfig, PredictionsConfig
-from pneumocli.core.errors import DataError, RunError
+from pneumocli.core.errors import DataError, RunError, SettingError
 from pneumocli.core.events import Event, Remark
 from pneumocli.data.score_table import read_score_table
 from pneumocli.evaluation.compare import assignment_results, compare
@@ -17,6 +18,7 @@ from pneumocli.evaluation.evaluate import evaluate
 from pneumocli.metrics.records import CALIBRATION_METRICS, Confusion, Evaluation
 from pneumocli.reporting.carry_over import shifts_text
 from pneumocli.run_folder import RunFolder
+from tests.conftest import copy_of
 
 pytestmark = pytest.mark.usefixtures("saved")
 
@@ -233,3 +235,81 @@ def test_the_written_predictions_are_read_again(tmp_path: Path):
         rows = list(csv.DictReader(lines))
     assert [row["probability"] for row in rows] == ["0.1", "0.7", "0.3", "0.9", "1.0"]
     assert [row["prediction"] for row in rows] == ["NORMAL", "PNEUMONIA", "NORMAL", "PNEUMONIA", "PNEUMONIA"]
+
+
+def test_a_tables_evaluation_takes_no_place_of_a_runs(
+    evaluated: tuple[RunFolder, Evaluation], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = copy_of(evaluated[0], tmp_path / "run", evaluations=True)
+    own = run.evaluation_folder("test").metrics_file
+    before = own.read_bytes()
+    file = table(tmp_path, FILMS).rename(tmp_path / "test.csv")
+    for output in (own.parent, own.parent.with_name("reader")):
+        with pytest.raises(RunError, match="is the place of a run's own evaluations"):
+            evaluate(PredictionsConfig(predictions=file, output=output))
+    shutil.copytree(own.parent, tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="holds something else than the evaluation of a table"):
+        evaluate(PredictionsConfig(predictions=file, output=tmp_path / "elsewhere"))
+    monkeypatch.chdir(tmp_path)
+    assert evaluate(PredictionsConfig(predictions=file)).name == "other-test"
+    assert Path("evaluations/other-test/metrics.json").is_file()
+    monkeypatch.chdir(run.path)
+    with pytest.raises(RunError, match="is the place of a run's own evaluations"):
+        evaluate(PredictionsConfig(predictions=file))
+    assert own.read_bytes() == before
+
+
+def test_a_score_below_the_threshold_is_negative_however_near_it_lies(tmp_path: Path):
+    rows = [f"{n}.png,{n % 2},{1 + n % 2}e-20" for n in range(8)]
+    found = evaluated_table(tmp_path, rows, "image,label,score", threshold=1.5e-20)
+    assert found.confusion == Confusion(tp=4, fp=0, fn=0, tn=4)
+
+
+@pytest.mark.parametrize("threshold", [0.08, 0.3, 0.9, 0.97])
+def test_a_patient_whose_films_lie_at_the_threshold_is_positive(tmp_path: Path, threshold: float):
+    rows = [f"{n}.png,PNEUMONIA,{threshold},p{n // 2}" for n in range(8)] + [
+        "x.png,NORMAL,0.01,q",
+        "y.png,NORMAL,0.02,q",
+    ]
+    found = evaluated_table(tmp_path, rows, f"{HEADER},patient", threshold=threshold).patients
+    assert found is not None
+    assert found.mean_logit.confusion == found.any_positive.confusion == Confusion(tp=4, fp=0, fn=0, tn=1)
+
+
+def test_scores_of_any_size_are_evaluated(tmp_path: Path):
+    rows = [f"{n}.png,{n % 2},{(-1e99, 0, 3, 1e99)[n * 7 % 4]}" for n in range(30)]
+    assert evaluated_table(tmp_path, rows, "image,label,score", threshold=1).metrics["auroc"].value is not None
+
+
+def test_figures_of_probabilities_go_where_scores_take_their_place(tmp_path: Path):
+    evaluated_table(tmp_path, FILMS)
+    assert (tmp_path / "out" / "calibration.png").is_file()
+    evaluated_table(tmp_path, FILMS, "image,label,score", threshold=0.5)
+    assert not (tmp_path / "out" / "calibration.png").exists()
+
+
+def test_films_without_a_patient_are_counted_where_the_table_knows_some(tmp_path: Path):
+    rows = ["a.png,0,0.1,1", "b.png,0,0.2,", "c.png,1,0.3,2", "d.png,1,0.4,", "e.png,1,0.5,"]
+    events: list[Event] = []
+    read_score_table(table(tmp_path, rows, f"{HEADER},patient"), events.append)
+    assert [event.text[:40] for event in events if isinstance(event, Remark)] == [
+        "3 of 5 file names do not identify the pa"
+    ]
+
+
+def test_tables_bring_their_films(tmp_path: Path):
+    for name in ("one", "two"):
+        evaluate(PredictionsConfig(predictions=table(tmp_path, FILMS), output=tmp_path / name))
+    runs = (tmp_path / "one", tmp_path / "two")
+    for settings, flag in (({"data": tmp_path}, "--data"), ({"split": "val"}, "--split"), ({"name": "x"}, "--name")):
+        with pytest.raises(SettingError, match=f"{flag} is for runs: tables of scores bring their films"):
+            compare(CompareConfig(runs=runs, output=tmp_path / "c", **settings))
+    file = table(tmp_path, FILMS)
+    with pytest.raises(RunError, match="is a file: expected the folder of a run"):
+        compare(CompareConfig(runs=(file, tmp_path / "one"), output=tmp_path / "c"))
+
+
+def test_a_comparison_is_not_written_into_a_run(evaluated: tuple[RunFolder, Evaluation], tmp_path: Path):
+    run = copy_of(evaluated[0], tmp_path / "run", evaluations=True)
+    with pytest.raises(RunError, match="is the folder of a run"):
+        compare(CompareConfig(runs=(run.path, evaluated[0].path), output=run.path))

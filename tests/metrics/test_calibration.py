@@ -87,3 +87,21 @@ def test_undefined_where_nothing_is_confused():
         assert "one class" in metric.method
     slope, _ = slope_and_intercept(np.zeros(10), np.repeat([0, 1], 5), np.arange(10))
     assert slope.value is None
+
+
+@pytest.mark.parametrize("shift", [0.0, 50.0, 3000.0])
+def test_the_slope_does_not_depend_on_where_the_logits_lie(shift: float):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 0.01, 200)
+    labels = (logits + rng.normal(0, 0.02, 200) > 0).astype(int)
+    expected, _ = slope_and_intercept(logits, labels, np.arange(200))
+    slope, _ = slope_and_intercept(logits + shift, labels, np.arange(200))
+    assert expected.value is not None
+    assert slope.value == pytest.approx(expected.value, rel=1e-6)
+
+
+def test_no_interval_where_nothing_is_known_of_the_spread():
+    logits, labels = np.array([-1.0, 1.0, -0.5, 2.0, 0.3, -0.2]), [0, 1, 1, 0, 1, 0]
+    for found in slope_and_intercept(logits, labels, np.zeros(6)):
+        assert found.value is not None
+        assert (found.low, found.high, found.method) == (None, None, "no interval: the films are of one patient")

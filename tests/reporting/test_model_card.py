@@ -52,3 +52,11 @@ def test_a_name_is_text_on_the_page(trained: RunFolder, tmp_path: Path):
     page = model_card(run, card_of_run(run)).page
     assert "<img src=x>" not in page
     assert 'href="javascript' not in page
+
+
+def test_a_name_is_text_in_markdown_and_a_word_in_a_command(trained: RunFolder, tmp_path: Path):
+    run = copy_of(trained, tmp_path / "my [run](x) <b>")
+    run.write_model_card(*model_card(run, card_of_run(run)))
+    text = run.card_file.read_text(encoding="utf-8")
+    assert text.startswith("# Model card: my \\[run\\](x) \\<b\\>\n")
+    assert f"`pneumo evaluate '{run.path}'`" in text
