@@ -374,6 +374,11 @@ class RunFolder:
         return run
 
     @property
+    def is_there(self) -> bool:
+        """Whether the folder is a run's: a ``config.json`` alone may be anybody's."""
+        return self.config_file.is_file() and self.manifest_file.is_file()
+
+    @property
     def finished(self) -> bool:
         """Whether the training came to its end."""
         return self.result_file.is_file()

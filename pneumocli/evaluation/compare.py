@@ -116,7 +116,7 @@ def _refuse_what_is_of_runs(config: CompareConfig, members: Sequence[RunFolder |
     named = [flag for flag, value in given.items() if value is not None] + ["--split"] * (config.split != "test")
     if named and not any(isinstance(member, RunFolder) for member in members):
         raise SettingError(f"{named[0]} is for runs: tables of scores bring their films", f"leave {named[0]} out")
-    if config.output is not None and RunFolder(config.output).config_file.is_file():
+    if config.output is not None and RunFolder(config.output).is_there:
         raise RunError(f"{config.output} is the folder of a run", "choose another --output")
 
 

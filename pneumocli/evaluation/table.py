@@ -95,7 +95,7 @@ def evaluate_table(config: PredictionsConfig, listener: Listener = ignore) -> Ev
 
 def _refuse_other_folder(folder: EvaluationFolder) -> None:
     path = folder.path
-    if path.resolve().parent.parent.joinpath(RunFolder(path).config_file.name).is_file():
+    if RunFolder(path.resolve().parent.parent).is_there:
         raise RunError(f"{path} is the place of a run's own evaluations", "choose another --output")
     if RunFolder(path).config_file.is_file() or (path.exists() and not _is_replaced(folder)):
         raise RunError(f"{path} holds something else than the evaluation of a table", "choose another --output")

@@ -153,7 +153,7 @@ def _runs_below(folder: str) -> Callable[[str], str | None]:
         if len(path) <= len(folder):
             return None
         run = RunFolder(Path(path))
-        if run.config_file.is_file() and run.manifest_file.is_file():
+        if run.is_there:
             return path
         return run_of(os.path.dirname(path))  # noqa: PTH120 - paths are text here
 

@@ -251,6 +251,7 @@ def test_a_tables_evaluation_takes_no_place_of_a_runs(
     with pytest.raises(RunError, match="holds something else than the evaluation of a table"):
         evaluate(PredictionsConfig(predictions=file, output=tmp_path / "elsewhere"))
     monkeypatch.chdir(tmp_path)
+    Path("config.json").touch()  # of another program
     assert evaluate(PredictionsConfig(predictions=file)).name == "other-test"
     assert Path("evaluations/other-test/metrics.json").is_file()
     monkeypatch.chdir(run.path)
