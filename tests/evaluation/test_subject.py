@@ -216,6 +216,6 @@ def test_another_hospitals_films_are_kept_under_their_own_name(
     page = (tmp_path / "comparison" / "comparison.html").read_text()
     assert "hospital-b: 20 films" in page
     assert "films of another place &middot; shift: " in page
-    assert page.index("All evaluations of these runs") < page.index("another place")
+    assert page.index("All evaluations of these runs") < page.rindex("another place")
     assert "These are films of another place; shift: run " in printed(comparison)
     assert not [event for event in events if isinstance(event, Remark) and event.text.startswith("evaluating")]
