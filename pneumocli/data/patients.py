@@ -81,24 +81,31 @@ def _is_version_3(name: str, label: int) -> bool:
     return match is not None and len(match[2]) >= 5 and (match[1].lower() != "normal") == bool(label)
 
 
-def identify(films: Sequence[Placed], *, drawn: bool = False) -> tuple[list[tuple[str, Kind]], list[Remark]]:
+def identify(
+    films: Sequence[Placed], *, drawn: bool = False, given: Sequence[str] = ()
+) -> tuple[list[tuple[str, Kind]], list[Remark]]:
     """Finds out whom films show: by the release's names, else by folders per patient, else each by itself.
 
     Args:
         films: The films of a data folder.
         drawn: Whether they are phantoms.
+        given: The patient of each film where a table knows him, empty where it does not; nothing for no table.
 
     Returns:
         For each film the patient's key and the kind; and what the user should know of it.
     """
     names = [(PurePosixPath(film.image).name, film.label) for film in films]
+    remarks: list[Remark] = []
     if names_identify(names, drawn=drawn):
         found = [patient_of(name) or _unknown(film) for film, (name, _) in zip(films, names, strict=True)]
-        return found, _unidentified(films, found)
-    folders, remarks = _by_folder(films)
-    found = [
-        (folder, _unknown(film)[1]) if folder else _unknown(film) for film, folder in zip(films, folders, strict=True)
-    ]
+    else:
+        folders, remarks = _by_folder(films)
+        found = [
+            (folder, _unknown(film)[1]) if folder else _unknown(film)
+            for film, folder in zip(films, folders, strict=True)
+        ]
+    if given:
+        found = [(own or patient, kind) for own, (patient, kind) in zip(given, found, strict=True)]
     return found, remarks + _unidentified(films, found)
 
 

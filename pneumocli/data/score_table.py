@@ -10,7 +10,7 @@ from pneumocli.core.errors import DataError
 from pneumocli.core.events import Listener, ignore
 from pneumocli.core.records import CLASS_NAMES, Kind
 from pneumocli.data.layout import Placed, place_in_splits
-from pneumocli.data.patients import identify, unidentified
+from pneumocli.data.patients import identify
 from pneumocli.data.table import Cells, column_names, label_of, patient_of_cell, rows_of, separator_of
 
 EXPECTED = "image,label,probability or score[,patient][,kind]"
@@ -125,21 +125,13 @@ def _people(table: Path, cells: Sequence[Cells], labels: Sequence[int], listener
     films = [
         place_in_splits(row.values["image"]) or _placed(row, label) for row, label in zip(cells, labels, strict=True)
     ]
-    named, remarks = identify(films)
     given = [patient_of_cell(row.values["patient"], f"{table}, line {row.line}") for row in cells]
-    number = sum(
-        not patient and by_name == f"film:{film.image}"
-        for film, patient, (by_name, _) in zip(films, given, named, strict=True)
-    )
-    if any(by_name == f"film:{film.image}" for film, (by_name, _) in zip(films, named, strict=True)):
-        remarks.pop()  # of films by their names alone; here the table may know more
+    found, remarks = identify(films, given=given)
     for remark in remarks if not all(given) else []:
         listener(remark)
-    if number:
-        listener(unidentified(number, len(films)))
     return [
-        (patient or by_name, _kind(row, label, kind, f"{table}, line {row.line}"))
-        for row, label, patient, (by_name, kind) in zip(cells, labels, given, named, strict=True)
+        (patient, _kind(row, label, kind, f"{table}, line {row.line}"))
+        for row, label, (patient, kind) in zip(cells, labels, found, strict=True)
     ]
 
 

@@ -1,7 +1,7 @@
 """Films in object stores and on web servers, by fsspec: ``s3://``, ``gs://``, ``az://``, ``https://``.
 
 Credentials are found by fsspec's packages in their own ways (environment, configuration files, the machine's role) and
-are never printed: an address is shown without its user and its query, where signatures stand.
+are never printed: an address is shown without its user and what signs it, see :func:`shown_address`.
 """
 
 import hashlib
